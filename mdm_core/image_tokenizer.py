@@ -1,0 +1,158 @@
+"""Pixels <-> a grid of tokens: a patch-local encoder, finite scalar quantisation, a decoder that looks around.
+
+The encoder sees one 8x8 patch and nothing else, so a token means the same wherever it stands and whatever
+surrounds it; that is what lets a small model learn objects once. The decoder sees neighbours and smooths seams.
+
+Quantiser: FSQ (Mentzer et al. 2023), even levels without offset: value = (index + 1/2) / (levels/2) - 1.
+Token id = sum_i index_i * prod(levels[:i]): the first dimension varies fastest, as in `Groups.lattice`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mdm_core.config import ImageTokenizerConfig
+
+
+class FSQ(nn.Module):
+    """Rounds d bounded numbers to a lattice of `levels`; gradients pass straight through."""
+
+    def __init__(self, levels: tuple[int, ...]):
+        super().__init__()
+        self.levels = tuple(levels)
+        scale = torch.tensor(levels, dtype=torch.float32)
+        basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
+        self.register_buffer("scale", scale, persistent=False)  # [d]
+        self.register_buffer("basis", basis, persistent=False)  # [d]
+
+    @property
+    def dim(self) -> int:
+        return len(self.levels)
+
+    def index(self, z: Tensor) -> Tensor:
+        """Unbounded z [..., d] -> lattice indices int64 [..., d]."""
+        return (torch.sigmoid(z.float()) * self.scale).floor().clamp_max(self.scale - 1).long()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z [..., d] -> quantised values in (-1, 1) [..., d], with the straight-through gradient."""
+        soft = torch.sigmoid(z.float()) * 2 - 1
+        return soft + (self.value(self.index(z)) - soft).detach()
+
+    def value(self, index: Tensor) -> Tensor:
+        """Lattice indices [..., d] -> values in (-1, 1) [..., d]."""
+        return (index.float() + 0.5) * (2 / self.scale) - 1
+
+    def to_ids(self, index: Tensor) -> Tensor:
+        """Lattice indices [..., d] -> ids int64 [...]."""
+        return (index * self.basis).sum(-1)
+
+    def to_index(self, ids: Tensor) -> Tensor:
+        """ids [...] -> lattice indices int64 [..., d]."""
+        return ids.long().unsqueeze(-1) // self.basis % self.scale.long()
+
+    def codebook(self) -> Tensor:
+        """All codes as vectors, float32 [V, d]: the space in which groups are defined."""
+        v = int(self.scale.prod().item())
+        return self.value(self.to_index(torch.arange(v, device=self.scale.device)))
+
+
+class Block(nn.Module):
+    """ConvNeXt block (Liu et al. 2022): depthwise 3x3, norm, two linear layers, residual. [B, h, w, C] throughout."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # [B, h, w, C]
+        return x + self.down(F.gelu(self.up(self.norm(h))))
+
+
+class ImageTokenizer(nn.Module):
+    """`encode` pixels to token ids, `decode` token ids to pixels."""
+
+    def __init__(self, config: ImageTokenizerConfig = ImageTokenizerConfig()):
+        super().__init__()
+        self.config = c = config
+        self.fsq = FSQ(c.levels)
+        inputs = 3 * c.patch * c.patch
+        self.encoder = nn.Sequential(
+            nn.Linear(inputs, c.encoder_width), nn.GELU(),
+            nn.Linear(c.encoder_width, c.encoder_width), nn.GELU(),
+            nn.Linear(c.encoder_width, self.fsq.dim),
+        )  # fmt: skip
+        self.embed = nn.Linear(self.fsq.dim, c.decoder_width)
+        self.blocks = nn.Sequential(*(Block(c.decoder_width) for _ in range(c.decoder_depth)))
+        self.norm = nn.LayerNorm(c.decoder_width)
+        self.to_pixels = nn.Linear(c.decoder_width, c.decoder_pixels * c.patch * c.patch)
+        self.refine = nn.Sequential(
+            nn.GELU(), nn.Conv2d(c.decoder_pixels, c.decoder_pixels, 3, padding=1),
+            nn.GELU(), nn.Conv2d(c.decoder_pixels, 3, 3, padding=1),
+        )  # fmt: skip
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Images in [-1, 1], [B, 3, H, W] -> patch vectors [B, h, w, 3*p*p]."""
+        return F.pixel_unshuffle(images, self.config.patch).permute(0, 2, 3, 1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images in [-1, 1], [B, 3, H, W] -> unquantised features [B, h, w, d]."""
+        return self.encoder(self.patches(images))
+
+    def pixels(self, codes: Tensor) -> Tensor:
+        """Quantised codes [B, h, w, d] -> images, about [-1, 1], [B, 3, H, W]."""
+        x = self.embed(codes)  # [B, h, w, C]
+        x = self.to_pixels(self.norm(self.blocks(x)))  # [B, h, w, c*p*p]
+        x = F.pixel_shuffle(x.permute(0, 3, 1, 2), self.config.patch)  # [B, c, H, W]
+        return self.refine(x)  # [B, 3, H, W]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstruction with gradients through the quantiser; images and result [B, 3, H, W] in [-1, 1]."""
+        return self.pixels(self.fsq(self.features(images)))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """uint8 images [B, H, W, 3] -> token ids int64 [B, h, w]."""
+        size = self.config.image_size
+        if images.ndim != 4 or images.shape[1:] != (size, size, 3) or images.dtype != torch.uint8:
+            raise ValueError(
+                f"encode takes uint8 images [B, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
+            )
+        x = to_float(images)
+        return self.fsq.to_ids(self.fsq.index(self.features(x)))
+
+    @torch.no_grad()
+    def decode(self, ids: Tensor) -> Tensor:
+        """Token ids [B, h, w] in 0..V-1 -> uint8 images [B, H, W, 3]."""
+        if ids.ndim != 3:
+            raise ValueError(f"decode takes ids [B, h, w], got {list(ids.shape)}")
+        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
+            raise ValueError(f"token ids must lie in 0..{self.vocab_size - 1}")
+        codes = self.fsq.value(self.fsq.to_index(ids)).to(self.embed.weight.dtype)
+        return to_uint8(self.pixels(codes).float())
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> float [B, 3, H, W] in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float [B, 3, H, W] in [-1, 1] -> uint8 [B, H, W, 3]."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each uint8 image pair [B, H, W, 3] -> [B]."""
+    mse = (a.float() - b.float()).square().flatten(1).mean(1)
+    return 10 * torch.log10(255.0**2 / mse.clamp_min(1e-2))

@@ -1,0 +1,308 @@
+"""The pipeline: a prompt becomes a picture, step by step; and repainting and healing what is already there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mdm_core.config import PipelineConfig, SampleConfig, load_config, save_config
+from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.model import MaskedDiffusionTransformer
+from mdm_core.ops import sample_step
+from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
+from mdm_core.regions import as_cells, composite
+from mdm_core.sampler import check, check_seed, sample
+from mdm_core.text import TextTokenizer
+from mdm_core.trajectory import StepRecord, Trajectory
+from mdm_core.weights import load_weights, save_weights
+
+SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "model"
+MAX_PROMPT = 500  # characters
+MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
+
+
+class TransformerBackbone:
+    """`MaskedDiffusionTransformer` as a `Backbone`: runs both branches of guidance in one batch."""
+
+    def __init__(self, model: MaskedDiffusionTransformer):
+        self.model = model
+        self.device = model.head_weight.device
+
+    @property
+    def head_weight(self) -> Tensor:
+        return self.model.head_weight
+
+    def hidden(self, tokens: Tensor, condition: Tensor, guidance: float) -> Tensor:
+        tokens, condition = tokens.to(self.device), condition.to(self.device)
+        with _precision(self.device):
+            if guidance == 0:
+                return self.model(tokens, condition).float()
+            B = len(tokens)
+            drop = torch.arange(2 * B, device=self.device) >= B
+            h = self.model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
+        return (1 + guidance) * h[:B] - guidance * h[B:]
+
+
+class Pipeline:
+    """Prompt encoder + backbone + image codec + sampler.
+
+    >>> pipe = Pipeline.from_pretrained()
+    >>> pipe.generate("a panda on a teal background", seed=1).image.save("panda.png")
+    """
+
+    def __init__(
+        self, codec: ImageCodec, prompts: PromptEncoder, backbone: Backbone, config: PipelineConfig | None = None
+    ):
+        self.codec, self.prompts, self.backbone = codec, prompts, backbone
+        self.config = config or PipelineConfig()
+        self.grid = (self.config.model.grid, self.config.model.grid)
+        self.image_size = self.config.tokenizer.image_size
+        self.patch = self.config.tokenizer.patch
+        self.vocab_size = codec.vocab_size
+        self.device = backbone.head_weight.device
+
+    # ---- weights ----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> Pipeline:
+        """Open a model folder (default: the shipped weights) on `device` (default: a GPU if there is one).
+
+        ValueError names the file that is missing or does not fit.
+        """
+        path = Path(path) if path is not None else SHIPPED
+        if not path.is_dir():
+            raise ValueError(f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json")
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        config = load_config(path / "config.json")
+        codec, model = ImageTokenizer(config.tokenizer), MaskedDiffusionTransformer(config.model)
+        load_weights(codec, path / "image_tokenizer.safetensors")
+        load_weights(model, path / "model.safetensors")
+        text = TextTokenizer.load(path / "text.json", config.model.text_length)
+        if text.vocab_size > config.model.text_vocab_size:
+            raise ValueError(f"{path / 'text.json'} has more ids than the model's text vocabulary")
+        codec, model = codec.eval().to(device), model.eval().to(device)
+        return cls(codec, text, TransformerBackbone(model), config)
+
+    @staticmethod
+    def save(
+        path: str | Path, codec: ImageTokenizer, model: MaskedDiffusionTransformer, text: TextTokenizer,
+        config: PipelineConfig, int8: bool = False,
+    ) -> None:  # fmt: skip
+        """Write a model folder that `from_pretrained` opens."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        save_weights(codec, path / "image_tokenizer.safetensors")
+        save_weights(model, path / "model.safetensors", int8=int8)
+        text.save(path / "text.json")
+        save_config(config, path / "config.json")
+
+    # ---- pictures <-> tokens ------------------------------------------------------------------------
+
+    def decode(self, tokens: Any) -> Image.Image | list[Image.Image]:
+        """Token grid int [h, w] (or [B, h, w]) -> picture (or list). Masked cells get a neutral colour."""
+        ids = torch.as_tensor(np.asarray(tokens), dtype=torch.int64)
+        if ids.shape[-2:] != self.grid or ids.ndim not in (2, 3):
+            raise ValueError(f"tokens must have shape {self.grid} or [B, {self.grid[0]}, {self.grid[1]}]")
+        batch = ids.view(-1, *self.grid)
+        masked = batch == self.vocab_size
+        # a masked cell borrows the nearest visible token so that it does not bleed into its neighbours' seams
+        filled = torch.where(masked, _nearest_visible(batch, masked), batch)
+        pixels = self.codec.decode(filled.to(self.device)).cpu()  # [B, H, W, 3]
+        p = self.patch
+        cover = masked.repeat_interleave(p, 1).repeat_interleave(p, 2)
+        pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
+        images = [Image.fromarray(x.numpy()) for x in pixels]
+        return images if ids.ndim == 3 else images[0]
+
+    def encode(self, image: Image.Image) -> np.ndarray:
+        """Picture of any size and mode -> token grid int32 [h, w]; it is squared and scaled first."""
+        pixels = torch.from_numpy(np.array(self.fit(image)))[None]
+        return self.codec.encode(pixels.to(self.device))[0].cpu().numpy().astype(np.int32)
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """Crop to the centre square, flatten transparency on white, scale to the model's size."""
+        if not isinstance(image, Image.Image):
+            raise ValueError("expected a PIL image")
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        image = image.convert("RGB")
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        size = (self.image_size, self.image_size)
+        if image.size == size:
+            return image
+        return image.resize(size, Image.LANCZOS, box=(left, top, left + side, top + side))
+
+    # ---- sampling ------------------------------------------------------------------------------------
+
+    def stream(
+        self, prompt: str, *, seed: int = 0, tokens: Any = None, locked: Any = None, region: Any = None, **settings
+    ) -> Iterator[StepRecord]:
+        """Sample one picture and yield a `StepRecord` after every step, the start state first.
+
+        Args:
+            prompt: any text of 1 to 500 characters.
+            seed: 0 .. 2**32-1; same seed, settings and machine, same picture.
+            tokens: int [h, w], where to start; V marks cells to be made. Default: everything masked.
+            locked: cells that never change (see `regions.as_cells` for the forms).
+            region: only these cells may change. Default: all.
+            settings: fields of `SampleConfig`.
+        """
+        config = self.settings(**settings)
+        condition = self._condition(prompt)
+        seed = check_seed(seed)
+        h, w = self.grid
+        start = np.full((h, w), self.vocab_size) if tokens is None else self._tokens(tokens)
+        locked = as_cells(locked, self.grid, self.image_size, "locked")
+        inside = np.ones((h, w), bool) if region is None else as_cells(region, self.grid, self.image_size)
+        steps = sample(
+            self.predictor(condition, config), start.reshape(1, -1), config, [seed],
+            mask_id=self.vocab_size, grid=self.grid, locked=locked.reshape(-1), region=inside.reshape(-1),
+        )  # fmt: skip
+        # a generator function would check nothing before its first next(): errors should come at the call
+        return (records[0] for records in steps if records[0] is not None)
+
+    def generate(self, prompt: str, *, seed: int = 0, tokens=None, locked=None, region=None, **settings) -> Trajectory:
+        """Sample one picture; see `stream` for the arguments."""
+        records = self.stream(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
+        told = {"seed": int(seed), **dataclasses.asdict(self.settings(**settings))}
+        return self.trajectory(prompt, told, list(records))
+
+    def generate_batch(self, prompts: Sequence[str], seeds: Sequence[int], **settings) -> list[Trajectory]:
+        """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU."""
+        if len(prompts) != len(seeds):
+            raise ValueError("prompts and seeds must be equally many")
+        config = self.settings(**settings)
+        conditions = torch.cat([self._condition(p) for p in prompts])
+        start = np.full((len(prompts), self.grid[0] * self.grid[1]), self.vocab_size)
+        told = [{"seed": check_seed(s), **dataclasses.asdict(config)} for s in seeds]
+        out = [self.trajectory(p, t, []) for p, t in zip(prompts, told, strict=True)]
+        predict = self.predictor(conditions, config, dict(zip(seeds, range(len(seeds)), strict=True)))
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("the seeds of one batch must differ")
+        for records in sample(predict, start, config, seeds, mask_id=self.vocab_size, grid=self.grid):
+            for trajectory, record in zip(out, records, strict=True):
+                if record is not None:
+                    trajectory.records.append(record)
+        return out
+
+    def repaint(
+        self, image_or_tokens: Any, region: Any, prompt: str, *, seed: int = 0, locked: Any = None,
+        feather: int = 3, **settings,
+    ) -> Trajectory:  # fmt: skip
+        """Make the cells of `region` anew, with the rest as context that never changes.
+
+        On a picture the pixels outside the region stay the original's (feathered inwards): `.image` of the
+        result is that composite.
+        """
+        picture = self.fit(image_or_tokens) if isinstance(image_or_tokens, Image.Image) else None
+        tokens = self.encode(picture) if picture is not None else self._tokens(image_or_tokens)
+        cells = as_cells(region, self.grid, self.image_size) & ~as_cells(locked, self.grid, self.image_size, "locked")
+        if not cells.any():
+            raise ValueError("the region is empty: choose at least one cell that is not locked")
+        start = np.where(cells, self.vocab_size, tokens)
+        out = self.generate(prompt, seed=seed, tokens=start, locked=locked, region=cells, **settings)
+        if picture is not None:
+            decode = out.decoder
+            out.decoder = lambda t: composite(picture, decode(t), cells, feather)
+        return out
+
+    def heal(self, tokens: Any, prompt: str, *, region: Any = None, seed: int = 0, locked: Any = None, **settings):
+        """Edit-only passes over finished tokens (within `region`): repairs what was broken on purpose.
+
+        Defaults differ from sampling: up to 12 passes, a quarter of the cells each, no rest between edits.
+        """
+        tokens = self._tokens(tokens)
+        if (tokens == self.vocab_size).any():
+            raise ValueError("healing edits finished tokens, and some are masked: repaint those first")
+        settings = {"polish": 12, "edit_budget": 0.25, "edit_cooldown": 0, "edit_threshold": 0.4, **settings}
+        return self.generate(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
+
+    # ---- parts -----------------------------------------------------------------------------------------
+
+    def settings(self, **changes: Any) -> SampleConfig:
+        """The model's sampling defaults with `changes`; ValueError names a setting that is unknown or out of range."""
+        known = {f.name for f in dataclasses.fields(SampleConfig)}
+        if unknown := sorted(set(changes) - known):
+            raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        config = dataclasses.replace(self.config.sample, **changes)
+        check(config)
+        return config
+
+    def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
+        return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
+
+    def predictor(self, condition: Tensor, config: SampleConfig, row_of_seed: dict[int, int] | None = None):
+        """The sampler's forward pass: backbone, folded guidance, fused sampling step.
+
+        On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
+        same to the last bit whatever batch it rides in.
+        """
+        L = self.grid[0] * self.grid[1]
+        whole = self.device.type != "cpu"
+
+        @torch.inference_mode()
+        def predict(tokens: Tensor, seeds: Sequence[int], step: int):
+            rows = [row_of_seed[s] for s in seeds] if row_of_seed else list(range(len(seeds)))
+            parts = [range(len(seeds))] if whole else [[b] for b in range(len(seeds))]
+            out = []
+            for part in parts:
+                part = list(part)
+                hidden = self.backbone.hidden(tokens[part], condition[[rows[b] for b in part]], config.guidance)
+                ids = torch.tensor([seeds[b] for b in part], dtype=torch.int64)[:, None] * L + torch.arange(L)
+                out.append(
+                    sample_step(
+                        hidden.flatten(0, 1), self.backbone.head_weight, tokens[part].flatten().to(self.device),
+                        temperature=config.temperature, seed=0, step=step, row_ids=ids.flatten().to(self.device),
+                        top_k=config.top_k, top_p=config.top_p,
+                    )
+                )  # fmt: skip
+            fields = {f.name: torch.cat([getattr(o, f.name) for o in out]) for f in dataclasses.fields(out[0])}
+            return type(out[0])(**{k: v.view(len(seeds), L) for k, v in fields.items()})
+
+        return predict
+
+    def _condition(self, prompt: str) -> Tensor:
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError("the prompt is empty: type what you would like to see")
+        if len(prompt) > MAX_PROMPT:
+            raise ValueError(f"the prompt has {len(prompt):,} characters; please use at most {MAX_PROMPT}")
+        return self.prompts.encode([prompt])
+
+    def _tokens(self, tokens: Any) -> np.ndarray:
+        array = np.asarray(tokens)
+        if array.shape != self.grid or not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"tokens must be whole numbers of shape {self.grid[0]}x{self.grid[1]}, got {array.shape}")
+        if array.min() < 0 or array.max() > self.vocab_size:
+            raise ValueError(f"token ids must lie in 0..{self.vocab_size}")
+        return array.astype(np.int64)
+
+
+def _nearest_visible(ids: Tensor, masked: Tensor) -> Tensor:
+    """For every cell the id of the nearest visible cell [B, h, w]; 0 where nothing is visible."""
+    B, h, w = ids.shape
+    yx = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1).view(-1, 2)
+    distance = torch.cdist(yx.float(), yx.float())  # [L, L]
+    distance = distance + masked.view(B, 1, -1) * 1e6  # [B, L, L]
+    near = ids.view(B, -1).gather(1, distance.argmin(-1)).view(B, h, w)
+    return torch.where(masked.all(-1).all(-1)[:, None, None], 0, near)
+
+
+def _precision(device: torch.device):
+    """bf16 where the hardware multiplies it natively, else fp32."""
+    if device.type == "cpu":
+        fast = any(
+            getattr(torch.cpu, name, lambda: False)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+        return torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

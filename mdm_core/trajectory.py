@@ -1,0 +1,180 @@
+"""The record of a run: every step's tokens, commits, edits and confidences; saved as JSON, replayed without a model."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = "chisel-trajectory"
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 16 * 2**20
+PHASES = ("start", "unmask", "polish")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step of the sampler did to one image. L = grid height x width; ids up to V, where V means masked."""
+
+    step: int  # 0 is the start state
+    phase: str  # one of PHASES
+    tokens: np.ndarray  # int32 [L], after the step
+    committed: np.ndarray  # int32 [n], positions that this step unmasked
+    edited: np.ndarray  # int32 [m, 3], rows (position, from, to); to == V for a remask
+    confidence: np.ndarray  # float32 [L], p(token) at T=1; for a masked position p of the best candidate
+    entropy: np.ndarray  # float32 [L], nats
+    locked: np.ndarray  # bool [L]
+    steps_planned: int  # unmasking steps asked for
+
+
+@dataclass
+class Trajectory:
+    """All records of one run, with what is needed to understand and repeat it."""
+
+    prompt: str
+    settings: dict[str, Any]
+    grid: tuple[int, int]
+    vocab_size: int
+    records: list[StepRecord] = field(default_factory=list)
+    decoder: Any = field(default=None, repr=False, compare=False)  # tokens [h, w] -> PIL image
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """Final token grid, int32 [h, w]."""
+        if not self.records:
+            raise ValueError("this trajectory has no steps yet")
+        return self.records[-1].tokens.reshape(self.grid)
+
+    @property
+    def image(self):
+        """The final picture (PIL); needs a decoder, which a trajectory from a pipeline has."""
+        return self.image_at(-1)
+
+    def image_at(self, index: int):
+        """The picture as decoded after record `index`; masked cells in the neutral mask colour."""
+        if self.decoder is None:
+            raise ValueError("this trajectory was loaded without a model: set .decoder = pipeline.decode to see pictures")
+        if not self.records:
+            raise ValueError("this trajectory has no steps yet")
+        return self.decoder(self.records[index].tokens.reshape(self.grid))
+
+    @property
+    def n_edits(self) -> int:
+        return sum(len(r.edited) for r in self.records)
+
+    def history(self, position: int) -> list[tuple[int, str, int, float]]:
+        """All that happened to one position: (step, "set" | "edited" | "remasked", token, confidence)."""
+        if not 0 <= position < self.grid[0] * self.grid[1]:
+            raise ValueError(f"position must be 0..{self.grid[0] * self.grid[1] - 1}, got {position}")
+        out = []
+        for r in self.records:
+            if position in r.committed:
+                out.append((r.step, "set", int(r.tokens[position]), float(r.confidence[position])))
+            for _, _, to in r.edited[r.edited[:, 0] == position]:
+                kind = "remasked" if to == self.vocab_size else "edited"
+                out.append((r.step, kind, int(to), float(r.confidence[position])))
+        return out
+
+    # ---- JSON -------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; arrays are base64 of little-endian bytes, so a 12-step run is about 60 kB."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "prompt": self.prompt,
+            "settings": self.settings,
+            "grid": list(self.grid),
+            "vocab_size": self.vocab_size,
+            "records": [
+                {
+                    "step": r.step,
+                    "phase": r.phase,
+                    "tokens": _pack(r.tokens, "<i4"),
+                    "committed": _pack(r.committed, "<i4"),
+                    "edited": _pack(r.edited, "<i4"),
+                    "confidence": _pack(r.confidence, "<f4"),
+                    "entropy": _pack(r.entropy, "<f4"),
+                    "locked": _pack(r.locked, "<u1"),
+                    "steps_planned": r.steps_planned,
+                }
+                for r in self.records
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Trajectory:
+        """Rebuild from `to_json`'s dict; ValueError with one sentence when anything is out of place."""
+        try:
+            if data["format"] != FORMAT or data["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"it is not a {FORMAT} of version {FORMAT_VERSION}")
+            h, w = (_integer(n, 1, 256, "grid") for n in data["grid"])
+            vocab = _integer(data["vocab_size"], 2, 2**24, "vocab_size")
+            if not isinstance(data["prompt"], str) or not isinstance(data["settings"], dict):
+                raise ValueError("prompt or settings have the wrong type")
+            records = [_record(r, h * w, vocab) for r in data["records"]]
+            return cls(data["prompt"], data["settings"], (h, w), vocab, records)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no usable trajectory: {error!r}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the trajectory as JSON."""
+        Path(path).write_text(json.dumps(self.to_json()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Read a saved trajectory; no model is needed."""
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            return cls.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} cannot be opened as a trajectory: {error}") from error
+
+
+def _pack(array: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).astype(dtype).tobytes()).decode("ascii")
+
+
+def _unpack(text: Any, dtype: str, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is not text")
+    array = np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype)
+    known = int(np.prod([n for n in shape if n >= 0]))
+    if (-1 not in shape and array.size != known) or (-1 in shape and array.size % max(known, 1)):
+        raise ValueError(f"{name} has {array.size} values, which does not fit {shape}")
+    return array.reshape(shape)
+
+
+def _integer(value: Any, low: int, high: int, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}")
+    return value
+
+
+def _record(r: dict[str, Any], length: int, vocab: int) -> StepRecord:
+    tokens = _unpack(r["tokens"], "<i4", (length,), "tokens")
+    committed = _unpack(r["committed"], "<i4", (-1,), "committed")
+    edited = _unpack(r["edited"], "<i4", (-1, 3), "edited")
+    if r["phase"] not in PHASES:
+        raise ValueError(f"phase must be one of {PHASES}")
+    for ids, top, name in ((tokens, vocab, "tokens"), (committed, length - 1, "committed"),
+                           (edited[:, 0], length - 1, "edited positions"), (edited[:, 1:], vocab, "edited tokens")):
+        if ids.size and (ids.min() < 0 or ids.max() > top):
+            raise ValueError(f"{name} must lie in 0..{top}")
+    return StepRecord(
+        step=_integer(r["step"], 0, 10**6, "step"),
+        phase=r["phase"],
+        tokens=tokens,
+        committed=committed,
+        edited=edited,
+        confidence=_unpack(r["confidence"], "<f4", (length,), "confidence"),
+        entropy=_unpack(r["entropy"], "<f4", (length,), "entropy"),
+        locked=_unpack(r["locked"], "<u1", (length,), "locked").astype(bool),
+        steps_planned=_integer(r["steps_planned"], 0, 10**6, "steps_planned"),
+    )

@@ -1,0 +1,64 @@
+"""Optimiser and learning-rate schedule: Muon for the body's matrices, AdamW for the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(matrices of the transformer blocks, everything else: embeddings, head, norms, biases)."""
+    body, rest = [], []
+    for name, p in model.named_parameters():
+        inside = name.startswith(("blocks.", "token_blocks.")) and p.ndim == 2
+        (body if inside else rest).append(p)
+    return body, rest
+
+
+def build_optimizers(
+    model: nn.Module, *, lr: float, matrix_lr: float, weight_decay: float = 0.0, fused: bool = False
+) -> list[torch.optim.Optimizer]:
+    """Muon at `matrix_lr` for block matrices (Jordan et al. 2024) and AdamW at `lr` for the rest.
+
+    ValueError where PyTorch is older than 2.9, which brought Muon: `matrix_lr=0` trains all with AdamW.
+    """
+    body, rest = parameter_groups(model)
+    if matrix_lr == 0:
+        body, rest = [], body + rest
+    adam = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=fused)
+    if not body:
+        return [adam]
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError("Muon needs PyTorch 2.9 or newer; set matrix_lr to 0 to train with AdamW alone")
+    muon = torch.optim.Muon(body, lr=matrix_lr, momentum=0.95, weight_decay=weight_decay)
+    return [muon, adam]
+
+
+def trapezoid(progress: float, warmup: float = 0.02, decay: float = 0.3) -> float:
+    """Learning-rate factor at `progress` in [0, 1]: linear up, flat, linear down to zero ("WSD")."""
+    if progress < warmup:
+        return progress / warmup
+    if progress > 1 - decay:
+        return max(0.0, (1 - progress) / decay)
+    return 1.0
+
+
+class EMA:
+    """Exponential moving average of a model's parameters, fp32, on their device."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.step = 0
+        self.shadow = [p.detach().clone().float() for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Average in the current weights; the decay warms up so that the start is forgotten soon."""
+        self.step += 1
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(self.shadow, [p.detach().float() for p in model.parameters()], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        for p, s in zip(model.parameters(), self.shadow, strict=True):
+            p.copy_(s)
