@@ -1,0 +1,144 @@
+"""The two fused operators of Chisel, each with three backends that agree: reference, torch (any device) and triton.
+
+    linear_grouped_cross_entropy    the training loss, from hidden states to gradient, without [N, V] logits
+    sample_step                     one sampling step's decision data, without [N, V] logits
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from mdm_core.groups import Groups
+from mdm_core.ops import gce_autograd, gce_reference
+
+BACKENDS = ("auto", "reference", "torch", "triton")
+GCE_TILE_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
+
+
+def choose_backend(backend: str, device: torch.device) -> str:
+    """Resolve "auto": Triton on a GPU where it is installed, PyTorch operations otherwise."""
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
+    if backend != "auto":
+        return backend
+    return "triton" if device.type == "cuda" and _triton_installed() else "torch"
+
+
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def describe_backend(device: torch.device | str) -> str:
+    """One line for a start-up message: which backend the fused operators use on this device."""
+    device = torch.device(device)
+    backend = choose_backend("auto", device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"
+    return f"fused operators: {backend} backend on {where} (PyTorch {torch.__version__})"
+
+
+def linear_grouped_cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    groups: Groups | None = None,
+    *,
+    group_weight: float | tuple[float, ...] = 0.2,
+    ce_weight: float = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    row_weight: Tensor | None = None,
+    z_loss: float = 0.0,
+    return_lse: bool = False,
+    backend: str = "auto",
+    schedule: str = "auto",
+    tile_bytes: int | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Cross-entropy plus grouped cross-entropy of a linear head, never storing the [N, V] logits.
+
+    Equals, in plain PyTorch, with C_j(y) the group of y at level j:
+
+        z    = hidden @ weight.T                                             # [N, V]
+        lse  = z.logsumexp(1)                                                # [N]
+        ce   = lse - z[n, y]
+        gce  = lse - z.masked_fill(v not in C_j(y), -inf).logsumexp(1)       # one per level
+        loss = ce_weight * ce + sum_j group_weight_j * gce_j + z_loss * lse ** 2
+        loss = loss * row_weight, and 0 where target == ignore_index
+        mean = loss.sum() / (target != ignore_index).sum()
+
+    hidden: [N, D]. weight: [V, D]. Both floating point; under autocast the products run in the autocast dtype while the
+        weight's gradient keeps its fp32 sum unrounded. Gradients flow into these two.
+    target: integers [N], in [0, V) or ignore_index.
+    groups: None for plain cross-entropy. group_weight: lambda, one number for all levels or one per level.
+    reduction: "mean" (0 if every row is ignored), "sum" or "none".
+    row_weight: [N], a constant factor per row; it does not enter the mean's denominator.
+    return_lse: also return LSE(z) [N] (0 for ignored rows), for logging; no gradient flows through it.
+    schedule: "rows" computes the gradient in the forward (mean and sum only; backward may run once), "vocabulary"
+        recomputes logits in the backward; "auto" takes rows wherever it can. tile_bytes: size of the logits in flight.
+
+    Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise equal.
+    NaN and infinite logits show up in the loss. Not twice differentiable.
+    """
+    coefficients = _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule)
+    backend = choose_backend(backend, hidden.device)
+    groups = None if groups is None else groups.to(hidden.device)
+    dtype = torch.promote_types(hidden.dtype, weight.dtype)
+    if torch.is_autocast_enabled(hidden.device.type) and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+
+    valid = target != ignore_index  # [N]
+    label = torch.where(valid, target, -1).long()  # [N]
+    if label.device.type == "cpu" and not torch.compiler.is_compiling() and ((target < 0) & valid | (label >= len(weight))).any():
+        raise ValueError(f"Targets must be token ids from 0 to {len(weight) - 1}, or ignore_index ({ignore_index}).")
+    sums = torch.promote_types(dtype, torch.float32)
+    scale = valid.to(sums)  # [N]
+    if row_weight is not None:
+        scale = scale * row_weight.detach().to(sums)
+    if reduction == "mean":
+        scale = scale / valid.sum().clamp(min=1)
+
+    if backend == "reference":
+        levels = [] if groups is None else groups.levels
+        loss, lse = gce_reference.row_losses(hidden.to(dtype), weight.to(dtype), label, levels, coefficients, z_loss)
+        loss = loss * scale if reduction == "none" else (loss * scale).sum()
+        return (loss, lse) if return_lse else loss
+
+    tables, widths = gce_autograd.flatten(groups)
+    if tile_bytes is None:
+        tile_bytes = GCE_TILE_BYTES["cuda" if hidden.device.type == "cuda" else "cpu"]
+    wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
+    if any(wants) and reduction != "none" and schedule != "vocabulary":
+        loss, lse, _, _ = gce_autograd.gce_rows(
+            hidden, weight, label, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, *wants, backend
+        )
+    else:
+        loss, lse, *_ = gce_autograd.gce_forward(
+            hidden, weight, label, tables, widths, coefficients, z_loss, dtype, tile_bytes, any(wants), backend
+        )
+        loss = loss * scale if reduction == "none" else (loss * scale).sum()
+    return (loss, lse.detach()) if return_lse else loss
+
+
+def _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule) -> list[float]:
+    """Reject wrong arguments with one sentence; return (ce_weight, *group weights)."""
+    if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
+        raise ValueError(f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}.")
+    if not hidden.is_floating_point() or not weight.is_floating_point():
+        raise ValueError("hidden and weight must be floating point.")
+    if target.shape != hidden.shape[:1] or target.is_floating_point():
+        raise ValueError(f"target must hold one integer per row of hidden, not {list(target.shape)} {target.dtype}.")
+    if row_weight is not None and row_weight.shape != target.shape:
+        raise ValueError(f"row_weight must hold one number per row of hidden, not {list(row_weight.shape)}.")
+    if groups is not None and groups.vocab_size != weight.shape[0]:
+        raise ValueError(f"Groups over {groups.vocab_size} tokens do not fit a head of {weight.shape[0]} tokens.")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"Unknown reduction {reduction!r}; choose mean, sum or none.")
+    if schedule not in ("auto", "rows", "vocabulary") or (schedule == "rows" and reduction == "none"):
+        raise ValueError(f"Schedule {schedule!r} does not serve reduction {reduction!r}; use auto.")
+    levels = 0 if groups is None else len(groups.levels)
+    per_level = [float(group_weight)] * levels if isinstance(group_weight, int | float) else [float(g) for g in group_weight]
+    if levels and len(per_level) != levels:
+        raise ValueError(f"{len(per_level)} group weights were given for {levels} group levels.")
+    return [float(ce_weight), *per_level[:levels]]

@@ -1,0 +1,197 @@
+"""Grouped cross-entropy as custom operators: eager, autocast and `torch.compile(fullgraph=True)` see the same thing.
+
+    chisel::gce_rows       loss and both gradients at once (mean and sum)
+    chisel::gce_forward    loss and the statistics a later backward needs (reduction "none", or no gradient at all)
+    chisel::gce_backward   both gradients, from those statistics and the upstream gradient of each row
+
+Arguments shared by all three:
+    hidden [N, D], weight [V, D]: any dtype; computed in `dtype`. target int64 [N]: -1 for rows to leave out.
+    tables, widths: the group levels as plain tensors (see `flatten`). backend: "torch" or "triton".
+Gradients come back in the dtype of what they are gradients of; the weight's is summed in fp32 first.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from mdm_core.groups import Groups, Level
+from mdm_core.ops import gce_schedules as schedules
+from mdm_core.ops import gce_torch
+from mdm_core.ops.gce_torch import Stats
+
+
+def flatten(groups: Groups | None) -> tuple[list[Tensor], list[int]]:
+    """Levels as operator arguments: tensors in order, and per level its width, negative for a kNN list."""
+    if groups is None:
+        return [], []
+    tables = [table for level in groups.levels for table in level.tensors()]
+    return tables, [level.width if level.is_partition else -level.width for level in groups.levels]
+
+
+def unflatten(tables: list[Tensor], widths: list[int]) -> list[Level]:
+    """The inverse of `flatten`."""
+    levels, rest = [], list(tables)
+    for width in widths:
+        if width > 0:
+            levels.append(Level(width, group_of=rest.pop(0), order=rest.pop(0), offsets=rest.pop(0)))
+        else:
+            levels.append(Level(-width, neighbours=rest.pop(0)))
+    return levels
+
+
+def engine_for(backend: str) -> ModuleType:
+    if backend == "triton":
+        from mdm_core.ops import gce_triton
+
+        return gce_triton
+    return gce_torch
+
+
+def _used_rows(target: Tensor) -> Tensor | None:
+    """Indices of rows that count, or None for "use every row as it is".
+
+    Leaving rows out saves work on the CPU; on a GPU it would have to wait for the device to count them.
+    """
+    if target.device.type == "cpu" and (target < 0).any():
+        return (target >= 0).nonzero()[:, 0]
+    return None
+
+
+def _spread(values: Tensor | None, used: Tensor | None, count: int) -> Tensor | None:
+    """Put the used rows' values back among zeros: the inverse of `values[used]`."""
+    if values is None or used is None:
+        return values
+    return values.new_zeros(count, *values.shape[1:]).index_copy_(0, used, values)
+
+
+@torch.library.custom_op("chisel::gce_rows", mutates_args=())
+def gce_rows(
+    hidden: Tensor, weight: Tensor, target: Tensor, scale: Tensor, tables: list[Tensor], widths: list[int],
+    coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int, need_hidden: bool,
+    need_weight: bool, backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """sum(scale * loss) [], LSE [N], and its gradients by hidden and weight (empty tensors if not needed)."""
+    used = _used_rows(target)
+    rows = slice(None) if used is None else used
+    h, w = hidden[rows].to(dtype), weight.to(dtype)  # [N, D], [V, D]
+    dw = weight.new_empty(weight.shape, dtype=schedules.wide(dtype)) if need_weight else None  # [V, D]
+    valid = target[rows] >= 0  # [N]
+    row_scale = scale[rows].to(schedules.wide(dtype)) * valid  # [N]
+    # A tile of fp16 gradients would underflow at 1/N: keep it near one, and scale the sums instead.
+    unit = row_scale.amax().clamp(min=1e-30) if dtype == torch.float16 and len(row_scale) else None  # []
+    tile_scale = row_scale if unit is None else row_scale / unit  # [N]
+    loss, lse, dh = schedules.rows(
+        h, w, target[rows].clamp(min=0), tile_scale, unflatten(tables, widths), coefficients, z_loss,
+        tile_bytes, need_hidden, dw, engine_for(backend),
+    )  # fmt: skip
+    if unit is not None:
+        dh, dw = (None if g is None else g.mul_(unit) for g in (dh, dw))
+    total = (loss.where(valid, 0) * row_scale).sum()  # []
+    lse = _spread(lse.where(valid, 0), used, len(target))
+    dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
+    dw = weight.new_empty(0) if dw is None else dw.to(weight.dtype)
+    return total, lse, dh, dw
+
+
+@gce_rows.register_fake
+def _(
+    hidden, weight, target, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, need_hidden, need_weight, backend
+):
+    sums = schedules.wide(dtype)
+    dh = torch.empty_like(hidden, memory_format=torch.contiguous_format) if need_hidden else hidden.new_empty(0)
+    dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if need_weight else weight.new_empty(0)
+    return hidden.new_empty((), dtype=sums), hidden.new_empty(len(target), dtype=sums), dh, dw
+
+
+def _rows_context(ctx, inputs, output):
+    ctx.save_for_backward(output[2], output[3])
+    ctx.needs, ctx.tables = inputs[10:12], len(inputs[4])
+    ctx.set_materialize_grads(False)
+
+
+def _rows_backward(ctx, upstream, *unused):
+    # In place: the gradients were made for this one use. A second backward is refused by autograd's version check.
+    dh, dw = ctx.saved_tensors
+    dh = dh.mul_(upstream) if ctx.needs[0] else None
+    dw = dw.mul_(upstream) if ctx.needs[1] else None
+    return dh, dw, None, None, [None] * ctx.tables, *[None] * 8
+
+
+gce_rows.register_autograd(_rows_backward, setup_context=_rows_context)
+
+
+@torch.library.custom_op("chisel::gce_forward", mutates_args=())
+def gce_forward(
+    hidden: Tensor, weight: Tensor, target: Tensor, tables: list[Tensor], widths: list[int],
+    coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int, keep_slots: bool, backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Row losses [N], LSE [N], and for the backward: row maximum [N], patch gradient [N, K], factor elsewhere [N]."""
+    used = _used_rows(target)
+    rows = slice(None) if used is None else used
+    stats = schedules.streaming(
+        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), unflatten(tables, widths),
+        coefficients, z_loss, tile_bytes, keep_slots, engine_for(backend),
+    )  # fmt: skip
+    valid = target[rows] >= 0  # [N]
+    loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
+    return tuple(_spread(value, used, len(target)) for value in (loss, lse, stats.top, stats.slot, stats.rest))
+
+
+@gce_forward.register_fake
+def _(hidden, weight, target, tables, widths, coefficients, z_loss, dtype, tile_bytes, keep_slots, backend):
+    row = [hidden.new_empty(len(target), dtype=schedules.wide(dtype)) for _ in range(4)]
+    slots = 1 + sum(abs(width) for width in widths) if keep_slots else 0
+    return row[0], row[1], row[2], row[0].new_empty(len(target), slots), row[3]
+
+
+@torch.library.custom_op("chisel::gce_backward", mutates_args=())
+def gce_backward(
+    hidden: Tensor, weight: Tensor, target: Tensor, upstream: Tensor, tables: list[Tensor], widths: list[int],
+    top: Tensor, slot: Tensor, rest: Tensor, dtype: torch.dtype, tile_bytes: int, need_hidden: bool,
+    need_weight: bool, backend: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
+    used = _used_rows(target)
+    rows = slice(None) if used is None else used
+    dw = weight.new_empty(weight.shape) if need_weight else None  # [V, D]
+    exact = dw if dw is None or weight.dtype == dtype else dw.to(dtype)
+    stats = Stats(top[rows], top[rows], top[rows], slot[rows], rest[rows])
+    scale = upstream[rows].to(top.dtype) * (target[rows] >= 0)  # [N]
+    dh = schedules.vocabulary(
+        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), scale, unflatten(tables, widths),
+        stats, tile_bytes, need_hidden, exact, engine_for(backend),
+    )  # fmt: skip
+    dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
+    dw = weight.new_empty(0) if exact is None else exact.to(weight.dtype)
+    return dh, dw
+
+
+@gce_backward.register_fake
+def _(
+    hidden, weight, target, upstream, tables, widths, top, slot, rest, dtype, tile_bytes, need_hidden, need_weight, backend
+):
+    dh = torch.empty_like(hidden, memory_format=torch.contiguous_format) if need_hidden else hidden.new_empty(0)
+    dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if need_weight else weight.new_empty(0)
+    return dh, dw
+
+
+def _forward_context(ctx, inputs, output):
+    hidden, weight, target, tables, ctx.widths, _, _, ctx.dtype, ctx.tile_bytes, ctx.keep, ctx.backend = inputs
+    ctx.save_for_backward(hidden, weight, target, *output[2:], *tables)
+    ctx.set_materialize_grads(False)
+
+
+def _forward_backward(ctx, upstream, *unused):
+    hidden, weight, target, top, slot, rest, *tables = ctx.saved_tensors
+    need_hidden, need_weight = ctx.needs_input_grad[:2]
+    dh, dw = gce_backward(
+        hidden, weight, target, upstream, tables, ctx.widths, top, slot, rest, ctx.dtype, ctx.tile_bytes,
+        need_hidden, need_weight, ctx.backend,
+    )  # fmt: skip
+    return dh if need_hidden else None, dw if need_weight else None, None, [None] * len(tables), *[None] * 7
+
+
+gce_forward.register_autograd(_forward_backward, setup_context=_forward_context)

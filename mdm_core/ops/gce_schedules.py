@@ -1,0 +1,143 @@
+"""Three schedules of grouped cross-entropy over a linear head; none of them ever holds the [N, V] logits.
+
+    schedule     for                               FLOPs   extra bytes beyond the outputs
+    streaming    the loss alone                    2 NDV   one tile of logits
+    rows         mean and sum, with gradient       6 NDV   one tile of whole rows, and fp32 [V, D] for a half weight
+    vocabulary   any reduction, gradient later     8 NDV   one tile of all rows, and fp32 [N, D] for a half hidden
+
+"Rows" computes the gradient during the forward, where the logits are at hand; "vocabulary" recomputes the logits in the
+backward, when the upstream gradient of each row is known. Legend: N rows, D width, V vocabulary, n rows of a tile.
+The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from mdm_core.groups import Level, Patch, patch_levels
+from mdm_core.ops.gce_torch import Stats, row_stats
+from mdm_core.ops.gemm import accumulate_, multiply_
+
+SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type sums are kept in: at least fp32."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def rows_per_tile(columns: int, dtype: torch.dtype, tile_bytes: int, patch_slots: int = 0) -> int:
+    """Rows of `columns` logits that fit in tile_bytes, with the fp32 working copy of a half tile where there is one."""
+    per_logit = dtype.itemsize if dtype == wide(dtype) else dtype.itemsize + 4
+    return max(1, tile_bytes // (per_logit * columns + 64 * patch_slots))
+
+
+def even_chunks(total: int, at_most: int) -> list[tuple[int, int]]:
+    """Ranges of nearly equal length, none above at_most, that cover range(total)."""
+    count = -(-total // at_most)
+    size = -(-total // max(1, count))
+    return [(start, min(start + size, total)) for start in range(0, total, max(1, size))]
+
+
+def rows(
+    hidden: Tensor,  # [N, D]
+    weight: Tensor,  # [V, D], the same dtype
+    target: Tensor,  # int64 [N], in range
+    scale: Tensor,  # [N]  what each row's loss is multiplied with
+    levels: list[Level],
+    coefficients: list[float],
+    z_loss: float,
+    tile_bytes: int,
+    need_hidden: bool,
+    grad_weight: Tensor | None,  # wide [V, D], overwritten; None: not needed
+    engine: ModuleType,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Row losses and LSEs [N], and the gradient of sum(scale * loss) by hidden; grad_weight is filled in place."""
+    (count, _), size = hidden.shape, weight.shape[0]
+    loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
+    lse = torch.empty_like(loss)  # [N]
+    grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
+    n = rows_per_tile(size, hidden.dtype, tile_bytes, sum(level.width for level in levels))
+    chunks = even_chunks(count, n)
+    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
+    for first, stop in chunks:
+        part, tile = hidden[first:stop], buffer[: stop - first]  # [n, D], [n, V]
+        multiply_(tile, part, weight.t())
+        patch = patch_levels(target[first:stop], levels)
+        loss[first:stop], lse[first:stop] = engine.rows_(tile, patch, scale[first:stop], coefficients, z_loss)
+        if need_hidden:
+            multiply_(grad_hidden[first:stop], tile, weight)  # [n, V] @ [V, D]
+        if grad_weight is not None:
+            accumulate_(grad_weight, tile.t(), part, first=first == 0)  # [V, n] @ [n, D]
+    if grad_weight is not None and count == 0:
+        grad_weight.zero_()
+    return loss, lse, grad_hidden
+
+
+def streaming(
+    hidden: Tensor,  # [N, D]
+    weight: Tensor,  # [V, D]
+    target: Tensor,  # int64 [N], in range
+    levels: list[Level],
+    coefficients: list[float],
+    z_loss: float,
+    tile_bytes: int,
+    keep_slots: bool,
+    engine: ModuleType,
+) -> Stats:
+    """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient will be asked for later."""
+    (count, _), size = hidden.shape, weight.shape[0]
+    columns = min(size, 16384)
+    slots = 1 + sum(level.width for level in levels)
+    chunks = even_chunks(count, rows_per_tile(columns + SPARE, hidden.dtype, tile_bytes, slots))
+    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
+    top, lse, loss, rest_factor = (hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4))  # [N] each
+    slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
+    for first, stop in chunks:
+        part = hidden[first:stop]  # [n, D]
+        patch = patch_levels(target[first:stop], levels)
+        outside = top.new_full((stop - first,), -torch.inf)  # [n]  running maximum outside the patch
+        rest, patch_logits = torch.zeros_like(outside), top.new_zeros(patch.ids.shape)  # [n], [n, K]
+        for v0, v1 in even_chunks(size, columns):
+            tile = buffer[: stop - first, : v1 - v0 + 1]  # [n, v1 - v0 and a spare column]
+            multiply_(tile[:, :-1], part, weight[v0:v1].t())
+            engine.absorb_(tile, v0, patch, outside, rest, patch_logits)
+        full = torch.maximum(outside, patch_logits.amax(1))  # [n]
+        stats = row_stats(full, rest * (outside - full).exp(), patch_logits, patch, coefficients, z_loss)
+        top[first:stop], lse[first:stop], loss[first:stop] = stats.top, stats.lse, stats.loss
+        rest_factor[first:stop] = stats.rest
+        if keep_slots:
+            slot[first:stop] = stats.slot
+    return Stats(top, lse, loss, slot, rest_factor)
+
+
+def vocabulary(
+    hidden: Tensor,  # [N, D]
+    weight: Tensor,  # [V, D]
+    target: Tensor,  # int64 [N], in range
+    scale: Tensor,  # [N]  upstream gradient of each row's loss
+    levels: list[Level],
+    stats: Stats,  # from `streaming` with keep_slots
+    tile_bytes: int,
+    need_hidden: bool,
+    grad_weight: Tensor | None,  # [V, D], overwritten, each part once; None: not needed
+    engine: ModuleType,
+) -> Tensor | None:
+    """The gradient of sum(scale * loss) by hidden [N, D] (wide); grad_weight is filled in place."""
+    (count, width), size = hidden.shape, weight.shape[0]
+    patch = patch_levels(target, levels)
+    grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
+    chunks = even_chunks(size, rows_per_tile(count, hidden.dtype, tile_bytes))
+    buffer = hidden.new_empty(count, chunks[0][1] + SPARE)
+    for v0, v1 in chunks:
+        tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]
+        multiply_(tile[:, :-1], hidden, weight[v0:v1].t())
+        engine.tile_gradient_(tile, v0, patch, stats, scale)
+        if need_hidden:
+            accumulate_(grad_hidden, tile[:, :-1], weight[v0:v1], first=v0 == 0)
+        if grad_weight is not None:
+            multiply_(grad_weight[v0:v1], tile[:, :-1].t(), hidden)
+    return grad_hidden
