@@ -1,0 +1,92 @@
+"""The sprite atlas: named objects, each drawn in several art styles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trainer.build_atlas import ATLAS_DIR
+
+
+@dataclass(frozen=True)
+class AtlasObject:
+    index: int
+    code: str  # Unicode code point in hex
+    name: str
+    plural: str
+    synonyms: tuple[str, ...]  # "~" before a name that takes no article ("~corn")
+    category: str
+    keywords: tuple[str, ...]  # published emoji keywords that point at this object only
+
+
+@dataclass
+class Atlas:
+    """Objects in curriculum order (most iconic first), styles, and the sheets, which are read when first used."""
+
+    root: Path
+    cell: int
+    objects: list[AtlasObject]
+    styles: list[str]
+    aliases: dict[str, tuple[str, ...]]  # style -> other names of it
+    packages: dict[str, str]  # style -> npm package its art comes from
+    means: dict[tuple[int, str], tuple[int, int, int]]  # (object, style) -> mean RGB; missing where there is no sprite
+    _cells: dict[tuple[int, str], tuple[int, int]]
+    _sheets: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, root: Path | str | None = None) -> Atlas:
+        """Read `index.json` under root (the shipped atlas by default). Raises ValueError if it is not an atlas."""
+        root = Path(root or ATLAS_DIR)
+        try:
+            index = json.loads((root / "index.json").read_text(encoding="utf-8"))
+            objects = [
+                AtlasObject(
+                    i, o["code"], o["name"], o["plural"], tuple(o["synonyms"]), o["category"], tuple(o["keywords"])
+                )
+                for i, o in enumerate(index["objects"])
+            ]
+            styles = [s["name"] for s in index["styles"]]
+        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{root} holds no sprite atlas: {error}.") from None
+        return cls(
+            root=root,
+            cell=index["cell"],
+            objects=objects,
+            styles=styles,
+            aliases={s["name"]: tuple(s["aliases"]) for s in index["styles"]},
+            packages={s["name"]: s["package"] for s in index["styles"]},
+            means={(i, s): tuple(m) for i, o in enumerate(index["objects"]) for s, m in o["means"].items()},
+            _cells={(i, s): tuple(c) for i, o in enumerate(index["objects"]) for s, c in o["cells"].items()},
+        )
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def has(self, index: int, style: str) -> bool:
+        """Whether the object is drawn in the style."""
+        return (index, style) in self._cells
+
+    def find(self, name: str) -> AtlasObject:
+        """Object by name or synonym. Raises ValueError for an unknown one."""
+        for obj in self.objects:
+            if name in (obj.name, obj.plural) or name in [s.lstrip("~") for s in obj.synonyms]:
+                return obj
+        raise ValueError(f"The atlas has no object called {name!r}.")
+
+    def sprite(self, index: int, style: str) -> np.ndarray:
+        """RGBA sprite, uint8 [cell, cell, 4], not premultiplied. Raises ValueError where the style lacks the object."""
+        if not self.has(index, style):
+            raise ValueError(f"{self.objects[index].name!r} is not drawn in the {style!r} style.")
+        if style not in self._sheets:
+            with Image.open(self.root / f"{style}.webp") as sheet:
+                self._sheets[style] = np.array(sheet.convert("RGBA"))
+        row, column = self._cells[index, style]
+        y, x = row * self.cell, column * self.cell
+        return self._sheets[style][y : y + self.cell, x : x + self.cell]
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_sheets": {}}  # workers read their own sheets, if they need any
