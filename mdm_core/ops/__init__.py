@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mdm_core.groups import Groups
-from mdm_core.ops import gce_autograd, gce_reference
+from mdm_core.ops import gce_autograd, gce_reference, sample_reference, sample_torch
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 GCE_TILE_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
@@ -142,3 +143,81 @@ def _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reductio
     if levels and len(per_level) != levels:
         raise ValueError(f"{len(per_level)} group weights were given for {levels} group levels.")
     return [float(ce_weight), *per_level[:levels]]
+
+
+class SampleStep(NamedTuple):
+    """What one forward pass says about each row; probabilities and entropy are those of softmax(z), temperature 1."""
+
+    token: Tensor  # int64 [N]  the drawn token
+    confidence: Tensor  # fp32 [N]   p(token)
+    best: Tensor  # int64 [N]  the most likely token, the lowest id among equals
+    best_p: Tensor  # fp32 [N]   p(best)
+    second_p: Tensor  # fp32 [N]   the second largest probability
+    current_p: Tensor  # fp32 [N]   p(current token), 0 where there is none
+    entropy: Tensor  # fp32 [N]   in nats
+
+
+@torch.no_grad()
+def sample_step(
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    *,
+    temperature: float = 1.0,
+    seed: int | Tensor,
+    step: int,
+    row_ids: Tensor | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    backend: str = "auto",
+) -> SampleStep:
+    """Draw a token per row from a linear head, and weigh it against the best and the current one; no [N, V] tensor.
+
+    Equals, in plain PyTorch:
+
+        z     = hidden @ weight.T                                        # [N, V]
+        token ~ Categorical(softmax(z / temperature)), within the top-k / top-p set if one is asked for
+        p     = z.softmax(1);  confidence, current_p = p[n, token], p[n, current]
+        best_p, second_p = p.topk(2);  best = z.argmax(1);  entropy = -(p * p.log()).sum(1)
+
+    hidden: [N, D], guidance already folded in. weight: [V, D]; the product runs in the weight's dtype.
+    current: integers [N]; V (the mask id) means the row has no current token yet.
+    temperature: 0 takes the best token. top_p acts on the probabilities at this temperature, after top_k.
+    seed, step, row_ids [N] (default 0 .. N-1): the draw of a row depends on these three, its hidden state and the
+        weight, and on nothing else: not on the batch, the row's place in it, tiles or the backend. seed may also be an
+        int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
+    """
+    _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p)
+    device, count = hidden.device, len(hidden)
+    if row_ids is None:
+        row_ids = torch.arange(count, device=device)
+    if not isinstance(seed, Tensor):
+        seed = torch.full((count,), seed, dtype=torch.long, device=device)
+    arguments = (hidden, weight, current.long(), float(temperature), seed.to(device), step, row_ids.to(device).long())
+    backend = choose_backend(backend, device)
+    if backend == "reference":
+        return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
+    if backend == "triton" and top_k is None and top_p is None:
+        from mdm_core.ops import sample_triton
+
+        return SampleStep(*sample_triton.sample_rows(*arguments))
+    return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p))
+
+
+def _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p) -> None:
+    """Reject wrong arguments with one sentence."""
+    if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
+        raise ValueError(f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}.")
+    for name, ids in (("current", current), ("row_ids", row_ids), ("seed", seed)):
+        if isinstance(ids, Tensor) and (ids.shape != hidden.shape[:1] or ids.is_floating_point()):
+            raise ValueError(f"{name} must hold one integer per row of hidden, not {list(ids.shape)} {ids.dtype}.")
+    if isinstance(seed, int) and not -(2**63) <= seed < 2**63:
+        raise ValueError(f"The seed must fit in 64 bits, and {seed} does not.")
+    if not 0 <= step < 2**31:
+        raise ValueError(f"The step must lie between 0 and 2^31, not {step}.")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"The temperature must be a finite number, 0 or more, not {temperature}.")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must lie above 0 and at most at 1, not {top_p}.")

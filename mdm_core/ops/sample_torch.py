@@ -1,0 +1,186 @@
+"""One sampling step's decision data in PyTorch operations, over tiles of the vocabulary.
+
+Legend: n = 64 rows of a chunk, D width, C columns of a tile (a multiple of 64), m = C / 64 blocks of 64 token ids.
+
+Rows go through in chunks of exactly 64, the last one padded, and tiles have a fixed width: the library's matrix product
+then has one shape for a given head, so that a row's result does not depend on the batch it rides in. The two levels of
+the draw, and why, are told in noise.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mdm_core.ops.noise import BLOCK, TOKEN_NOISE, gumbel
+
+ROWS = 64
+COLUMNS = 8192  # fp32 [64, 8192] is 2 MiB; three such buffers are alive at most
+
+
+class _Scan:
+    """What one pass over the vocabulary remembers of each row; `absorb` takes the tiles in order."""
+
+    def __init__(self, current: Tensor, temperature: float, seed: Tensor, row_ids: Tensor, step: int):
+        n, device = len(current), current.device
+        self.current, self.temperature, self.step = current, temperature, step
+        self.seed, self.row_ids = seed, row_ids
+        low = torch.full((n,), -torch.inf, device=device)
+        self.top = low.clone()  # [n]      running maximum logit
+        self.mass = torch.zeros(n, device=device)  # [n]      sum of exp(z - top)
+        self.moment = torch.zeros(n, device=device)  # [n]      sum of exp(z - top) (z - top)
+        self.best_block = low.new_zeros(n, dtype=torch.long)  # [n]  the block that holds the maximum
+        self.best_inner = low.new_full((n, BLOCK), -torch.inf)  # [n, 64]  its logits
+        self.runner_up = low.clone()  # [n]      largest maximum of any other block
+        self.drawn_score = low.clone()  # [n]      winning block's log-sum-exp + noise
+        self.drawn_block = torch.zeros_like(self.best_block)  # [n]
+        self.drawn_inner = low.new_zeros(n, BLOCK)  # [n, 64]  its logits
+        self.current_logit = low.clone()  # [n]
+
+    def absorb(self, z: Tensor, first_block: int, work: Tensor, allowed: Tensor | None = None) -> None:
+        """z [n, C]: logits of the tile's tokens, padded with -inf; work [n, C] is scratch.
+
+        allowed [n, C]: the logits to draw from, if not z itself (top-k, top-p); the statistics are always z's.
+        """
+        n, blocks = len(z), z.shape[1] // BLOCK
+        blocked = z.view(n, blocks, BLOCK)  # [n, m, 64]
+        rows = torch.arange(n, device=z.device)
+        peak = blocked.amax(2)  # [n, m]
+        safe = peak.clamp(min=torch.finfo(peak.dtype).min)  # a block of nothing but -inf would give NaN
+
+        shifted = torch.sub(z.view(n, blocks, BLOCK), safe[..., None], out=work.view(n, blocks, BLOCK))
+        mass, moment = self._block_sums(shifted)  # [n, m] each
+        tile_top, block = peak.max(1)  # [n], [n]
+        self._merge_moments(tile_top, safe, mass, moment)
+        self._merge_best(blocked, peak, tile_top, block, first_block, rows)
+
+        if self.temperature > 0:
+            if allowed is not None:
+                blocked = allowed.view(n, blocks, BLOCK)
+                safe = blocked.amax(2).clamp(min=torch.finfo(peak.dtype).min)
+            if allowed is not None or self.temperature != 1:
+                torch.sub(blocked, safe[..., None], out=shifted)
+                mass = shifted.div_(self.temperature).exp_().sum(2)  # [n, m]
+            score = mass.log() + safe / self.temperature  # [n, m]  log-sum-exp of each block
+            score += gumbel(self.seed, self.row_ids, self.step, self.best_block.new_tensor(first_block), blocks)
+            value, block = score.max(1)  # [n], [n]
+            wins = value > self.drawn_score  # [n]
+            self.drawn_score = torch.where(wins, value, self.drawn_score)
+            self.drawn_block = torch.where(wins, block + first_block, self.drawn_block)
+            self.drawn_inner = torch.where(wins[:, None], blocked[rows, block], self.drawn_inner)
+
+        column = self.current - first_block * BLOCK  # [n]
+        here = (column >= 0) & (column < z.shape[1])
+        logit = z[rows, column.clamp(0, z.shape[1] - 1)]
+        self.current_logit = torch.where(here, logit, self.current_logit)
+
+    @staticmethod
+    def _block_sums(shifted: Tensor) -> tuple[Tensor, Tensor]:
+        """Per block, the sums of e^x and of x e^x, x [n, m, 64] <= 0; x is overwritten with e^x."""
+        lowered = shifted.clamp(min=-80.0)  # e^-80 counts for nothing, and 0 * -inf would be NaN
+        mass = shifted.exp_()
+        return mass.sum(2), lowered.mul_(mass).sum(2)
+
+    def _merge_moments(self, tile_top: Tensor, peak: Tensor, mass: Tensor, moment: Tensor) -> None:
+        top = torch.maximum(self.top, tile_top)  # [n]
+        safe = top.clamp(min=torch.finfo(top.dtype).min)
+        down = peak - safe[:, None]  # [n, m]  shift of each block's reference
+        scale = down.exp()
+        gain = (scale * (moment + down.clamp(min=-1e30) * mass)).sum(1)  # [n]
+        old_down = self.top - safe  # [n]
+        old_scale = old_down.exp()
+        self.moment = gain + old_scale * (self.moment + old_down.clamp(min=-1e30) * self.mass)
+        self.mass = (scale * mass).sum(1) + old_scale * self.mass
+        self.top = top
+
+    def _merge_best(self, blocked, peak, tile_top, block, first_block, rows) -> None:
+        others = peak.scatter(1, block[:, None], -torch.inf).amax(1)  # [n]
+        previous_top = self.best_inner.amax(1)  # [n]
+        wins = tile_top > previous_top  # [n]
+        loser = torch.where(wins, previous_top, tile_top)
+        self.runner_up = torch.maximum(torch.maximum(self.runner_up, others), loser)
+        self.best_block = torch.where(wins, block + first_block, self.best_block)
+        self.best_inner = torch.where(wins[:, None], blocked[rows, block], self.best_inner)
+
+    def finish(self) -> tuple[Tensor, ...]:
+        """The seven fields of SampleStep, each [n]."""
+        lse = self.mass.log() + self.top  # [n]
+        pair, place = self.best_inner.topk(2, dim=1)  # [n, 2]
+        place = self.best_inner.max(1).indices  # [n]  the lowest id among equals
+        best = self.best_block * BLOCK + place
+        second = torch.maximum(pair[:, 1], self.runner_up)  # [n]
+        if self.temperature > 0:
+            noise = gumbel(self.seed, self.row_ids, self.step, TOKEN_NOISE + self.drawn_block * BLOCK, BLOCK)  # [n, 64]
+            inside = (self.drawn_inner / self.temperature + noise).max(1).indices  # [n]
+            token = self.drawn_block * BLOCK + inside
+            chosen = self.drawn_inner.gather(1, inside[:, None])[:, 0]  # [n]
+        else:
+            token, chosen = best, pair[:, 0]
+        entropy = self.mass.log() - self.moment / self.mass  # [n]
+        p = [(logit - lse).exp() for logit in (chosen, pair[:, 0], second, self.current_logit)]
+        return token, p[0], best, p[1], p[2], p[3], entropy
+
+
+def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
+    """Logits [n, V] with all but each row's top-k / top-p set at -inf, without sorting whole rows.
+
+    Top-p becomes a top-k with a count of its own per row: how many ranked tokens it takes to reach top_p. Where equal
+    logits stand at the edge of the set, the lowest ids stay.
+    """
+    size = logits.shape[1]
+    limit = size if top_k is None else min(top_k, size)
+    depth = limit if top_p is None else min(limit, 256)
+    while True:
+        ranked = logits.topk(depth, dim=1).values  # [n, depth], descending
+        if top_p is None:
+            count = torch.full_like(logits[:, :1], depth, dtype=torch.long)  # [n, 1]
+            break
+        pool = logits.topk(limit, dim=1).values if top_k is not None else logits
+        total = (pool / temperature).logsumexp(1, keepdim=True)  # [n, 1]
+        p = (ranked / temperature - total).exp()  # [n, depth]
+        reach = p.cumsum(1)  # [n, depth]
+        count = (reach - p < top_p).sum(1, keepdim=True).clamp(min=1)  # [n, 1]
+        if depth == limit or bool((reach[:, -1] >= top_p).all()):
+            break
+        depth = min(4 * depth, limit)
+    edge = ranked.gather(1, count - 1)  # [n, 1]  the smallest logit kept
+    tied = logits == edge  # [n, V]
+    room = count - (logits > edge).sum(1, keepdim=True)  # [n, 1]  how many of the tied stay
+    kept = (logits > edge) | (tied & (tied.cumsum(1, dtype=torch.int32) <= room))  # [n, V]
+    return logits.masked_fill(~kept, -torch.inf)
+
+
+def sample_rows(
+    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids: Tensor,
+    top_k: int | None, top_p: float | None,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The seven fields of SampleStep, each [N]."""
+    count, size = hidden.shape[0], weight.shape[0]
+    whole = top_k is not None or top_p is not None  # these rank a whole row, so its logits stay together
+    columns = -(-size // BLOCK) * BLOCK if whole else min(-(-size // BLOCK) * BLOCK, COLUMNS)
+    tile = torch.empty(ROWS, columns, device=hidden.device)  # [64, C]
+    work = torch.empty_like(tile)
+    results = []
+    for first in range(0, count, ROWS):
+        short = max(0, first + ROWS - count)  # rows of padding
+        part = functional.pad(hidden[first : first + ROWS], (0, 0, 0, short)).to(weight.dtype)  # [64, D]
+        ids = [functional.pad(x[first : first + ROWS], (0, short)) for x in (current, seed, row_ids)]
+        scan = _Scan(ids[0], temperature, ids[1], ids[2], step)
+        for v0 in range(0, size, columns):
+            v1 = min(v0 + columns, size)
+            tile[:, v1 - v0 :] = -torch.inf
+            if weight.dtype == tile.dtype:
+                torch.mm(part, weight[v0:v1].t(), out=tile[:, : v1 - v0])
+            else:
+                tile[:, : v1 - v0] = part @ weight[v0:v1].t()
+            allowed = None
+            if whole and temperature > 0:
+                few = max(1, (2 << 20) // (4 * columns))  # rows ranked at a time: ranking takes several copies
+                allowed = torch.cat([restrict(rows, temperature, top_k, top_p) for rows in tile.split(few)])
+            scan.absorb(tile, v0 // BLOCK, work, allowed)
+        results.append([field[: ROWS - short] for field in scan.finish()])
+    if not results:
+        empty = hidden.new_empty(0, dtype=torch.float32)
+        return tuple(empty.long() if j in (0, 2) else empty for j in range(7))
+    return tuple(torch.cat(field) for field in zip(*results, strict=True))
