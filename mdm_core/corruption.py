@@ -51,7 +51,7 @@ def corrupt(
     config: CorruptionConfig = CorruptionConfig(),
     *,
     groups: Groups | None = None,
-    draft: Callable[[Tensor], Tensor] | None = None,
+    draft: Callable[[Tensor, Tensor], Tensor] | None = None,
     generator: torch.Generator | None = None,
 ) -> Corrupted:
     """Corrupt a batch of clean tokens.
@@ -60,8 +60,8 @@ def corrupt(
         x0: int64 [B, L], ids in 0..mask_id-1.
         mask_id: id of the mask token, which is the vocabulary size V.
         groups: needed when config.flip_group > 0.
-        draft: zt [B, L] -> proposed tokens [B, L] for the masked places, without gradient; needed when
-            config.flip_self > 0.
+        draft: (zt [B, L], where bool [B, L]) -> the model's proposals for the n places of `where`, int64 [n],
+            without gradient; needed when config.flip_self > 0.
     """
     B, L = x0.shape
     device = x0.device
@@ -99,8 +99,8 @@ def corrupt(
     if config.flip_self > 0:
         if draft is None:
             raise ValueError("flip_self > 0 needs a draft function")
-        proposal = draft(torch.where(masked | from_self, mask_id, zt))  # [B, L]
-        zt = torch.where(from_self, proposal, zt)
+        # the places to be flipped are masked too, so that the draft guesses them as it would while sampling
+        zt[from_self] = draft(torch.where(masked | from_self, mask_id, zt), from_self)
     zt = torch.where(masked, mask_id, zt)
     return Corrupted(zt, masked, (zt != x0) & ~masked, ratio)
 

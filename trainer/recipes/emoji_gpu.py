@@ -1,0 +1,20 @@
+"""The shipped weights: one large GPU for a quarter of an hour.
+
+    python -m trainer.train emoji_gpu --codec assets/model --out runs/emoji
+"""
+
+from mdm_core.config import ModelConfig
+from mdm_core.corruption import CorruptionConfig
+from trainer.data import SceneDataConfig
+from trainer.recipe import Recipe
+
+RECIPE = Recipe(
+    model=ModelConfig(),
+    data=SceneDataConfig(batch_size=1024, workers=14),
+    corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
+    self_flip_steps=0.25,
+    minutes=15,
+    compile=True,
+    log_every=50,
+    validate_every=500,
+)
