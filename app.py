@@ -1,0 +1,98 @@
+"""Chisel's studio: parse arguments, load the pipeline, build the page, launch.
+
+    python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N]
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any
+
+# Before Gradio is imported: it would otherwise ask a server about new versions and report its use.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Chisel: watch a picture being carved, token by token.")
+    parser.add_argument("--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=None, help="port to serve on (default: the first free from 7860)")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads for the model (default: all cores)")
+    args = parser.parse_args(argv)
+    if args.port is not None and not 1 <= args.port <= 65535:
+        parser.error(f"--port must be from 1 to 65535, not {args.port}.")
+    if args.threads is not None and not 1 <= args.threads <= 1024:
+        parser.error(f"--threads must be from 1 to 1024, not {args.threads}.")
+    return args
+
+
+def load(model: str | None, threads: int | None) -> Any:
+    """The pipeline, ready to run."""
+    import torch
+
+    from mdm_core import Pipeline
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return Pipeline.from_pretrained(model)
+
+
+def load_beside(model: str | None, threads: int | None) -> Future:
+    """Loads the pipeline in a thread while Gradio is imported and the page is built."""
+    future: Future = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(load(model, threads))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, name="load", daemon=True).start()
+    return future
+
+
+def backend_line() -> str:
+    """One line about what the model runs on."""
+    import torch
+
+    place = f"GPU {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return f"Chisel on {place}, torch {torch.__version__}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the studio until it is interrupted; returns the exit status."""
+    began = time.perf_counter()
+    args = arguments(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    pipeline = load_beside(args.model, args.threads)
+
+    from ui import page
+
+    studio = page.build(pipeline.result)
+    try:
+        pipeline.result()
+    except (ValueError, OSError) as error:
+        print(f"The model cannot be loaded: {error}", file=sys.stderr)
+        return 2
+    print(backend_line(), flush=True)
+    try:
+        _, url, _ = studio.launch(
+            server_name=args.host, server_port=args.port, prevent_thread_lock=True, **page.launch_arguments()
+        )
+    except OSError as error:
+        print(f"The page cannot be served on {args.host}: {error}", file=sys.stderr)
+        return 2
+    print(f"Open {url} (ready after {time.perf_counter() - began:.1f} s; Ctrl+C ends it)", flush=True)
+    studio.block_thread()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+// A run as the browser keeps it: every frame unpacked once, so that scrubbing never asks the server anything.
+// The wire format is described in ui/frames.py.
+
+function unpack(text, Type) {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return new Type(bytes.buffer);
+}
+
+class Run {
+  constructor(message) {
+    this.id = message.run;
+    this.rows = message.grid[0];
+    this.columns = message.grid[1];
+    this.cells = this.rows * this.columns;
+    this.maskId = message.vocab;
+    this.planned = message.planned;
+    this.seed = message.seed;
+    this.prompt = message.prompt;
+    this.state = message.state;
+    this.frames = [];
+  }
+
+  get last() {
+    return this.frames.length - 1;
+  }
+
+  // Adds the frames this tab has not seen yet. A frame that would leave a gap waits for the closing message.
+  take(message) {
+    this.state = message.state;
+    for (const raw of message.frames) {
+      if (raw.k === this.frames.length) this.frames.push(this.frame(raw));
+    }
+  }
+
+  frame(raw) {
+    const before = this.frames[this.frames.length - 1];
+    const triples = unpack(raw.edited, Int32Array);
+    const edited = [];
+    for (let i = 0; i + 2 < triples.length; i += 3) {
+      edited.push({ at: triples[i], from: triples[i + 1], to: triples[i + 2] });
+    }
+    const frame = {
+      k: raw.k,
+      phase: raw.phase,
+      ms: raw.ms,
+      tokens: unpack(raw.tokens, Int32Array),
+      set: unpack(raw.set, Uint16Array),
+      edited,
+      p: unpack(raw.p, Uint16Array),
+      h: unpack(raw.h, Uint16Array),
+      editsSoFar: (before ? before.editsSoFar : 0) + edited.length,
+      image: null,
+      ready: Promise.resolve(),
+    };
+    frame.masked = frame.tokens.reduce((n, token) => n + (token === this.maskId), 0);
+    if (raw.image.startsWith("data:image/jpeg;base64,")) {
+      const image = new Image();
+      image.src = raw.image;
+      frame.ready = image.decode().then(() => { frame.image = image; }, () => {});
+    }
+    return frame;
+  }
+
+  isMasked(k, cell) {
+    return this.frames[k].tokens[cell] === this.maskId;
+  }
+
+  // Everything that happened to one cell: [{k, kind: "start" | "set" | "edit" | "remask", from, to, p}], oldest first.
+  history(cell) {
+    const events = [];
+    this.frames.forEach((frame, k) => {
+      const token = frame.tokens[cell];
+      const p = frame.p[cell] / 65535;
+      if (k === 0) events.push({ k, kind: "start", to: token, p });
+      if (frame.set.includes(cell)) events.push({ k, kind: "set", to: token, p });
+      const edit = frame.edited.find((e) => e.at === cell);
+      if (edit) events.push({ k, kind: edit.to === this.maskId ? "remask" : "edit", from: edit.from, to: edit.to, p });
+    });
+    return events;
+  }
+
+  // "step 7 of 12 · 141 of 256 tokens set · 5 edited · 0.9 s"
+  describe(k) {
+    const frame = this.frames[k];
+    const where = frame.phase === "start" ? `start of ${count(this.planned, "step")}`
+      : frame.phase === "polish" ? `polish pass ${k - this.planned}`
+      : `step ${k} of ${this.planned}`;
+    const set = this.cells - frame.masked;
+    const time = `${(frame.ms / 1000).toFixed(1)} s`;
+    return `${where} · ${set} of ${this.cells} tokens set · ${frame.editsSoFar} edited · ${time}`;
+  }
+}
+
+function count(n, noun) {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+// Small probabilities matter here (a vocabulary has thousands of entries), so they keep two digits that mean something.
+function percent(p) {
+  if (p >= 0.995) return p === 1 ? "100 %" : "> 99 %";
+  if (p >= 0.1) return `${Math.round(p * 100)} %`;
+  if (p >= 0.001) return `${(p * 100).toPrecision(2)} %`;
+  return "< 0.1 %";
+}
