@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer.build_atlas import ATLAS_DIR
+ATLAS_DIR = Path(__file__).resolve().parent.parent / "assets" / "atlas"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ATLAS_DIR = Path(__file__).resolve().parent.parent / "assets" / "atlas"
+from trainer.atlas import ATLAS_DIR
+
 CELL = 96  # pixels per sprite side
 MARGIN = 2  # empty pixels around the trimmed sprite
 RENDER = 384  # SVGs are drawn at this width before trimming, so that trimming loses no detail
@@ -42,32 +43,13 @@ STYLES = [
 # Names that the older sets use for a code point and that neither the CLDR nor the Unicode name leads to.
 OLD_NAMES = {
     "fxemoji": {
-        "1f355": "sliceofpizza", "26bd": "soccerball", "1f9c0": "", "1f33d": "earofmaize", "1f451": "crown",
-        "1f381": "present", "1f414": "chicken", "1f41d": "honeybee", "1f3e0": "housebuilding", "2600": "sunrays",
-        "1f366": "softicecream", "1f346": "aubergine", "1f333": "deciduoustree", "1f382": "birthdaycake",
-        "1f430": "bunny", "1f43a": "wolfface", "1f439": "hampster", "1f433": "spurtingwhale", "1f332": "evergreen",
-        "1f3a9": "tophat", "1f453": "glasses", "1f576": "darksunglasses", "1f392": "schoolsatchel", "1f48e": "gem",
-        "1f3a7": "headphone", "260e": "blacktelephone", "1f4f1": "cellphone", "1f4bb": "personalcomputer",
-        "231b": "hourglass", "2702": "blackscissors", "1f512": "lock", "1f3be": "tennisball", "26be": "baseball",
-        "1f3c0": "", "1f3b1": "billiards", "1f3af": "directhit", "1f3b2": "gamedie", "1f455": "tshirt",
-        "1f460": "heels", "1f336": "chilipepper", "2b50": "whitemediumstar", "1f697": "automobile", "1f437": "pig",
-        "1f431": "cat", "1f436": "dog", "1f42f": "tiger", "1f42d": "mouse", "1f424": "babychick", "1f383": "jackolantern",
-        "1f3c8": "americanfootball", "1f692": "fireengine", "1f682": "steamlocomotive", "1f411": "sheep",
-        "1f42b": "bactriancamel", "1f373": "cooking", "1f337": "tulip", "1f34a": "tangerine", "1f462": "boot",
-        "1f526": "electrictorch", "1f3ee": "izakayalantern", "1f5ff": "moyai", "1f3f0": "europeancastle",
-        "1f319": "crescentmoon", "1f526-": "", "1f50d": "leftmagnifyingglass", "1f58d": "lowerleftcrayon",
-        "1f58c": "lowerleftpaintbrush", "270f": "pencil", "1f4cc": "blackpushpin", "1f529": "nutandbolt",
-        "1f459": "bikini", "1f45e": "mensshoe", "1f454": "tie", "1f456": "jeans", "1f32d": "", "1f30d": "europeafricaglobe",
-        "1f5fc": "toykotower", "1f6a2": "ship", "1f3bf": "skiandskiboot", "1f3ae": "videogame", "1f35e": "bread",
-        "1f6aa": "door", "1f4a7": "droplet", "1f34e": "redapple", "1f381-": "", "1f3ce": "racecar", "1f6d1": "",
-        "1f6c1": "bathtub", "1f338": "cherryblossom", "1f95a": "", "1f4d5": "closedbook", "1f432": "dragonhead",
-        "1f426": "bird", "1f54a": "doveofpeace", "1f41a": "spiralshell", "1f33c": "blossom", "1f330": "acorn",
-        "1f364": "friedshrimp", "1f4be": "blackhardshellfloppy", "1f378": "cocktailglass", "1f379": "tropicaldrink",
-        "1f37a": "beermug", "1f5d1": "wastebasket", "26c4": "snowmanwithoutsnow", "1f514": "ringingbell",
-        "1f3a8": "artistpalette", "1f3a5": "moviecamera", "2709": "envelope", "1f4bf": "opticaldisc",
-        "1f6cf": "", "1f42c": "dolphin", "1f4f0": "newspaper", "1f47e": "alienmonster", "1f380": "",
-        "1f452": "womanshat", "1f3ed": "factory", "1f53a": "", "1f6a6": "verticaltrafficlight", "1f4b3": "creditcard",
-        "2615": "hotbeverage", "1f36e": "custard", "1f367": "shavedice", "1f35d": "spaghetti",
+        "1f332": "evergreen", "2b50": "whitemediumstar", "1f381": "present", "1f514": "ringingbell",
+        "1f3c0": "", "1f430": "bunny", "1f433": "spurtingwhale", "2600": "sunrays",
+        "1f3be": "tennisball", "1f460": "heels", "1f576": "darksunglasses", "1f4f1": "cellphone",
+        "1f439": "hampster", "1f336": "chilipepper", "1f30d": "europeafricaglobe", "1f5fc": "toykotower",
+        "1f3ce": "racecar", "1f380": "", "1f454": "tie", "1f45e": "mensshoe",
+        "1f50d": "leftmagnifyingglass", "1f4cc": "blackpushpin", "1f4be": "blackhardshellfloppy", "1f432": "dragonhead",
+        "1f330": "acorn",
     },
 }  # fmt: skip
 
@@ -182,8 +164,8 @@ def mean_colour(cell: Image.Image) -> list[int]:
     return [round(v) for v in (pixels[:, :3] * pixels[:, 3:]).sum(0) / pixels[:, 3].sum()]
 
 
-def keywords(npm: Path, objects: list[dict]) -> dict[str, list[str]]:
-    """Published emoji keywords that point at one object only, and are not a name of another."""
+def keywords(npm: Path, objects: list[dict]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Code point -> published emoji keywords that point at that object only; code point -> CLDR label."""
     data = json.loads((npm / "node_modules/emojibase-data/en/data.json").read_text(encoding="utf-8"))
     tags = {e["hexcode"].lower().replace("-fe0f", ""): (e["label"], e.get("tags", [])) for e in data}
     taken = {w.lstrip("~"): o["code"] for o in objects for w in (o["name"], o["plural"], *o["synonyms"])}
@@ -199,7 +181,7 @@ def keywords(npm: Path, objects: list[dict]) -> dict[str, list[str]]:
     }, {code: label for code, (label, _) in tags.items()}
 
 
-def build(npm: Path, out: Path, exclude: dict[str, set]) -> dict:
+def build(npm: Path, out: Path, exclude: dict[str, set[str]]) -> dict:
     objects = read_objects(out / "objects.txt")
     tags, labels = keywords(npm, objects)
     sets = {package: IconSet(npm, package) for _, _, package in STYLES}
@@ -210,7 +192,7 @@ def build(npm: Path, out: Path, exclude: dict[str, set]) -> dict:
             names = [labels.get(code, obj["name"]), unicodedata.name(chr(int(code, 16)), "?"), obj["name"]]
             for style, _, package in STYLES:
                 icon = sets[package].find(code, names)
-                if icon is None or code in exclude.get(package, ()):
+                if icon is None or obj["name"] in exclude.get(package, ()):
                     continue
                 path = Path(scratch) / f"{package}-{code}.png"
                 jobs.append({"svg": sets[package].svg(icon), "width": RENDER, "out": str(path)})
@@ -244,7 +226,16 @@ def build(npm: Path, out: Path, exclude: dict[str, set]) -> dict:
 
 
 # Pictures that show something else than the name, seen when the sheets were looked at.
-EXCLUDE: dict[str, set] = {}
+EXCLUDE: dict[str, set[str]] = {
+    "twemoji": {"tennis racket", "pair of headphones", "statue of liberty"},
+    "noto-v1": {"basketball", "laptop", "pair of scissors"},
+    "emojione": {"basketball", "tent", "dolphin", "motorcycle", "speedboat"},
+    "fxemoji": {
+        "umbrella", "star", "rainbow", "sailboat", "die", "microphone", "pair of headphones", "laptop", "tent",
+        "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat", "ship", "tram",
+        "pair of skis", "necktie", "pair of jeans", "bird", "racing car", "credit card", "chestnut", "tennis racket",
+    },
+}  # fmt: skip
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ are always said. Background and style may be left out, or said by an alias.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 from trainer.atlas import AtlasObject
@@ -23,23 +22,23 @@ RELATIONS = {
     "below": (("below", "under", "beneath"), ("{b} with {a} below it", "{b} over {a}", "{b}, {a} below it")),
 }  # fmt: skip
 
-# {s} subject; {g} ground ("a teal background", "a meadow"); {c} bare ground ("teal", "meadow")
+# {s} subject; {c} the ground's name ("teal", "meadow"); {a} its article; {p} "on" or "in"
 WITH_PLAIN = (
-    ("{s} on a {c} background", 9),
+    ("{s} on {a} {c} background", 9),
     ("{s} on {c}", 3),
     ("{s}, {c} background", 3),
     ("{s}, {c}", 1),
     ("{c} background with {s}", 2),
-    ("a {c} background with {s}", 1),
-    ("{s} against a {c} background", 2),
-    ("{s} in front of a {c} background", 1),
+    ("{a} {c} background with {s}", 1),
+    ("{s} against {a} {c} background", 2),
+    ("{s} in front of {a} {c} background", 1),
 )
 WITH_SCENE = (
-    ("{s} {p} a {c}", 8),
-    ("{s} with a {c} behind", 1),
+    ("{s} {p} {a} {c}", 8),
+    ("{s} with {a} {c} behind", 1),
     ("{s}, {c}", 2),
-    ("a {c} with {s}", 2),
-    ("{s} in front of a {c}", 1),
+    ("{a} {c} with {s}", 2),
+    ("{s} in front of {a} {c}", 1),
     ("{s}, {c} background", 1),
 )
 PLACE = {"meadow": "in", "beach": "on", "starry night": "in", "checkered floor": "on"}
@@ -55,12 +54,16 @@ def _expand(weighted: tuple[tuple[str, int], ...]) -> list[str]:
 _PLAIN, _SCENE = _expand(WITH_PLAIN), _expand(WITH_SCENE)
 
 
+def _pick(rng: Random, options):
+    return options[int(rng.random() * len(options))]
+
+
 def article(noun: str) -> str:
-    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an SUV."""
+    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an hourglass."""
     first = noun[0].lower()
-    if noun.lower().startswith(("uni", "eu", "one", "use", "usu")):
-        return "a"
-    if noun.lower() in ("suv", "x-ray") or noun.startswith("8"):
+    if noun.lower().startswith(("uni", "eu", "one", "use")):
+        return "a"  # begins with the sound of y or w
+    if noun.lower().startswith(("hour", "8")):
         return "an"
     return "an" if first in "aeiou" else "a"
 
@@ -69,7 +72,7 @@ def noun_phrase(rng: Random, obj: AtlasObject, colour: str | None = None, bare: 
     """One of the object, with its article unless bare: 'a strawberry', 'a red car', 'corn'."""
     name = obj.name
     if obj.synonyms and rng.random() < SYNONYM_SHARE:
-        name = obj.synonyms[int(rng.random() * len(obj.synonyms))]
+        name = _pick(rng, obj.synonyms)
     mass = name[0] == "~"
     if mass:
         name = name[1:]
@@ -88,28 +91,26 @@ def related(rng: Random, first: str, relation: str, second: str) -> str:
     """'a cat to the left of a dog' and its variants, the turned-round ones in one case of four."""
     straight, turned = RELATIONS[relation]
     if rng.random() < 0.25:
-        return turned[int(rng.random() * len(turned))].format(a=first, b=second)
-    return f"{first} {straight[int(rng.random() * len(straight))]} {second}"
+        return _pick(rng, turned).format(a=first, b=second)
+    return f"{first} {_pick(rng, straight)} {second}"
 
 
 def ground(rng: Random, subject: str, background: Background) -> str:
     """The subject and where it is."""
     name = background.name
     if background.aliases and rng.random() < SYNONYM_SHARE:
-        name = background.aliases[int(rng.random() * len(background.aliases))]
-    choices = _SCENE if background.scene else _PLAIN
-    text = choices[int(rng.random() * len(choices))]
-    text = text.format(s=subject, c=name, p=PLACE.get(background.name, "on"))
-    return text.replace("a orange", "an orange")
+        name = _pick(rng, background.aliases)
+    template = _pick(rng, _SCENE if background.scene else _PLAIN)
+    return template.format(s=subject, c=name, a=article(name), p=PLACE.get(background.name, "on"))
 
 
 def finish(rng: Random, text: str, style: str | None, opener: bool) -> str:
     """Add the style, perhaps a request ('draw ...'), and vary the case."""
-    pick: Callable[[tuple[str, ...]], str] = lambda options: options[int(rng.random() * len(options))]  # noqa: E731
-    if style:
-        text = pick(STYLE_AFTER if rng.random() < 0.75 else STYLE_BEFORE).format(t=text, y=style)
     if opener and rng.random() < 0.12:
-        text = pick(OPENERS) + text
+        text = _pick(rng, OPENERS) + text
+        text = _pick(rng, STYLE_AFTER).format(t=text, y=style) if style else text
+    elif style:
+        text = _pick(rng, STYLE_AFTER if rng.random() < 0.75 else STYLE_BEFORE).format(t=text, y=style)
     roll = rng.random()
     if roll < 0.15:
         text = text[0].upper() + text[1:]

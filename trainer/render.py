@@ -90,6 +90,7 @@ class SpriteBank:
     def __init__(self, atlas: Atlas, n_objects=None, styles=None, sizes=SIZES, colours=True, device="cpu"):
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         self.styles = list(atlas.styles if styles is None else styles)
+        self._order = {o.name: o.index for o in atlas.objects[: self.n_objects]}
         self.sizes, self.device = tuple(sizes), torch.device(device)
         if unknown := [s for s in self.styles if s not in atlas.styles]:
             raise ValueError(f"Unknown style {unknown}: choose from {', '.join(atlas.styles)}.")
@@ -134,8 +135,11 @@ class SpriteBank:
         for s in sizes:
             self._ready[s][rows] = True
 
-    def index(self, obj: int, style: str, colour: str | None = None) -> int:
-        return sprite_index(obj, self.styles.index(style), colour, len(self.styles))
+    def index(self, name: str, style: str, colour: str | None = None) -> int:
+        """Row of a sprite by the object's name. Raises ValueError for what the bank lacks."""
+        if name not in self._order or style not in self.styles:
+            raise ValueError(f"The bank holds no {name!r} in the {style!r} style.")
+        return sprite_index(self._order[name], self.styles.index(style), colour, len(self.styles))
 
 
 def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
@@ -170,14 +174,13 @@ def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
     return canvas
 
 
-def render_one(scene: Scene, bank: SpriteBank, atlas: Atlas) -> Image.Image:
+def render_one(scene: Scene, bank: SpriteBank) -> Image.Image:
     """One scene as a 128x128 RGB picture."""
-    index = {o.name: o.index for o in atlas.objects[: bank.n_objects]}
     names = [b.name for b in BACKGROUNDS]
     sprite = np.full((1, SLOTS), -1, np.int64)
     size, xy = np.zeros_like(sprite), np.zeros((1, SLOTS, 2), np.int64)
     for slot, obj in enumerate(scene.objects):
-        sprite[0, slot] = bank.index(index[obj.name], scene.style, obj.colour)
+        sprite[0, slot] = bank.index(obj.name, scene.style, obj.colour)
         size[0, slot], xy[0, slot] = obj.size, (obj.x, obj.y)
     batch = SceneBatch(np.array([names.index(scene.background)]), sprite, size, xy, [scene.caption])
     return Image.fromarray(render(batch, bank)[0].cpu().numpy())

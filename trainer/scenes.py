@@ -217,7 +217,7 @@ class SceneGenerator:
     def _caption(self, kind, style, things, relation, background):
         rng, objects = self._rng, self.objects
         says_background, says_style = rng.random() < SAY_BACKGROUND, rng.random() < SAY_STYLE
-        bare = rng.random() < (0.5 if not says_background else 0.15)
+        bare = rng.random() < (0.15 if says_background else 0.6)
         first = objects[things[0][0]]
         if kind in ("single_object", "colors"):
             text = captions.noun_phrase(rng, first, things[0][1], bare)
