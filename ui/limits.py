@@ -35,7 +35,7 @@ class Bound:
 
 STEPS = Bound("Steps", 1, 64, 12)
 GUIDANCE = Bound("Guidance", 0, 20, 3, 0.5)
-TEMPERATURE = Bound("Temperature", 0, 2, 1, 0.05)
+TEMPERATURE = Bound("Temperature", 0.05, 2, 1, 0.05)
 GUMBEL = Bound("Order noise", 0, 20, 4, 0.5)
 EDIT_THRESHOLD = Bound("Edit threshold", 0, 1, 0.6, 0.01)
 EDIT_MARGIN = Bound("Edit margin", 0, 1, 0, 0.01)

@@ -36,7 +36,7 @@ HEADER = f"""
   </svg>
   <div><h1>{TITLE}</h1><p>{TAGLINE}</p></div>
   <button type="button" class="cz-icon cz-theme" aria-label="Switch between light and dark">
-    <svg viewBox="0 0 20 20" aria-hidden="true"><path d="M10 2a8 8 0 1 0 0 16zM10 2a8 8 0 0 1 0 16" /></svg></button>
+    <svg viewBox="0 0 20 20" aria-hidden="true"><path d="M10 2.500a7.500 7.500 0 0 0 0 15z"/><path d="M10 2.500a7.500 7.500 0 0 1 0 15z"/></svg></button>
 </header>
 """
 
@@ -147,26 +147,27 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     notice = Notice(elem_id="notice")
-    with gr.Row(elem_id="seed-row"):
-        seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
-        dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=0)
-        keep = gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
-    dice.click(None, None, seed, js="() => window.chisel.roll()", show_progress="hidden", api_name=False)
-    steps = _field(limits.STEPS, "Steps", elem_id="steps")
-    guidance = _field(limits.GUIDANCE, "Guidance", elem_id="guidance")
-    editing = gr.Checkbox(
-        True, label="Editing", info="Let the model change tokens it no longer believes.", elem_id="editing"
-    )
-    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-        temperature = _field(limits.TEMPERATURE, "Temperature", "Below 1 plays safe, above 1 dares more.")
-        order = Pick(list(limits.ORDERS), value="confidence", label="Order", info="Which masked tokens come first.")
-        schedule = Pick(list(limits.SCHEDULES), value="cosine", label="Schedule", info="How many tokens per step.")
-        gumbel = _field(limits.GUMBEL, "Order noise", "Gumbel noise on the order, fading to 0 by the last step.")
-        mode = Pick(list(limits.EDIT_MODES), value="overwrite", label="Edit mode", info="Replace at once, or mask again.")
-        threshold = _field(limits.EDIT_THRESHOLD, "Edit threshold", "How sure the model must be of the new token.")
-        margin = _field(limits.EDIT_MARGIN, "Edit margin", "How much likelier than the old one it must be.")
-        budget = _field(limits.EDIT_BUDGET, "Edit budget", "Largest share of set tokens edited per step.")
-        polish = _field(limits.POLISH, "Polish passes", "Edit-only passes once every token is set.")
+    with gr.Column(elem_id="settings", min_width=0):
+        with gr.Row(elem_id="seed-row"):
+            seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
+            dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
+            keep = gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
+        dice.click(None, None, seed, js="() => window.chisel.roll()", show_progress="hidden", api_name=False)
+        steps = _field(limits.STEPS, "Steps", elem_id="steps")
+        guidance = _field(limits.GUIDANCE, "Guidance", elem_id="guidance")
+        editing = gr.Checkbox(
+            True, label="Editing", info="Let the model change tokens it no longer believes.", elem_id="editing"
+        )
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+            temperature = _field(limits.TEMPERATURE, "Temperature", "Below 1 plays safe, above 1 dares more.")
+            order = Pick(list(limits.ORDERS), value="confidence", label="Order", info="Which masked tokens come first.")
+            schedule = Pick(list(limits.SCHEDULES), value="cosine", label="Schedule", info="How many tokens per step.")
+            gumbel = _field(limits.GUMBEL, "Order noise", "Gumbel noise on the order, fading to 0 by the last step.")
+            mode = Pick(list(limits.EDIT_MODES), value="overwrite", label="Edit mode", info="Replace at once, or mask again.")
+            threshold = _field(limits.EDIT_THRESHOLD, "Edit threshold", "How sure the model must be of the new token.")
+            margin = _field(limits.EDIT_MARGIN, "Edit margin", "How much likelier than the old one it must be.")
+            budget = _field(limits.EDIT_BUDGET, "Edit budget", "Largest share of set tokens edited per step.")
+            polish = _field(limits.POLISH, "Polish passes", "Edit-only passes once every token is set.")
     inputs = [prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel]
     inputs += [mode, threshold, margin, budget, polish]
     del keep  # read by the browser alone, see window.chisel.before
@@ -175,7 +176,9 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
 
 def _field(bound: Bound, label: str, info: str | None = None, elem_id: str | None = None) -> Range:
     """The slider of one bounded number."""
-    return Range(bound.low, bound.high, bound.default, step=bound.step, label=label, info=info, elem_id=elem_id)
+    return Range(
+        bound.low, bound.high, bound.default, step=bound.step, label=label, info=info, elem_id=elem_id, buttons=[]
+    )
 
 
 def _theme_script() -> str:

@@ -23,11 +23,11 @@ TEMPLATE = """
         <button type="button" class="cz-view" data-view="confidence" aria-pressed="false">Confidence</button>
       </div>
       <ul class="cz-legend" aria-label="Legend">
-        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-stone"></i>still masked</li>
-        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-set"></i>set in this step</li>
-        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-edit"></i>edited in this step</li>
+        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-stone"></i>masked</li>
+        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-set"></i>new</li>
+        <li class="cz-key" data-views="picture changes"><i class="cz-swatch is-edit"></i>edited</li>
         <li class="cz-key" data-views="confidence" hidden>unsure<i class="cz-scale"></i>sure</li>
-        <li class="cz-key" data-views="confidence" hidden><i class="cz-swatch is-dot"></i>best guess under the mask</li>
+        <li class="cz-key" data-views="confidence" hidden><i class="cz-swatch is-dot"></i>guess</li>
       </ul>
     </div>
     <div class="cz-frame">
@@ -59,7 +59,7 @@ TEMPLATE = """
     <div class="cz-hint">
       <h2>Inspect a token</h2>
       <p>Click any cell of the grid, or walk it with the arrow keys, to see the model's probability for it and how it got there.</p>
-      <p class="cz-keys"><kbd>&larr;</kbd><kbd>&rarr;</kbd> cell <kbd>space</kbd> play <kbd>[</kbd><kbd>]</kbd> step</p>
+      <ul class="cz-keys"><li><kbd>&larr;</kbd><kbd>&rarr;</kbd> cell</li><li><kbd>space</kbd> play</li><li><kbd>[</kbd><kbd>]</kbd> step</li></ul>
     </div>
     <div class="cz-token" hidden>
       <header><h2 class="cz-where"></h2>
@@ -68,13 +68,13 @@ TEMPLATE = """
         </button></header>
       <div class="cz-facts">
         <canvas class="cz-patch" width="144" height="144" role="img" aria-label="The decoded patch and its neighbours"></canvas>
-        <dl>
-          <div><dt>Token</dt><dd class="cz-id"></dd></div>
-          <div><dt class="cz-p-label">Probability</dt><dd class="cz-p"></dd></div>
-          <div><dt>Entropy</dt><dd class="cz-h"></dd></div>
-        </dl>
+        <p><strong class="cz-p"></strong><span class="cz-p-label"></span></p>
       </div>
       <div class="cz-p-bar" aria-hidden="true"><i class="cz-p-fill"></i></div>
+      <dl>
+        <dt>Token</dt><dd class="cz-id"></dd>
+        <dt>Entropy</dt><dd class="cz-h"></dd>
+      </dl>
       <h3>Probability over the steps</h3>
       <svg class="cz-curve" viewBox="0 0 240 48" preserveAspectRatio="none" aria-hidden="true"></svg>
       <h3>History</h3>

@@ -84,8 +84,9 @@ class Run {
   // "step 7 of 12 · 141 of 256 tokens set · 5 edited · 0.9 s"
   describe(k) {
     const frame = this.frames[k];
+    const polish = this.frames.slice(0, k + 1).filter((f) => f.phase === "polish").length;
     const where = frame.phase === "start" ? `start of ${count(this.planned, "step")}`
-      : frame.phase === "polish" ? `polish pass ${k - this.planned}`
+      : frame.phase === "polish" ? `polish pass ${polish}`
       : `step ${k} of ${this.planned}`;
     const set = this.cells - frame.masked;
     const time = `${(frame.ms / 1000).toFixed(1)} s`;

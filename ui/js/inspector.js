@@ -24,10 +24,10 @@ class Inspector {
     this.root.dataset.probability = p.toFixed(4);
     this.find(".cz-where").textContent = `Row ${Math.floor(cell / run.columns) + 1}, column ${(cell % run.columns) + 1}`;
     this.find(".cz-id").textContent = masked ? "masked" : `#${frame.tokens[cell]}`;
-    this.find(".cz-p-label").textContent = masked ? "Best guess" : "Probability";
-    this.find(".cz-p").textContent = judged ? percent(p) : "not looked at yet";
+    this.find(".cz-p-label").textContent = !judged ? "not looked at yet" : masked ? "for the best guess" : "for this token";
+    this.find(".cz-p").textContent = judged ? percent(p) : "–";
     this.find(".cz-p-fill").style.width = judged ? `${Math.max(p * 100, 0.5)}%` : "0";
-    this.find(".cz-h").textContent = judged ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "not looked at yet";
+    this.find(".cz-h").textContent = judged ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "–";
     this.patch(this.find(".cz-patch"), run, k, cell, painter, 1);
     this.curve(run, k, cell);
     this.events(run, k, cell, painter);

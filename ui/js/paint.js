@@ -164,8 +164,8 @@ class Painter {
       const [x, y] = this.at(cell);
       ctx.fillStyle = cividis(frame.p[cell] / 65535);
       if (frame.tokens[cell] !== run.maskId) {
-        ctx.globalAlpha = 0.8;
-        ctx.fillRect(x, y, c - 1, c - 1);
+        ctx.globalAlpha = 0.86;
+        ctx.fillRect(x, y, c, c);
       } else if (frame.phase !== "start") {
         ctx.beginPath();
         ctx.arc(x + c / 2, y + c / 2, c * 0.2, 0, Math.PI * 2);

@@ -31,14 +31,15 @@ class Timeline {
   build(run, slots) {
     const frames = run ? run.frames : [];
     const tallest = Math.max(8, ...frames.map((f) => f.set.length));
+    const most = Math.max(8, ...frames.map((f) => f.edited.length));
     const bars = [];
     for (let i = 0; i < slots; i++) {
       const bar = document.createElement("span");
       const frame = frames[i];
       bar.className = frame ? "cz-bar" : "cz-bar is-ghost";
       if (frame) {
-        bar.append(tick("cz-bar-set", frame.set.length / tallest));
-        bar.append(tick("cz-bar-edit", frame.edited.length / tallest));
+        bar.append(tick("cz-bar-set", (frame.set.length / tallest) * 36));
+        bar.append(tick("cz-bar-edit", (frame.edited.length / most) * 14));
       }
       bars.push(bar);
     }
@@ -46,9 +47,10 @@ class Timeline {
   }
 }
 
-function tick(name, share) {
+// A bar of `height` px; what happened at all is never too small to see.
+function tick(name, height) {
   const node = document.createElement("i");
   node.className = name;
-  node.style.height = share > 0 ? `max(3px, ${Math.round(share * 100)}%)` : "0";
+  node.style.height = height > 0 ? `${Math.max(Math.round(height), 3)}px` : "0";
   return node;
 }
