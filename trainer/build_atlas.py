@@ -229,7 +229,7 @@ def build(npm: Path, out: Path, exclude: dict[str, set[str]]) -> dict:
 EXCLUDE: dict[str, set[str]] = {
     "twemoji": {"tennis racket", "pair of headphones", "statue of liberty"},
     "noto-v1": {"basketball", "laptop", "pair of scissors"},
-    "emojione": {"basketball", "tent", "dolphin", "motorcycle", "speedboat"},
+    "emojione": {"tent", "dolphin", "motorcycle", "speedboat"},
     "fxemoji": {
         "umbrella", "star", "rainbow", "sailboat", "die", "microphone", "pair of headphones", "laptop", "tent",
         "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat", "ship", "tram",
