@@ -39,7 +39,7 @@ BACKGROUNDS = (
     Background("meadow", (150, 196, 120), ("grassy field",), scene=True),
     Background("beach", (240, 216, 166), ("sandy beach",), scene=True),
     Background("starry night", (34, 42, 84), ("night sky",), scene=True),
-    Background("checkered floor", (226, 220, 212), ("checkerboard",), scene=True),
+    Background("checkered floor", (220, 227, 214), ("checkerboard",), scene=True),
 )
 
 # hue -> ramp of three colours: deepest shade, the colour itself, palest light
@@ -95,6 +95,6 @@ def paint(background: Background) -> np.ndarray:
                 canvas[y + 3 : y + 5, x + 2 : x + 6] = (255, 244, 200)
     elif background.name == "checkered floor":
         square = np.add.outer(np.arange(IMAGE) // 16, np.arange(IMAGE) // 16) % 2
-        canvas[square == 0] = (246, 242, 236)
-        canvas[square == 1] = (206, 200, 194)
+        canvas[square == 0] = (250, 240, 224)
+        canvas[square == 1] = (190, 214, 204)
     return canvas
