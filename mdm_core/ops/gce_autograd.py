@@ -67,6 +67,11 @@ def _spread(values: Tensor | None, used: Tensor | None, count: int) -> Tensor | 
     return values.new_zeros(count, *values.shape[1:]).index_copy_(0, used, values)
 
 
+def _no_gradient(tables: int) -> tuple[list, list | None]:
+    """The backward's answer for (tables, widths): torch.library takes an empty list for a list of tensors."""
+    return ([None] * tables, None) if tables else ([], [])
+
+
 @torch.library.custom_op("chisel::gce_rows", mutates_args=())
 def gce_rows(
     hidden: Tensor, weight: Tensor, target: Tensor, scale: Tensor, tables: list[Tensor], widths: list[int],
@@ -117,7 +122,7 @@ def _rows_backward(ctx, upstream, *unused):
     dh, dw = ctx.saved_tensors
     dh = dh.mul_(upstream) if ctx.needs[0] else None
     dw = dw.mul_(upstream) if ctx.needs[1] else None
-    return dh, dw, None, None, [None] * ctx.tables, *[None] * 8
+    return dh, dw, None, None, *_no_gradient(ctx.tables), *[None] * 7
 
 
 gce_rows.register_autograd(_rows_backward, setup_context=_rows_context)
@@ -191,7 +196,7 @@ def _forward_backward(ctx, upstream, *unused):
         hidden, weight, target, upstream, tables, ctx.widths, top, slot, rest, ctx.dtype, ctx.tile_bytes,
         need_hidden, need_weight, ctx.backend,
     )  # fmt: skip
-    return dh if need_hidden else None, dw if need_weight else None, None, [None] * len(tables), *[None] * 7
+    return dh if need_hidden else None, dw if need_weight else None, None, *_no_gradient(len(tables)), *[None] * 6
 
 
 gce_forward.register_autograd(_forward_backward, setup_context=_forward_context)
