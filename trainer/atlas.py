@@ -33,7 +33,9 @@ class Atlas:
     styles: list[str]
     aliases: dict[str, tuple[str, ...]]  # style -> other names of it
     packages: dict[str, str]  # style -> npm package its art comes from
-    means: dict[tuple[int, str], tuple[int, int, int]]  # (object, style) -> mean RGB; missing where there is no sprite
+    means: dict[
+        tuple[int, str], tuple[int, int, int]
+    ]  # (object, style) -> mean RGB; missing where there is no sprite
     _cells: dict[tuple[int, str], tuple[int, int]]
     _sheets: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -45,7 +47,13 @@ class Atlas:
             index = json.loads((root / "index.json").read_text(encoding="utf-8"))
             objects = [
                 AtlasObject(
-                    i, o["code"], o["name"], o["plural"], tuple(o["synonyms"]), o["category"], tuple(o["keywords"])
+                    i,
+                    o["code"],
+                    o["name"],
+                    o["plural"],
+                    tuple(o["synonyms"]),
+                    o["category"],
+                    tuple(o["keywords"]),
                 )
                 for i, o in enumerate(index["objects"])
             ]

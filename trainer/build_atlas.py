@@ -66,7 +66,7 @@ def slug(text: str) -> str:
 
 
 def read_objects(path: Path) -> list[dict]:
-    """Parse the curated list. Raises ValueError when a line is malformed or a name or synonym is used twice."""
+    """Parse the curated list. Raises ValueError for a malformed line or a word that names two objects."""
     objects, seen = [], {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
@@ -76,13 +76,15 @@ def read_objects(path: Path) -> list[dict]:
             raise ValueError(f"Line has {len(fields)} fields, wanted 5: {line}")
         hexcode, name, plural, category, synonyms = fields
         synonyms = [s.strip() for s in synonyms.split(",") if s.strip()]
-        for word in (name, *synonyms):
+        plural = plural or regular_plural(name)
+        for word in (name, plural, *synonyms):
             word = word.lstrip("~")
-            if word in seen:
+            if seen.get(word, name) != name:
                 raise ValueError(f"{word!r} names both {seen[word]} and {name}.")
             seen[word] = name
-        objects.append({"code": hexcode, "name": name, "plural": plural or regular_plural(name), "category": category,
-                        "synonyms": synonyms})  # fmt: skip
+        objects.append(
+            {"code": hexcode, "name": name, "plural": plural, "category": category, "synonyms": synonyms}
+        )
     return objects
 
 
@@ -122,7 +124,12 @@ class IconSet:
 
     def svg(self, name: str) -> str:
         icon = self.icons[name]
-        box = (icon.get("left", 0), icon.get("top", 0), icon.get("width", self.width), icon.get("height", self.height))
+        box = (
+            icon.get("left", 0),
+            icon.get("top", 0),
+            icon.get("width", self.width),
+            icon.get("height", self.height),
+        )
         body = icon["body"]
         return (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -133,7 +140,9 @@ class IconSet:
 def draw(npm: Path, jobs: list[dict]) -> None:
     """Render every job. A few glossy SVGs abort the renderer's whole process: those are named, left out, and passed."""
     while jobs:
-        run = subprocess.run(["node", "-e", NODE, str(npm)], input=json.dumps(jobs), text=True, stderr=subprocess.PIPE)
+        run = subprocess.run(
+            ["node", "-e", NODE, str(npm)], input=json.dumps(jobs), text=True, stderr=subprocess.PIPE
+        )
         if run.returncode == 0:
             return
         jobs = [job for job in jobs if not Path(job["out"]).exists()]
@@ -175,7 +184,9 @@ def keywords(npm: Path, objects: list[dict]) -> tuple[dict[str, list[str]], dict
             owners.setdefault(tag, set()).add(obj["code"])
     return {
         obj["code"]: [
-            t for t in tags.get(obj["code"], ("", []))[1] if len(owners[t]) == 1 and taken.get(t, obj["code"]) == obj["code"]
+            t
+            for t in tags.get(obj["code"], ("", []))[1]
+            if len(owners[t]) == 1 and taken.get(t, obj["code"]) == obj["code"]
         ]
         for obj in objects
     }, {code: label for code, (label, _) in tags.items()}
@@ -219,7 +230,9 @@ def build(npm: Path, out: Path, exclude: dict[str, set[str]]) -> dict:
         "objects": objects,
     }
     head = {k: v for k, v in index.items() if k != "objects"}
-    lines = ",\n".join(json.dumps(o, ensure_ascii=False) for o in objects)  # one object per line: readable diffs
+    lines = ",\n".join(
+        json.dumps(o, ensure_ascii=False) for o in objects
+    )  # one object per line: readable diffs
     text = json.dumps(head, ensure_ascii=False)[:-1] + ', "objects": [\n' + lines + "\n]}\n"
     (out / "index.json").write_text(text, encoding="utf-8")
     return index

@@ -42,7 +42,13 @@ WITH_SCENE = (
     ("{s}, {c} background", 1),
 )
 PLACE = {"meadow": "in", "beach": "on", "starry night": "in", "checkered floor": "on"}
-STYLE_AFTER = ("{t} in {y} style", "{t}, {y} style", "{t} in the {y} style", "{t}, drawn in {y} style", "{t} ({y} style)")
+STYLE_AFTER = (
+    "{t} in {y} style",
+    "{t}, {y} style",
+    "{t} in the {y} style",
+    "{t}, drawn in {y} style",
+    "{t} ({y} style)",
+)
 STYLE_BEFORE = ("{y} style, {t}", "{y} style: {t}", "{y} drawing of {t}", "in {y} style, {t}")
 OPENERS = ("draw ", "a picture of ", "an image of ", "show me ", "please draw ", "paint ", "make ", "I want ")
 

@@ -43,13 +43,6 @@ def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     return torch.cat([ramp[shade], sprites[..., 3:]], dim=-1)
 
 
-def premultiply(sprites: torch.Tensor) -> torch.Tensor:
-    """RGB scaled by alpha, uint8 [n, s, s, 4]."""
-    rgba = sprites.to(torch.int32)
-    rgb = torch.div(rgba[..., :3] * rgba[..., 3:] + 127, 255, rounding_mode="floor")
-    return torch.cat([rgb, rgba[..., 3:]], dim=-1).to(torch.uint8)
-
-
 def area_weights(size: int, out: int) -> torch.Tensor:
     """Area filter from size to out pixels, float64 [out, size] holding integers, each row summing to UNIT."""
     weights = np.zeros((out, size))
@@ -63,20 +56,22 @@ def area_weights(size: int, out: int) -> torch.Tensor:
 
 
 def shrink(sprites: torch.Tensor, out: int) -> torch.Tensor:
-    """Premultiplied sprites uint8 [n, s, s, 4] -> [n, out, out, 4] by the area filter.
+    """Premultiply sprites and scale them down by the area filter.
 
-    float64 holds the integer sums exactly (255 * 4096 < 2^53), whatever the order of summation: no rounding differs
-    between devices.
+    float64 holds every integer sum exactly (255^2 * 4096^2 < 2^53), so that no order of summation, and therefore no
+    device, gives another result; each value is rounded once.
+
+    sprites: uint8 [n, s, s, 4], not premultiplied. Returns uint8 [n, out, out, 4], premultiplied.
     """
-    size = sprites.shape[1]
-    if size == out:
-        return sprites
-    weights = area_weights(size, out).to(sprites.device)  # [out, s]
-    pixels = sprites.to(torch.float64)
-    pixels = torch.einsum("os,nsxc->noxc", weights, pixels)
-    pixels = torch.floor((pixels + UNIT / 2) / UNIT)
-    pixels = torch.einsum("os,nxsc->nxoc", weights, pixels)
-    return torch.floor((pixels + UNIT / 2) / UNIT).to(torch.uint8)
+    pixels = sprites.to(torch.float64)  # [n, s, s, 4]
+    pixels = torch.cat(
+        [pixels[..., :3] * pixels[..., 3:], pixels[..., 3:] * 255], dim=-1
+    )  # in units of 1/255
+    if (size := sprites.shape[1]) != out:
+        weights = area_weights(size, out).to(sprites.device)  # [out, s]
+        pixels = torch.einsum("os,nsxc->noxc", weights, pixels)  # [n, out, s, 4]
+        pixels = torch.einsum("os,nxsc->nxoc", weights, pixels) / UNIT**2  # [n, out, out, 4]
+    return torch.floor(pixels / 255 + 0.5).to(torch.uint8)
 
 
 class SpriteBank:
@@ -100,9 +95,15 @@ class SpriteBank:
             for j, style in enumerate(self.styles):
                 if atlas.has(i, style):
                     drawn[i * len(self.styles) + j] = atlas.sprite(i, style)
-        self.drawn = torch.from_numpy(drawn).to(self.device)  # [objects * styles, 96, 96, 4], as the artist drew them
-        self.ramps = torch.from_numpy(np.stack([colour_ramp(c) for c in COLOUR_NAMES])).to(self.device)  # [8, 256, 3]
-        self.grounds = torch.from_numpy(np.stack([paint(b) for b in BACKGROUNDS])).to(self.device)  # [G, 128, 128, 3]
+        self.drawn = torch.from_numpy(drawn).to(
+            self.device
+        )  # [objects * styles, 96, 96, 4], as the artist drew them
+        self.ramps = torch.from_numpy(np.stack([colour_ramp(c) for c in COLOUR_NAMES])).to(
+            self.device
+        )  # [8, 256, 3]
+        self.grounds = torch.from_numpy(np.stack([paint(b) for b in BACKGROUNDS])).to(
+            self.device
+        )  # [G, 128, 128, 3]
         self.sprites, self._ready = {}, {s: np.zeros(self.rows, bool) for s in self.sizes}
         for s in self.sizes:
             shape = (self.rows, s, s, 4)
@@ -129,7 +130,6 @@ class SpriteBank:
                 sprites = self.drawn[torch.div(target, VARIANTS, rounding_mode="floor")]
                 if colour:
                     sprites = recolour(sprites, self.ramps[colour - 1])
-                sprites = premultiply(sprites)
                 for s in sizes:
                     self.sprites[s][target] = shrink(sprites, s)
         for s in sizes:
@@ -149,7 +149,9 @@ def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
     """
     used = batch.sprite >= 0  # [B, 4]
     if used.any() and batch.sprite.max() >= bank.rows:
-        raise ValueError("The batch names sprites the bank does not hold: build both for the same objects and styles.")
+        raise ValueError(
+            "The batch names sprites the bank does not hold: build both for the same objects and styles."
+        )
     if missing := set(np.unique(batch.size[used]).tolist()) - set(bank.sizes):
         raise ValueError(f"The bank holds no sprites of {sorted(missing)} pixels.")
     for s in bank.sizes:
@@ -163,7 +165,9 @@ def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
             if not len(scene):
                 continue
             x, y = batch.xy[scene, slot, 0], batch.xy[scene, slot, 1]
-            corner = torch.from_numpy((scene * IMAGE + y) * IMAGE + x).to(device)  # [K], flat index of the top-left pixel
+            corner = torch.from_numpy((scene * IMAGE + y) * IMAGE + x).to(
+                device
+            )  # [K], flat index of the top-left pixel
             side = torch.arange(s, device=device)
             pixel = corner[:, None, None] + side[:, None] * IMAGE + side  # [K, s, s]
             sprite = bank.sprites[s][torch.from_numpy(batch.sprite[scene, slot]).to(device)]  # [K, s, s, 4]

@@ -27,7 +27,13 @@ KINDS = {  # kind -> share of the train split
     "counting": 0.18,
     "color_attr": 0.08,
 }
-HELD_OUT_KINDS = ("colors", "two_object", "position", "counting", "color_attr")  # one object alone cannot be held out
+HELD_OUT_KINDS = (
+    "colors",
+    "two_object",
+    "position",
+    "counting",
+    "color_attr",
+)  # one object alone cannot be held out
 RELATIONS = ("left of", "right of", "above", "below")
 SAY_BACKGROUND, SAY_STYLE = 0.85, 0.5
 MIN_CONTRAST = 64.0  # RGB distance between a sprite's mean colour and a plain background
@@ -88,8 +94,12 @@ class Scene:
             if same:
                 same[0]["count"] += 1
             else:
-                include.append({"class": obj.name, "count": 1} | ({"color": obj.colour} if obj.colour else {}))
-        if self.relation:  # GenEval: [relation, index of the other include]; the first object holds the position
+                include.append(
+                    {"class": obj.name, "count": 1} | ({"color": obj.colour} if obj.colour else {})
+                )
+        if (
+            self.relation
+        ):  # GenEval: [relation, index of the other include]; the first object holds the position
             include[0]["position"] = [self.relation, 1]
         exclude = [{"class": e["class"], "count": e["count"] + 1} for e in include]
         return {
@@ -107,7 +117,9 @@ class SceneBatch:
     """Integer arrays for the renderer: what a worker process sends. B scenes, 4 slots, unused slots -1 / 0."""
 
     background: np.ndarray  # int64 [B], index into BACKGROUNDS
-    sprite: np.ndarray  # int64 [B, 4], (object * styles + style) * 9 + colour, colour 0 = as drawn; -1 = empty
+    sprite: (
+        np.ndarray
+    )  # int64 [B, 4], (object * styles + style) * 9 + colour, colour 0 = as drawn; -1 = empty
     size: np.ndarray  # int64 [B, 4], pixels
     xy: np.ndarray  # int64 [B, 4, 2], top-left corner (x, y), pixels
     captions: list[str]
@@ -144,7 +156,10 @@ class SceneGenerator:
         self.objects = atlas.objects[: self.n_objects]
         self._style_names = [(s, *atlas.aliases[s]) for s in self.styles]
         self._members = [[i for i in range(self.n_objects) if atlas.has(i, s)] for s in self.styles]
-        self._kinds, self._cumulative = list(kinds), list(np.cumsum(list(kinds.values())) / sum(kinds.values()))
+        self._kinds, self._cumulative = (
+            list(kinds),
+            list(np.cumsum(list(kinds.values())) / sum(kinds.values())),
+        )
         self._grounds = self._visible_grounds(atlas)
         self._rng = Random(f"chisel-scenes-{seed}-{'held_out' if self.held_out else split}")
 
@@ -191,7 +206,9 @@ class SceneGenerator:
                     continue
                 lying = self._pick(RELATIONS)
                 a, b = self.objects[first].name, self.objects[second].name
-                out = is_held_out("pair", a, b) or (kind == "position" and is_held_out("relation", a, lying, b))
+                out = is_held_out("pair", a, b) or (
+                    kind == "position" and is_held_out("relation", a, lying, b)
+                )
                 unseen = is_held_out("relation", a, lying, b)
                 things = [(first, None), (second, None)]
                 if kind == "color_attr":
