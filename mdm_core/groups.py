@@ -100,6 +100,7 @@ class Groups:
         self.levels = list(levels)
         self.vocab_size = vocab_size
         self._moved: dict[torch.device, Groups] = {}
+        self._table: tuple[Tensor, Tensor] | None = None
 
     # ---------------------------------------------------------------- constructors
 
@@ -225,6 +226,21 @@ class Groups:
     def patch(self, target: Tensor) -> Patch:
         """Each target's own token and group members, over all levels. target: int64 [n] -> ids [n, K]."""
         return patch_levels(target, self.levels)
+
+    def patch_table(self) -> tuple[Tensor, Tensor]:
+        """The patch of every token as two int32 tables [V, K]: ids (-1 where keep is False) and membership bits.
+
+        Bit j of the second says whether the slot belongs to level j, level 0 being the token itself. Built once.
+        """
+        if self._table is None:
+            ids, bits = [], []
+            for target in torch.arange(self.vocab_size, device=self.device).split(8192):
+                patch = self.patch(target)
+                power = 2 ** torch.arange(patch.inside.shape[2], device=self.device)  # [J]
+                ids.append(patch.ids.masked_fill(~patch.keep, -1).int())
+                bits.append((patch.inside * power).sum(2).int())
+            self._table = torch.cat(ids), torch.cat(bits)
+        return self._table
 
     def to(self, device: torch.device | str) -> Groups:
         """The same groups on another device; copies are kept, so calling this each step is free."""

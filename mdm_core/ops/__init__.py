@@ -16,6 +16,7 @@ from mdm_core.groups import Groups
 from mdm_core.ops import gce_autograd, gce_reference, sample_reference, sample_torch
 
 BACKENDS = ("auto", "reference", "torch", "triton")
+MAX_PATCH = 1024  # most group members per token that the Triton kernels patch; larger groups use the torch backend
 GCE_TILE_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
 
 
@@ -106,7 +107,9 @@ def linear_grouped_cross_entropy(
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
         return (loss, lse) if return_lse else loss
 
-    tables, widths = gce_autograd.flatten(groups)
+    if backend == "triton" and groups is not None and sum(level.width for level in groups.levels) > MAX_PATCH:
+        backend = "torch"
+    tables, widths = gce_autograd.flatten(groups, backend)
     if tile_bytes is None:
         tile_bytes = GCE_TILE_BYTES["cuda" if hidden.device.type == "cuda" else "cpu"]
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]

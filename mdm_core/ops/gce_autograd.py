@@ -17,29 +17,23 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Groups, Level
+from mdm_core.groups import Groups
 from mdm_core.ops import gce_schedules as schedules
 from mdm_core.ops import gce_torch
 from mdm_core.ops.gce_torch import Stats
 
 
-def flatten(groups: Groups | None) -> tuple[list[Tensor], list[int]]:
-    """Levels as operator arguments: tensors in order, and per level its width, negative for a kNN list."""
+def flatten(groups: Groups | None, backend: str) -> tuple[list[Tensor], list[int]]:
+    """Group levels as operator arguments, which the backend's `view` takes up again.
+
+    tables: the levels' tensors, or for triton the patch of every token; widths: per level, negative for kNN lists.
+    """
     if groups is None:
         return [], []
+    if backend == "triton":
+        return list(groups.patch_table()), [level.width for level in groups.levels]
     tables = [table for level in groups.levels for table in level.tensors()]
     return tables, [level.width if level.is_partition else -level.width for level in groups.levels]
-
-
-def unflatten(tables: list[Tensor], widths: list[int]) -> list[Level]:
-    """The inverse of `flatten`."""
-    levels, rest = [], list(tables)
-    for width in widths:
-        if width > 0:
-            levels.append(Level(width, group_of=rest.pop(0), order=rest.pop(0), offsets=rest.pop(0)))
-        else:
-            levels.append(Level(-width, neighbours=rest.pop(0)))
-    return levels
 
 
 def engine_for(backend: str) -> ModuleType:
@@ -48,6 +42,11 @@ def engine_for(backend: str) -> ModuleType:
 
         return gce_triton
     return gce_torch
+
+
+def _slots(widths: list[int]) -> int:
+    """Patch slots per row: the target and each level's members."""
+    return 1 + sum(abs(width) for width in widths)
 
 
 def _used_rows(target: Tensor) -> Tensor | None:
@@ -88,9 +87,10 @@ def gce_rows(
     # A tile of fp16 gradients would underflow at 1/N: keep it near one, and scale the sums instead.
     unit = row_scale.amax().clamp(min=1e-30) if dtype == torch.float16 and len(row_scale) else None  # []
     tile_scale = row_scale if unit is None else row_scale / unit  # [N]
+    engine = engine_for(backend)
     loss, lse, dh = schedules.rows(
-        h, w, target[rows].clamp(min=0), tile_scale, unflatten(tables, widths), coefficients, z_loss,
-        tile_bytes, need_hidden, dw, engine_for(backend),
+        h, w, target[rows].clamp(min=0), tile_scale, engine.view(tables, widths, len(w), w.device), coefficients, z_loss,
+        _slots(widths), tile_bytes, need_hidden, dw, engine,
     )  # fmt: skip
     if unit is not None:
         dh, dw = (None if g is None else g.mul_(unit) for g in (dh, dw))
@@ -136,9 +136,11 @@ def gce_forward(
     """Row losses [N], LSE [N], and for the backward: row maximum [N], patch gradient [N, K], factor elsewhere [N]."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
+    engine = engine_for(backend)
     stats = schedules.streaming(
-        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), unflatten(tables, widths),
-        coefficients, z_loss, tile_bytes, keep_slots, engine_for(backend),
+        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0),
+        engine.view(tables, widths, len(weight), weight.device), coefficients, z_loss, _slots(widths), tile_bytes,
+        keep_slots, engine,
     )  # fmt: skip
     valid = target[rows] >= 0  # [N]
     loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
@@ -148,8 +150,8 @@ def gce_forward(
 @gce_forward.register_fake
 def _(hidden, weight, target, tables, widths, coefficients, z_loss, dtype, tile_bytes, keep_slots, backend):
     row = [hidden.new_empty(len(target), dtype=schedules.wide(dtype)) for _ in range(4)]
-    slots = 1 + sum(abs(width) for width in widths) if keep_slots else 0
-    return row[0], row[1], row[2], row[0].new_empty(len(target), slots), row[3]
+    slot = row[0].new_empty(len(target), _slots(widths) if keep_slots else 0)
+    return row[0], row[1], row[2], slot, row[3]
 
 
 @torch.library.custom_op("chisel::gce_backward", mutates_args=())
@@ -165,9 +167,10 @@ def gce_backward(
     exact = dw if dw is None or weight.dtype == dtype else dw.to(dtype)
     stats = Stats(top[rows], top[rows], top[rows], slot[rows], rest[rows])
     scale = upstream[rows].to(top.dtype) * (target[rows] >= 0)  # [N]
+    engine = engine_for(backend)
     dh = schedules.vocabulary(
-        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), scale, unflatten(tables, widths),
-        stats, tile_bytes, need_hidden, exact, engine_for(backend),
+        hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), scale,
+        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, exact, engine,
     )  # fmt: skip
     dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
     dw = weight.new_empty(0) if exact is None else exact.to(weight.dtype)

@@ -7,17 +7,18 @@
 
 "Rows" computes the gradient during the forward, where the logits are at hand; "vocabulary" recomputes the logits in the
 backward, when the upstream gradient of each row is known. Legend: N rows, D width, V vocabulary, n rows of a tile.
-The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton.
+The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton. `groups` is what the engine's `view`
+made of the group levels, and K the patch slots it needs per row.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Level, Patch, patch_levels
 from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
@@ -47,9 +48,10 @@ def rows(
     weight: Tensor,  # [V, D], the same dtype
     target: Tensor,  # int64 [N], in range
     scale: Tensor,  # [N]  what each row's loss is multiplied with
-    levels: list[Level],
+    groups: Any,
     coefficients: list[float],
     z_loss: float,
+    slots: int,
     tile_bytes: int,
     need_hidden: bool,
     grad_weight: Tensor | None,  # wide [V, D], overwritten; None: not needed
@@ -60,14 +62,15 @@ def rows(
     loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
     lse = torch.empty_like(loss)  # [N]
     grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
-    n = rows_per_tile(size, hidden.dtype, tile_bytes, sum(level.width for level in levels))
+    n = rows_per_tile(size, hidden.dtype, tile_bytes, slots)
     chunks = even_chunks(count, n)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
     for first, stop in chunks:
         part, tile = hidden[first:stop], buffer[: stop - first]  # [n, D], [n, V]
         multiply_(tile, part, weight.t())
-        patch = patch_levels(target[first:stop], levels)
-        loss[first:stop], lse[first:stop] = engine.rows_(tile, patch, scale[first:stop], coefficients, z_loss)
+        loss[first:stop], lse[first:stop] = engine.rows_(
+            tile, groups, target[first:stop], scale[first:stop], coefficients, z_loss
+        )
         if need_hidden:
             multiply_(grad_hidden[first:stop], tile, weight)  # [n, V] @ [V, D]
         if grad_weight is not None:
@@ -81,9 +84,10 @@ def streaming(
     hidden: Tensor,  # [N, D]
     weight: Tensor,  # [V, D]
     target: Tensor,  # int64 [N], in range
-    levels: list[Level],
+    groups: Any,
     coefficients: list[float],
     z_loss: float,
+    slots: int,
     tile_bytes: int,
     keep_slots: bool,
     engine: ModuleType,
@@ -91,14 +95,13 @@ def streaming(
     """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient will be asked for later."""
     (count, _), size = hidden.shape, weight.shape[0]
     columns = min(size, 16384)
-    slots = 1 + sum(level.width for level in levels)
     chunks = even_chunks(count, rows_per_tile(columns + SPARE, hidden.dtype, tile_bytes, slots))
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
     top, lse, loss, rest_factor = (hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4))  # [N] each
     slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
     for first, stop in chunks:
         part = hidden[first:stop]  # [n, D]
-        patch = patch_levels(target[first:stop], levels)
+        patch = engine.patch_of(groups, target[first:stop])
         outside = top.new_full((stop - first,), -torch.inf)  # [n]  running maximum outside the patch
         rest, patch_logits = torch.zeros_like(outside), top.new_zeros(patch.ids.shape)  # [n], [n, K]
         for v0, v1 in even_chunks(size, columns):
@@ -119,7 +122,7 @@ def vocabulary(
     weight: Tensor,  # [V, D]
     target: Tensor,  # int64 [N], in range
     scale: Tensor,  # [N]  upstream gradient of each row's loss
-    levels: list[Level],
+    groups: Any,
     stats: Stats,  # from `streaming` with keep_slots
     tile_bytes: int,
     need_hidden: bool,
@@ -128,7 +131,7 @@ def vocabulary(
 ) -> Tensor | None:
     """The gradient of sum(scale * loss) by hidden [N, D] (wide); grad_weight is filled in place."""
     (count, width), size = hidden.shape, weight.shape[0]
-    patch = patch_levels(target, levels)
+    patch = engine.patch_of(groups, target)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
     chunks = even_chunks(size, rows_per_tile(count, hidden.dtype, tile_bytes))
     buffer = hidden.new_empty(count, chunks[0][1] + SPARE)

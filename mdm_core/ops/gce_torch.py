@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Patch
+from mdm_core.groups import Level, Patch, patch_levels
 
 
 @dataclass
@@ -61,8 +61,27 @@ def row_stats(top: Tensor, rest: Tensor, patch_logits: Tensor, patch: Patch, coe
     return Stats(top, lse, loss, slot, push * (-lse).exp())
 
 
-def rows_(tile: Tensor, patch: Patch, scale: Tensor, coefficients: list[float], z_loss: float) -> tuple[Tensor, Tensor]:
+def view(tables: list[Tensor], widths: list[int], vocab_size: int, device: torch.device) -> list[Level]:
+    """Group levels from their operator arguments: three tensors for a partition, one (negative width) for kNN lists."""
+    levels, rest = [], list(tables)
+    for width in widths:
+        if width > 0:
+            levels.append(Level(width, group_of=rest.pop(0), order=rest.pop(0), offsets=rest.pop(0)))
+        else:
+            levels.append(Level(-width, neighbours=rest.pop(0)))
+    return levels
+
+
+def patch_of(levels: list[Level], target: Tensor) -> Patch:
+    """The patch of each row. target: int64 [n], in range."""
+    return patch_levels(target, levels)
+
+
+def rows_(
+    tile: Tensor, levels: list[Level], target: Tensor, scale: Tensor, coefficients: list[float], z_loss: float
+) -> tuple[Tensor, Tensor]:
     """Rows schedule: a tile of whole rows becomes its own gradient times scale [n]; returns loss and LSE, [n] each."""
+    patch = patch_of(levels, target)
     z = tile if tile.dtype in (torch.float32, torch.float64) else tile.float()  # [n, V]
     top = z.amax(1)  # [n]
     patch_logits = z.gather(1, patch.ids)  # [n, K]
