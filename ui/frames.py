@@ -6,11 +6,12 @@ Wire format (version 1), one JSON message per yield of the generate event:
      "grid": [h, w], "vocab": V, "planned": steps, "frames": [frame, ...]}
 
     frame = {"k": index, "phase": "start" | "unmask" | "polish", "ms": elapsed, "image": data URI or "",
-             "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L], "locked": u8 [L]}
+             "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L],
+             "locked": u8 [L]}
 
-Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths of a nat,
-both clipped. A masked token is the value V. A running message carries only its new frame; the last message of a run
-repeats all of them, so a tab that slept through some yields still ends with the whole run.
+Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths of a
+nat, both clipped. A masked token is the value V. A running message carries only its new frame; the last message of
+a run repeats all of them, so a tab that slept through some yields still ends with the whole run.
 """
 
 import base64
@@ -47,7 +48,7 @@ def jpeg_uri(image: Any) -> str:
 
 
 def pack_record(record: Any, image_uri: str, elapsed_ms: int) -> dict[str, Any]:
-    """One frame of the wire format from a StepRecord (token arrays [L]) and the picture decoded at that step."""
+    """One frame of the wire format from a StepRecord (arrays [L]) and the picture decoded at that step."""
     return {
         "k": int(record.step),
         "phase": str(record.phase),

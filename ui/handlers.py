@@ -12,14 +12,16 @@ from ui.frames import Registry, Run, jpeg_uri, pack_record
 
 log = logging.getLogger("chisel")
 
-BROKEN = "Something went wrong while carving, the picture so far is kept: try again, or start the program anew."
+BROKEN = (
+    "Something went wrong while carving, the picture so far is kept: try again, or start the program anew."
+)
 
 
 class Studio:
     """The handlers bound to one pipeline.
 
-    `get_pipeline` returns the loaded pipeline and may wait for it: it is called when a run starts, not when the page
-    is built, so that the page can be laid out while the weights are still being read.
+    `get_pipeline` returns the loaded pipeline and may wait for it: it is called when a run starts, not when the
+    page is built, so that the page can be laid out while the weights are still being read.
     """
 
     def __init__(self, get_pipeline: Callable[[], Any]) -> None:
@@ -50,9 +52,7 @@ class Studio:
         """
         sent = (prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel)
         try:
-            settings = limits.check_run(
-                *sent, edit_mode, edit_threshold, edit_margin, edit_budget, polish
-            )
+            settings = limits.check_run(*sent, edit_mode, edit_threshold, edit_margin, edit_budget, polish)
         except limits.Refused as error:
             yield gr.skip(), str(error), *_buttons(running=False), gr.skip()
             return
@@ -60,7 +60,9 @@ class Studio:
         try:
             pipe = self._get_pipeline()
             run = Run(settings.prompt, settings.seed, settings.steps, tuple(pipe.grid), int(pipe.vocab_size))
-            session = request.session_hash or run.id  # a caller without a tab cannot be stopped, nor stop another
+            session = (
+                request.session_hash or run.id
+            )  # a caller without a tab cannot be stopped, nor stop another
             self.registry.begin(session, run)
             yield from self._stream(pipe, settings, run)
         except ValueError as error:  # the pipeline's own refusals are written for the visitor
@@ -103,7 +105,7 @@ def _picture(pipe: Any, record: Any) -> str:
 
 
 def _last(run: Run | None, state: str) -> Any:
-    """The closing message of a run that began; nothing at all for one that did not, so the old picture stays."""
+    """The closing message of a run that began; nothing for one that did not, so the old picture stays."""
     return run.message(state) if run is not None and run.frames else gr.skip()
 
 

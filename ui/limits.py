@@ -1,8 +1,8 @@
-"""What the studio accepts. Every handler checks its inputs here, on the server, whatever the browser promised.
+"""What the studio accepts. Every handler checks its inputs here, on the server, whatever the browser says.
 
-The page's own sliders and fields keep most visitors inside these bounds, but each handler can also be called directly
-over HTTP, so nothing that arrives is trusted: not its type, not its range, not its length. A value that is refused
-raises `Refused` with one sentence that says what is wrong and what would be right.
+The page's own sliders and fields keep most visitors inside these bounds, but each handler can also be called
+directly over HTTP, so nothing that arrives is trusted: not its type, not its range, not its length. A value that is
+refused raises `Refused` with one sentence that says what is wrong and what would be right.
 """
 
 import math
@@ -19,7 +19,7 @@ EDIT_MODES = ("overwrite", "remask")
 
 @dataclass(frozen=True)
 class Bound:
-    """One number of the form: its name for people, its inclusive range, its default and the step of its slider."""
+    """One number of the form: its name for people, its inclusive range, its default, its slider's step."""
 
     name: str
     low: float
@@ -72,7 +72,7 @@ class RunSettings:
 
 
 def number(value: Any, bound: Bound) -> float | int:
-    """The value as a number inside `bound`; Refused when it is no number, not whole where it must be, or outside."""
+    """The value as a number inside `bound`; Refused when it is none, not whole where it must be, or outside."""
     low, high = f"{bound.low:,g}" if bound.high < 1e6 else f"{bound.low:,.0f}", _written(bound.high)
     advice = f"{bound.name} must be a {'whole ' if bound.whole else ''}number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -92,17 +92,22 @@ def prompt(value: Any) -> str:
         raise Refused("The prompt must be text.")
     if len(value) > PROMPT_CHARACTERS:
         raise Refused(
-            f"Prompts can be up to {PROMPT_CHARACTERS} characters long, this one has {len(value):,}: shorten it a little."
+            f"Prompts can be up to {PROMPT_CHARACTERS} characters long, this one has {len(value):,}: "
+            "shorten it a little."
         )
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise Refused("The prompt holds a character that is not valid text: delete it and try again.") from None
+        raise Refused(
+            "The prompt holds a character that is not valid text: delete it and try again."
+        ) from None
     # Control characters never belong to a prompt, they come from careless copying: they count as spaces.
     spaced = "".join(" " if unicodedata.category(c) == "Cc" else c for c in value)
     words = " ".join(spaced.split())
     if not words:
-        raise Refused("Type what you would like to see first, for example: three strawberries on a teal background.")
+        raise Refused(
+            "Type what you would like to see first, for example: three strawberries on a teal background."
+        )
     return words
 
 
@@ -136,7 +141,7 @@ def check_run(
     edit_budget: Any,
     polish: Any,
 ) -> RunSettings:
-    """Checks everything a run needs, in the order of the page, and returns it; Refused at the first thing wrong."""
+    """Checks everything a run needs, in the order of the page; Refused at the first thing wrong."""
     words = prompt(text)
     numbers = {
         "seed": number(seed, SEED),

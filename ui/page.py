@@ -14,9 +14,9 @@ from ui.token_grid import Notice, TokenGrid
 
 HERE = Path(__file__).parent
 TITLE = "Chisel"
-TAGLINE = "Type a prompt. Watch a picture being carved, token by token."
+STYLES = ("page.css", "form.css", "stage.css", "timeline.css", "inspector.css")
 
-# Shown as chips under the prompt. The first one is also what the prompt box starts with: one click gives a picture.
+# Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a picture.
 EXAMPLES = (
     "three strawberries on a teal background",
     "a panda left of an umbrella",
@@ -26,23 +26,11 @@ EXAMPLES = (
     "a purple butterfly",
 )
 
-HEADER = f"""
-<header class="cz-header">
-  <svg class="cz-logo" viewBox="0 0 36 36" aria-hidden="true">
-    <rect x="1" y="1" width="10" height="10" rx="1.500"/><rect x="13" y="1" width="10" height="10" rx="1.500"/>
-    <rect x="1" y="13" width="10" height="10" rx="1.500"/><rect class="is-carved" x="13" y="13" width="10" height="10" rx="1.500"/>
-    <rect x="25" y="13" width="10" height="10" rx="1.500"/><rect x="1" y="25" width="10" height="10" rx="1.500"/>
-    <rect x="13" y="25" width="10" height="10" rx="1.500"/><rect x="25" y="25" width="10" height="10" rx="1.500"/>
-  </svg>
-  <div><h1>{TITLE}</h1><p>{TAGLINE}</p></div>
-  <button type="button" class="cz-icon cz-theme" aria-label="Switch between light and dark">
-    <svg viewBox="0 0 20 20" aria-hidden="true"><path d="M10 2.500a7.500 7.500 0 0 0 0 15z"/><path d="M10 2.500a7.500 7.500 0 0 1 0 15z"/></svg></button>
-</header>
-"""
+HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
 
 
 class Range(gr.Slider):
-    """A slider whose bounds are checked by `ui.limits`, so that a refusal is our sentence and not a stack of toasts."""
+    """A slider whose bounds are checked by `ui.limits`, so that a refusal is one sentence of ours, not a toast."""
 
     def get_block_name(self) -> str:
         """Drawn by Gradio's own slider."""
@@ -79,7 +67,7 @@ class Pick(gr.Dropdown):
 
 def css() -> str:
     """The style sheets of the page and of the stage."""
-    return "\n".join((HERE / "css" / name).read_text(encoding="utf-8") for name in ("page.css", "token_grid.css"))
+    return "\n".join((HERE / "css" / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 def launch_arguments() -> dict[str, Any]:
@@ -102,7 +90,7 @@ def launch_arguments() -> dict[str, Any]:
 
 
 def build(get_pipeline: Callable[[], Any], queue_size: int = 24) -> gr.Blocks:
-    """The page over the pipeline that `get_pipeline` returns; `queue_size` visitors may wait before one is refused."""
+    """The page over the pipeline that `get_pipeline` returns; up to `queue_size` visitors may wait in line."""
     studio = Studio(get_pipeline)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(html_template=HEADER, js_on_load=_theme_script(), apply_default_css=False)
@@ -142,7 +130,14 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
     with gr.Row(elem_id="chips"):
         for text in EXAMPLES:
             chip = gr.Button(text, size="sm", elem_classes="chip", min_width=0, scale=0)
-            chip.click(None, None, prompt, js=f"() => {json.dumps(text)}", show_progress="hidden", api_name=False)
+            chip.click(
+                None,
+                None,
+                prompt,
+                js=f"() => {json.dumps(text)}",
+                show_progress="hidden",
+                api_visibility="private",
+            )
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
@@ -151,21 +146,48 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
         with gr.Row(elem_id="seed-row"):
             seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
-            keep = gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
-        dice.click(None, None, seed, js="() => window.chisel.roll()", show_progress="hidden", api_name=False)
+            keep = gr.Checkbox(
+                False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False
+            )
+        dice.click(
+            None,
+            None,
+            seed,
+            js="() => window.chisel.roll()",
+            show_progress="hidden",
+            api_visibility="private",
+        )
         steps = _field(limits.STEPS, "Steps", elem_id="steps")
         guidance = _field(limits.GUIDANCE, "Guidance", elem_id="guidance")
         editing = gr.Checkbox(
-            True, label="Editing", info="Let the model change tokens it no longer believes.", elem_id="editing"
+            True,
+            label="Editing",
+            info="Let the model change tokens it no longer believes.",
+            elem_id="editing",
         )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             temperature = _field(limits.TEMPERATURE, "Temperature", "Below 1 plays safe, above 1 dares more.")
-            order = Pick(list(limits.ORDERS), value="confidence", label="Order", info="Which masked tokens come first.")
-            schedule = Pick(list(limits.SCHEDULES), value="cosine", label="Schedule", info="How many tokens per step.")
-            gumbel = _field(limits.GUMBEL, "Order noise", "Gumbel noise on the order, fading to 0 by the last step.")
-            mode = Pick(list(limits.EDIT_MODES), value="overwrite", label="Edit mode", info="Replace at once, or mask again.")
-            threshold = _field(limits.EDIT_THRESHOLD, "Edit threshold", "How sure the model must be of the new token.")
-            margin = _field(limits.EDIT_MARGIN, "Edit margin", "How much likelier than the old one it must be.")
+            order = Pick(
+                list(limits.ORDERS), value="confidence", label="Order", info="Which masked tokens come first."
+            )
+            schedule = Pick(
+                list(limits.SCHEDULES), value="cosine", label="Schedule", info="How many tokens per step."
+            )
+            gumbel = _field(
+                limits.GUMBEL, "Order noise", "Gumbel noise on the order, fading to 0 by the last step."
+            )
+            mode = Pick(
+                list(limits.EDIT_MODES),
+                value="overwrite",
+                label="Edit mode",
+                info="Replace at once, or mask again.",
+            )
+            threshold = _field(
+                limits.EDIT_THRESHOLD, "Edit threshold", "How sure the model must be of the new token."
+            )
+            margin = _field(
+                limits.EDIT_MARGIN, "Edit margin", "How much likelier than the old one it must be."
+            )
             budget = _field(limits.EDIT_BUDGET, "Edit budget", "Largest share of set tokens edited per step.")
             polish = _field(limits.POLISH, "Polish passes", "Edit-only passes once every token is set.")
     inputs = [prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel]
@@ -177,7 +199,14 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
 def _field(bound: Bound, label: str, info: str | None = None, elem_id: str | None = None) -> Range:
     """The slider of one bounded number."""
     return Range(
-        bound.low, bound.high, bound.default, step=bound.step, label=label, info=info, elem_id=elem_id, buttons=[]
+        bound.low,
+        bound.high,
+        bound.default,
+        step=bound.step,
+        label=label,
+        info=info,
+        elem_id=elem_id,
+        buttons=[],
     )
 
 

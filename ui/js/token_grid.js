@@ -205,6 +205,8 @@ window.chisel = {
   roll: () => crypto.getRandomValues(new Uint32Array(1))[0],
   // A refused run never sends a frame: the waiting look ends with the sentence that says why.
   refused: () => element.classList.remove("is-waiting"),
+  run: () => run,
+  select,
 };
 
 setOverlay("picture");

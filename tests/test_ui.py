@@ -1,0 +1,366 @@
+"""The studio without a browser: what it accepts, how it packs frames, how a run starts, stops and fails."""
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdm_core.sampler import EDITS, ORDERS
+from mdm_core.schedule import SCHEDULES
+from ui import limits, page
+from ui.frames import Registry, Run, fixed_point, jpeg_uri, pack, pack_record
+from ui.handlers import BROKEN, Studio
+
+V = 16384
+GOOD = {
+    "text": "a panda",
+    "seed": 7,
+    "steps": 12,
+    "guidance": 3,
+    "editing": True,
+    "temperature": 1,
+    "order": "confidence",
+    "schedule": "cosine",
+    "gumbel": 4,
+    "edit_mode": "overwrite",
+    "edit_threshold": 0.6,
+    "edit_margin": 0,
+    "edit_budget": 0.05,
+    "polish": 2,
+}
+
+
+@dataclass
+class Record:
+    """A stand-in for mdm_core's StepRecord with the fields that the page reads."""
+
+    step: int
+    phase: str
+    tokens: np.ndarray
+    committed: np.ndarray
+    edited: np.ndarray
+    confidence: np.ndarray
+    entropy: np.ndarray
+    locked: np.ndarray
+    steps_planned: int = 2
+
+
+def record(step: int, masked: int) -> Record:
+    """A record of 256 tokens with the first `masked` of them masked."""
+    tokens = np.arange(256, dtype=np.int32)
+    tokens[:masked] = V
+    edited = np.array([[250, 3, 9]], dtype=np.int32) if step else np.zeros((0, 3), np.int32)
+    return Record(
+        step,
+        "unmask" if step else "start",
+        tokens,
+        np.arange(step * 3, dtype=np.int32),
+        edited,
+        np.linspace(0, 1, 256, dtype=np.float32),
+        np.linspace(0, 9, 256, dtype=np.float32),
+        np.zeros(256, bool),
+    )
+
+
+class Pipe:
+    """A pipeline of three steps; `fail` is raised by the second."""
+
+    grid = (16, 16)
+    vocab_size = V
+
+    def __init__(self, fail: Exception | None = None):
+        self.fail = fail
+        self.asked = None
+        self.closed = False
+
+    def stream(self, prompt, **settings):
+        self.asked = (prompt, settings)
+        try:
+            for step, masked in enumerate((256, 100, 0)):
+                if self.fail and step == 1:
+                    raise self.fail
+                yield record(step, masked)
+        finally:
+            self.closed = True
+
+    def decode(self, tokens):
+        assert tokens.shape == (16, 16)
+        return Image.new("RGB", (128, 128), (40, 150, 146))
+
+
+class Request:
+    """A stand-in for gr.Request: the page uses the session of a tab and nothing else."""
+
+    def __init__(self, session="tab"):
+        self.session_hash = session
+
+
+def messages(studio, **changes):
+    """All yields of one Generate."""
+    values = list({**GOOD, **changes}.values())
+    return list(studio.generate(*values, Request()))
+
+
+def unpack(text, dtype):
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+# ---- limits ---------------------------------------------------------------------------------------------
+
+
+def test_good_input_becomes_sampler_settings():
+    settings = limits.check_run(**GOOD)
+    assert settings.prompt == "a panda"
+    assert settings.sampler()["edit"] == "overwrite"
+    assert "prompt" not in settings.sampler()
+    assert limits.check_run(**{**GOOD, "editing": False}).edit == "off"
+    assert limits.check_run(**{**GOOD, "seed": 2**32 - 1}).seed == 2**32 - 1
+    assert isinstance(limits.check_run(**{**GOOD, "steps": 8.0}).steps, int)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("text", ""),
+        ("text", " \n\t "),
+        ("text", "\x00\x07"),
+        ("text", "x" * 501),
+        ("text", "x" * 10_000),
+        ("text", "\ud800"),
+        ("text", None),
+        ("text", ["a panda"]),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 1e300),
+        ("seed", 0.5),
+        ("seed", None),
+        ("seed", "7"),
+        ("seed", True),
+        ("steps", 0),
+        ("steps", 65),
+        ("steps", 10_000),
+        ("steps", 1.5),
+        ("steps", math.nan),
+        ("guidance", -0.5),
+        ("guidance", 21),
+        ("guidance", math.inf),
+        ("editing", "yes"),
+        ("editing", 1),
+        ("temperature", 0),
+        ("temperature", {}),
+        ("order", "alphabetical"),
+        ("order", ["confidence"]),
+        ("schedule", None),
+        ("gumbel", -1),
+        ("edit_mode", "off"),
+        ("edit_threshold", 1.01),
+        ("edit_margin", -1),
+        ("edit_budget", 2),
+        ("polish", 9),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(field, value):
+    with pytest.raises(limits.Refused) as caught:
+        limits.check_run(**{**GOOD, field: value})
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence
+    assert 10 < len(sentence) < 160
+    assert sentence[:-1].count(". ") == 0
+
+
+def test_the_refusal_names_what_and_which_range():
+    with pytest.raises(
+        limits.Refused, match="Seed must be a whole number from 0 to 4,294,967,295; 4,294,967,296 is out"
+    ):
+        limits.check_run(**{**GOOD, "seed": 2**32})
+    with pytest.raises(limits.Refused, match="500 characters long, this one has 10,000"):
+        limits.check_run(**{**GOOD, "text": "x" * 10_000})
+
+
+def test_prompts_are_tidied_not_changed():
+    assert limits.prompt("  a panda\n on\ta hill ") == "a panda on a hill"
+    assert limits.prompt("größer 熊猫 🐼 <b>") == "größer 熊猫 🐼 <b>"
+    assert len(limits.prompt("x" * 500)) == 500
+    for example in page.EXAMPLES:
+        assert limits.prompt(example) == example
+
+
+def test_the_choices_are_those_of_the_sampler():
+    assert set(limits.ORDERS) == set(ORDERS)
+    assert set(limits.SCHEDULES) == set(SCHEDULES)
+    assert {*limits.EDIT_MODES, "off"} == set(EDITS)
+
+
+def test_the_page_cannot_ask_for_what_the_sampler_refuses():
+    from mdm_core.config import SampleConfig
+    from mdm_core.sampler import check
+
+    numbers = (
+        "steps",
+        "guidance",
+        "temperature",
+        "gumbel",
+        "edit_threshold",
+        "edit_margin",
+        "edit_budget",
+        "polish",
+    )
+    for name in numbers:
+        bound = getattr(limits, name.upper())
+        for value in (bound.low, bound.high, bound.default):
+            check(SampleConfig(**{name: int(value) if bound.whole else float(value)}))
+
+
+# ---- frames ---------------------------------------------------------------------------------------------
+
+
+def test_a_record_survives_packing():
+    frame = pack_record(record(2, 40), "", 812)
+    assert (frame["k"], frame["phase"], frame["ms"]) == (2, "unmask", 812)
+    assert (unpack(frame["tokens"], "<i4") == record(2, 40).tokens).all()
+    assert unpack(frame["set"], "<u2").tolist() == list(range(6))
+    assert unpack(frame["edited"], "<i4").tolist() == [250, 3, 9]
+    assert np.abs(unpack(frame["p"], "<u2") / 65535 - record(2, 40).confidence).max() < 1e-5
+    assert np.abs(unpack(frame["h"], "<u2") / 1000 - record(2, 40).entropy).max() < 1e-3
+    assert len(unpack(frame["locked"], "<u1")) == 256
+
+
+def test_figures_that_are_no_numbers_do_not_reach_the_browser():
+    assert fixed_point([np.nan, np.inf, -np.inf, 2.0, -1.0, 0.5], 65535).tolist() == [
+        0,
+        65535,
+        0,
+        65535,
+        0,
+        32768,
+    ]
+    assert pack([], "<i4") == ""
+
+
+def test_pictures_travel_as_jpeg():
+    uri = jpeg_uri(Image.new("RGBA", (128, 128), (40, 150, 146, 255)))
+    head, body = uri.split(",")
+    assert head == "data:image/jpeg;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(body)))
+    assert image.size == (128, 128)
+    assert np.abs(np.asarray(image, int) - [40, 150, 146]).max() <= 4
+
+
+def test_one_frame_while_running_all_frames_at_the_end():
+    run = Run("a panda", 7, 2, (16, 16), V)
+    run.frames += [{"k": 0}, {"k": 1}]
+    assert [f["k"] for f in run.message("running")["frames"]] == [1]
+    assert [f["k"] for f in run.message("done")["frames"]] == [0, 1]
+    assert run.id != Run("a panda", 7, 2, (16, 16), V).id
+
+
+def test_the_registry_keeps_one_run_a_tab_and_forgets_it():
+    registry = Registry()
+    first, second = (Run("a", 0, 1, (16, 16), V) for _ in range(2))
+    registry.begin("tab", first)
+    assert not registry.stop("another tab")
+    registry.begin("tab", second)
+    assert first.stop.is_set() and not second.stop.is_set()
+    registry.end("tab", first)
+    assert registry.stop("tab") and second.stop.is_set()
+    registry.end("tab", second)
+    assert len(registry) == 0
+
+
+# ---- handlers -------------------------------------------------------------------------------------------
+
+
+def test_a_run_streams_every_step_and_then_the_whole():
+    pipe = Pipe()
+    studio = Studio(lambda: pipe)
+    out = messages(studio)
+    sent = [o[0] for o in out]
+    assert [m["state"] for m in sent] == ["running"] * 3 + ["done"]
+    assert [len(m["frames"]) for m in sent] == [1, 1, 1, 3]
+    assert sent[0]["frames"][0]["image"] == ""  # all masked: nothing to decode
+    assert sent[1]["frames"][0]["image"].startswith("data:image/jpeg")
+    assert pipe.asked == ("a panda", limits.check_run(**GOOD).sampler())
+    assert out[0][1] == ""  # an older complaint is cleared
+    assert out[0][4] == 7
+    assert pipe.closed and len(studio.registry) == 0
+
+
+def test_refused_input_leaves_the_picture_alone():
+    studio = Studio(lambda: pytest.fail("the pipeline must not be asked"))
+    (out,) = messages(studio, text="")
+    assert not isinstance(out[0], dict) or "frames" not in out[0]
+    assert out[1].startswith("Type what you would like to see")
+
+
+def test_stop_ends_the_run_and_keeps_what_is_there():
+    pipe = Pipe()
+    studio = Studio(lambda: pipe)
+    stream = studio.generate(*GOOD.values(), Request())
+    next(stream)
+    studio.stop(Request("another tab"))
+    next(stream)
+    studio.stop(Request())
+    (last,) = stream
+    assert last[0]["state"] == "stopped"
+    assert len(last[0]["frames"]) == 2
+    assert pipe.closed and len(studio.registry) == 0
+
+
+def test_a_closed_tab_frees_the_run():
+    pipe = Pipe()
+    studio = Studio(lambda: pipe)
+    stream = studio.generate(*GOOD.values(), Request())
+    next(stream)
+    assert len(studio.registry) == 1
+    stream.close()
+    assert pipe.closed and len(studio.registry) == 0
+
+
+def test_a_refusal_of_the_pipeline_is_shown_as_it_is():
+    studio = Studio(lambda: Pipe(fail=ValueError("the region is empty")))
+    last = messages(studio)[-1]
+    assert last[1] == "the region is empty"
+    assert last[0]["state"] == "failed" and len(last[0]["frames"]) == 1
+
+
+def test_an_unexpected_error_is_logged_and_not_shown(caplog):
+    studio = Studio(lambda: Pipe(fail=RuntimeError("secret path /root")))
+    last = messages(studio)[-1]
+    assert last[1] == BROKEN
+    assert "secret path" in caplog.text
+
+
+def test_callers_without_a_tab_do_not_stop_each_other():
+    studio = Studio(Pipe)
+    first = studio.generate(*GOOD.values(), Request(None))
+    second = studio.generate(*GOOD.values(), Request(None))
+    next(first), next(second)
+    assert list(first)[-1][0]["state"] == "done"
+    assert list(second)[-1][0]["state"] == "done"
+
+
+# ---- page -----------------------------------------------------------------------------------------------
+
+
+def test_the_page_offers_two_endpoints_and_fetches_nothing_from_elsewhere():
+    from ui.token_grid import TEMPLATE
+
+    blocks = page.build(Pipe)
+    names = {f.api_name for f in blocks.fns.values() if f.api_visibility == "public"}
+    assert names == {"generate", "stop"}
+    sources = (
+        page.css() + TEMPLATE + page.HEADER + "".join(f.read_text() for f in (page.HERE / "js").iterdir())
+    )
+    assert "http" not in sources.replace("http://www.w3.org/2000/svg", "")
+    assert "{{" not in TEMPLATE and "${" not in TEMPLATE
+    assert "innerHTML" not in sources
+
+
+def test_launch_stays_at_home():
+    arguments = page.launch_arguments()
+    assert arguments["share"] is False and arguments["allowed_paths"] == []
+    assert arguments["enable_monitoring"] is False and arguments["run_history"] is False
