@@ -203,6 +203,8 @@ def test_wrong_requests_are_refused(atlas):
     for wrong in ({"styles": ["cubist"]}, {"n_objects": 1}, {"split": "test"}, {"kinds": ["portrait"]}):
         with pytest.raises(ValueError):
             SceneGenerator(atlas, **wrong)
+    with pytest.raises(ValueError, match="use more objects"):
+        SceneGenerator(atlas, n_objects=2, split="held_out", kinds=["two_object"]).sample()
     with pytest.raises(ValueError, match="has the kinds"):
         SceneGenerator(atlas, split="held_out", kinds=["single_object"])
 

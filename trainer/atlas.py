@@ -25,7 +25,7 @@ class AtlasObject:
 
 @dataclass
 class Atlas:
-    """Objects in curriculum order (most iconic first), styles, and the sheets, which are read when first used."""
+    """Objects in curriculum order (most iconic first), styles, and the sheets, read when first used."""
 
     root: Path
     cell: int
@@ -41,7 +41,7 @@ class Atlas:
 
     @classmethod
     def load(cls, root: Path | str | None = None) -> Atlas:
-        """Read `index.json` under root (the shipped atlas by default). Raises ValueError if it is not an atlas."""
+        """Read `index.json` under root (by default the shipped one). Raises ValueError if it is no atlas."""
         root = Path(root or ATLAS_DIR)
         try:
             index = json.loads((root / "index.json").read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ class Atlas:
         raise ValueError(f"The atlas has no object called {name!r}.")
 
     def sprite(self, index: int, style: str) -> np.ndarray:
-        """RGBA sprite, uint8 [cell, cell, 4], not premultiplied. Raises ValueError where the style lacks the object."""
+        """RGBA uint8 [cell, cell, 4], not premultiplied. Raises ValueError where the style lacks it."""
         if not self.has(index, style):
             raise ValueError(f"{self.objects[index].name!r} is not drawn in the {style!r} style.")
         if style not in self._sheets:

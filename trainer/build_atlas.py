@@ -4,9 +4,9 @@
         @iconify-json/{fluent-emoji-flat,fluent-emoji,emojione,fxemoji}
     python -m trainer.build_atlas --npm DIR
 
-Reads the curated list `assets/atlas/objects.txt` (order = curriculum), finds each object in each set, renders its SVG at
-384 px, trims it to its content, fits it into 96x96 with a 2 px margin, and writes one lossless WebP sheet per style plus
-`index.json`. Takes about two minutes.
+Reads the curated list `assets/atlas/objects.txt` (order = curriculum), finds each object in each set, draws
+its SVG at 384 px, trims it to its content, fits it into 96x96 with a 2 px margin, and writes one lossless
+WebP sheet per style plus `index.json`. Takes about two minutes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ OLD_NAMES = {
         "1f3be": "tennisball", "1f460": "heels", "1f576": "darksunglasses", "1f4f1": "cellphone",
         "1f439": "hampster", "1f336": "chilipepper", "1f30d": "europeafricaglobe", "1f5fc": "toykotower",
         "1f3ce": "racecar", "1f380": "", "1f454": "tie", "1f45e": "mensshoe",
-        "1f50d": "leftmagnifyingglass", "1f4cc": "blackpushpin", "1f4be": "blackhardshellfloppy", "1f432": "dragonhead",
-        "1f330": "acorn",
+        "1f50d": "leftmagnifyingglass", "1f4cc": "blackpushpin", "1f4be": "blackhardshellfloppy",
+        "1f432": "dragonhead", "1f330": "acorn",
     },
 }  # fmt: skip
 
@@ -138,7 +138,7 @@ class IconSet:
 
 
 def draw(npm: Path, jobs: list[dict]) -> None:
-    """Render every job. A few glossy SVGs abort the renderer's whole process: those are named, left out, and passed."""
+    """Render every job. A few SVGs abort the renderer's whole process: those are named and left out."""
     while jobs:
         run = subprocess.run(
             ["node", "-e", NODE, str(npm)], input=json.dumps(jobs), text=True, stderr=subprocess.PIPE
@@ -244,9 +244,10 @@ EXCLUDE: dict[str, set[str]] = {
     "noto-v1": {"basketball", "laptop", "pair of scissors"},
     "emojione": {"tent", "dolphin", "motorcycle", "speedboat"},
     "fxemoji": {
-        "umbrella", "star", "rainbow", "sailboat", "die", "microphone", "pair of headphones", "laptop", "tent",
-        "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat", "ship", "tram",
-        "pair of skis", "necktie", "pair of jeans", "bird", "racing car", "credit card", "chestnut", "tennis racket",
+        "umbrella", "star", "rainbow", "sailboat", "die", "microphone", "pair of headphones", "laptop",
+        "tent", "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat",
+        "ship", "tram", "pair of skis", "necktie", "pair of jeans", "bird", "racing car", "credit card",
+        "chestnut", "tennis racket",
     },
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Wording: a scene's truth -> one of many ways to say it in English.
 
-Captions never lie: the object (by name or a synonym that belongs to it alone), the number, the colours and the relation
-are always said. Background and style may be left out, or said by an alias.
+Captions never lie: the object (by name or a synonym that belongs to it alone), the number, the colours and
+the relation are always said. Background and style may be left out, or said by an alias.
 """
 
 from __future__ import annotations
@@ -16,11 +16,23 @@ SYNONYM_SHARE = 0.25
 
 # relation -> ways to say "A relation B"; the second list turns it round, so that B is named first
 RELATIONS = {
-    "left of": (("to the left of", "left of", "on the left of"), ("{b} with {a} to its left", "{b}, {a} to the left of it")),
-    "right of": (("to the right of", "right of", "on the right of"), ("{b} with {a} to its right", "{b}, {a} to the right of it")),
-    "above": (("above", "over", "on top of"), ("{b} with {a} above it", "{b} under {a}", "{b}, {a} above it")),
-    "below": (("below", "under", "beneath"), ("{b} with {a} below it", "{b} over {a}", "{b}, {a} below it")),
-}  # fmt: skip
+    "left of": (
+        ("to the left of", "left of", "on the left of"),
+        ("{b} with {a} to its left", "{b}, {a} to the left of it"),
+    ),
+    "right of": (
+        ("to the right of", "right of", "on the right of"),
+        ("{b} with {a} to its right", "{b}, {a} to the right of it"),
+    ),
+    "above": (
+        ("above", "over", "on top of"),
+        ("{b} with {a} above it", "{b} under {a}", "{b}, {a} above it"),
+    ),
+    "below": (
+        ("below", "under", "beneath"),
+        ("{b} with {a} below it", "{b} over {a}", "{b}, {a} below it"),
+    ),
+}
 
 # {s} subject; {c} the ground's name ("teal", "meadow"); {a} its article; {p} "on" or "in"
 WITH_PLAIN = (

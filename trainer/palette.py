@@ -69,7 +69,7 @@ CLASHES = {
 
 
 def paint(background: Background) -> np.ndarray:
-    """The background as uint8 [128, 128, 3]. Patterns are made of few distinct 8x8 patches, so that tokens stay few."""
+    """The background as uint8 [128, 128, 3]. Patterns repeat a few 8x8 patches, so that tokens stay few."""
     canvas = np.empty((IMAGE, IMAGE, 3), np.uint8)
     canvas[:] = background.rgb
     if background.name == "meadow":
@@ -85,8 +85,9 @@ def paint(background: Background) -> np.ndarray:
         canvas[96:] = (44, 54, 104)
         # sparse stars on lattice cells, big and small, always drawn the same inside their cell
         for row, column, big in (
-            (1, 2, 1), (0, 7, 0), (2, 12, 1), (4, 5, 0), (1, 14, 0), (5, 0, 1), (6, 14, 1), (8, 8, 0), (9, 2, 0),
-            (11, 13, 0), (10, 10, 1), (12, 5, 1), (14, 1, 0), (3, 9, 0), (14, 9, 0), (13, 14, 1), (7, 4, 0), (0, 10, 0),
+            (1, 2, 1), (0, 7, 0), (2, 12, 1), (4, 5, 0), (1, 14, 0), (5, 0, 1), (6, 14, 1), (8, 8, 0),
+            (9, 2, 0), (11, 13, 0), (10, 10, 1), (12, 5, 1), (14, 1, 0), (3, 9, 0), (14, 9, 0),
+            (13, 14, 1), (7, 4, 0), (0, 10, 0),
         ):  # fmt: skip
             y, x = row * PATCH, column * PATCH
             canvas[y + 3 : y + 5, x + 3 : x + 5] = (255, 244, 200)

@@ -1,4 +1,4 @@
-"""Scenes -> pixels, a batch at a time, in integer arithmetic: the CPU and a GPU give exactly the same picture.
+"""Scenes -> pixels, a batch at a time, in integers: the CPU and a GPU give exactly the same picture.
 
 Legend: n bank rows, s sprite side, K sprites drawn, B scenes.
 """
@@ -29,8 +29,8 @@ def colour_ramp(colour: str) -> np.ndarray:
 def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     """Give sprites one hue and keep their shading. Integer arithmetic.
 
-    The luminance of each pixel, taken relative to the sprite's mean, picks a colour from the ramp: the mean lands on the
-    colour itself, so that black and white animals take the hue too.
+    The luminance of each pixel, taken relative to the sprite's mean, picks a colour from the ramp: the mean
+    lands on the colour itself, so that black and white animals take the hue too.
 
     sprites: uint8 [n, s, s, 4]; ramp: uint8 [256, 3]. Returns uint8 [n, s, s, 4].
     """
@@ -58,15 +58,14 @@ def area_weights(size: int, out: int) -> torch.Tensor:
 def shrink(sprites: torch.Tensor, out: int) -> torch.Tensor:
     """Premultiply sprites and scale them down by the area filter.
 
-    float64 holds every integer sum exactly (255^2 * 4096^2 < 2^53), so that no order of summation, and therefore no
+    float64 holds every integer sum exactly (255^2 * 4096^2 < 2^53), so that no order of summation, hence no
     device, gives another result; each value is rounded once.
 
     sprites: uint8 [n, s, s, 4], not premultiplied. Returns uint8 [n, out, out, 4], premultiplied.
     """
     pixels = sprites.to(torch.float64)  # [n, s, s, 4]
-    pixels = torch.cat(
-        [pixels[..., :3] * pixels[..., 3:], pixels[..., 3:] * 255], dim=-1
-    )  # in units of 1/255
+    rgb, alpha = pixels[..., :3], pixels[..., 3:]
+    pixels = torch.cat([rgb * alpha, alpha * 255], dim=-1)  # [n, s, s, 4], in 255ths of a level
     if (size := sprites.shape[1]) != out:
         weights = area_weights(size, out).to(sprites.device)  # [out, s]
         pixels = torch.einsum("os,nsxc->noxc", weights, pixels)  # [n, out, s, 4]
@@ -77,9 +76,9 @@ def shrink(sprites: torch.Tensor, out: int) -> torch.Tensor:
 class SpriteBank:
     """Every sprite at every size, premultiplied: for each size one uint8 tensor [n, s, s, 4] on the device.
 
-    n = objects * styles * 9 (as drawn, and 8 colours), in the order of `scenes.sprite_index`, for the same n_objects and
-    styles as the SceneGenerator's. On the CPU rows are made when first asked for; on a GPU all at once (colours=False
-    leaves the recoloured ones for later there too). Raises ValueError for unknown styles or colours.
+    n = objects * styles * 9 (as drawn, and 8 colours), in the order of `scenes.sprite_index`, for the same
+    n_objects and styles as the SceneGenerator's. On the CPU rows are made when first asked for; on a GPU all
+    at once (colours=False leaves the recoloured ones for later there too). Raises ValueError for unknown styles.
     """
 
     def __init__(self, atlas: Atlas, n_objects=None, styles=None, sizes=SIZES, colours=True, device="cpu"):
@@ -107,7 +106,7 @@ class SpriteBank:
         self.sprites, self._ready = {}, {s: np.zeros(self.rows, bool) for s in self.sizes}
         for s in self.sizes:
             shape = (self.rows, s, s, 4)
-            # numpy leaves untouched zeros out of memory, so that a CPU bank costs only the rows that were used
+            # numpy leaves untouched zeros out of memory: a CPU bank costs only the rows that were used
             self.sprites[s] = (
                 torch.from_numpy(np.zeros(shape, np.uint8))
                 if self.device.type == "cpu"
@@ -143,7 +142,7 @@ class SpriteBank:
 
 
 def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
-    """Draw a batch: sprites over the background, slot by slot. Returns uint8 [B, 128, 128, 3] on the bank's device.
+    """Draw a batch: sprites over the background, slot by slot. Returns uint8 [B, 128, 128, 3] on the device.
 
     Raises ValueError when the batch holds sprites or sizes the bank lacks (another n_objects or styles).
     """

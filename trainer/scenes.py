@@ -1,8 +1,8 @@
 """Scenes with truth: what is drawn, where, on what, and a caption that says so.
 
-A scene holds one to four objects of one art style on a named background, everything snapped to the 8-pixel lattice and at
-few sizes and places, so that the tokens of an object repeat. The kinds are GenEval's tags (Ghosh et al. 2023).
-Combinations kept for evaluation (`trainer/splits.py`) never occur in the train split.
+A scene holds one to four objects of one art style on a named background, everything snapped to the 8-pixel
+lattice and at few sizes and places, so that the tokens of an object repeat. The kinds are GenEval's tags
+(Ghosh et al. 2023). Combinations kept for evaluation (`trainer/splits.py`) never occur in the train split.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ HELD_OUT_KINDS = (
 )  # one object alone cannot be held out
 RELATIONS = ("left of", "right of", "above", "below")
 SAY_BACKGROUND, SAY_STYLE = 0.85, 0.5
+MOST_TRIES = 20_000  # few objects may have no combination that is held out
 MIN_CONTRAST = 64.0  # RGB distance between a sprite's mean colour and a plain background
 
 # places: lists of (size, ((x, y) per object)), top-left corners in pixels
@@ -84,7 +85,7 @@ class Scene:
     says_style: bool
 
     def truth(self) -> dict:
-        """The scene as one line of GenEval's jsonl, plus `style` and `background` (None where the caption is silent).
+        """The scene as a line of GenEval's jsonl, plus style and background (None where not said).
 
         `exclude` is in every tag: one more of an included class, or any unnamed object, is an error.
         """
@@ -114,7 +115,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """Integer arrays for the renderer: what a worker process sends. B scenes, 4 slots, unused slots -1 / 0."""
+    """Integer arrays for the renderer, what a worker process sends. B scenes, 4 slots."""
 
     background: np.ndarray  # int64 [B], index into BACKGROUNDS
     sprite: (
@@ -131,9 +132,10 @@ class SceneBatch:
 class SceneGenerator:
     """Endless scenes, the same for the same seed in every process.
 
-    n_objects: use the first n objects of the atlas (all by default). styles: names (all by default); only objects drawn in
-    a style appear in it. split: "train" or "seen" (the same distribution) or "held_out" (only combinations kept from
-    training). kinds: names, or {name: weight}. Raises ValueError for unknown names or sizes out of range.
+    n_objects: use the first n objects of the atlas (all by default). styles: names (all by default); only
+    objects drawn in a style appear in it. split: "train" or "seen" (the same distribution, other lots) or
+    "held_out" (only combinations kept from training). kinds: names, or {name: weight}. Raises ValueError for
+    unknown names or an n_objects out of range.
     """
 
     def __init__(self, atlas: Atlas, *, n_objects=None, styles=None, seed=0, split="train", kinds=None):
@@ -175,18 +177,16 @@ class SceneGenerator:
             grounds[colour] = frozenset(k for k, b in enumerate(BACKGROUNDS) if b.name not in CLASHES[colour])
         return grounds
 
-    # -- drawing lots ---------------------------------------------------------------------------------------------
-
     def _pick(self, options):
         return options[int(self._rng.random() * len(options))]
 
     def _draw(self):
-        """One scene as plain values: kind, style, objects [(index, colour or None)], relation, (size, places)."""
+        """One scene as plain values: kind, style, [(object, colour)], relation, (size, places), ground."""
         roll, k = self._rng.random(), 0
         while roll > self._cumulative[k] and k < len(self._kinds) - 1:
             k += 1
         kind = self._kinds[k]
-        while True:
+        for _ in range(MOST_TRIES):
             style = int(self._rng.random() * len(self.styles))
             members = self._members[style]
             relation = None
@@ -206,10 +206,8 @@ class SceneGenerator:
                     continue
                 lying = self._pick(RELATIONS)
                 a, b = self.objects[first].name, self.objects[second].name
-                out = is_held_out("pair", a, b) or (
-                    kind == "position" and is_held_out("relation", a, lying, b)
-                )
                 unseen = is_held_out("relation", a, lying, b)
+                out = is_held_out("pair", a, b) or (kind == "position" and unseen)
                 things = [(first, None), (second, None)]
                 if kind == "color_attr":
                     one, two = self._pick(COLOUR_NAMES), self._pick(COLOUR_NAMES)
@@ -218,7 +216,7 @@ class SceneGenerator:
                     things = [(first, one), (second, two)]
                     out = out or is_held_out("colour", a, one) or is_held_out("colour", b, two)
                 if out != self.held_out or (unseen and not self.held_out):
-                    continue  # a layout kept from training is kept from it even where the caption does not say it
+                    continue  # a layout kept from training is kept from it even where no caption says it
                 size, places = self._pick(BESIDE if lying in ("left of", "right of") else STACKED)
                 layout = (size, places if lying in ("left of", "above") else places[::-1])
                 relation = lying if kind == "position" else None
@@ -230,6 +228,7 @@ class SceneGenerator:
             if grounds and background not in grounds:
                 background = self._pick(sorted(grounds))
             return kind, style, things, relation, layout, background
+        raise ValueError(f"Found no {kind!r} scene for this split: use more objects.")
 
     def _caption(self, kind, style, things, relation, background):
         rng, objects = self._rng, self.objects
@@ -252,8 +251,6 @@ class SceneGenerator:
             names = self._style_names[style]
             spoken = names[0] if rng.random() < 0.75 else self._pick(names)
         return captions.finish(rng, text, spoken, opener=not bare), says_background, says_style
-
-    # -- what callers use -----------------------------------------------------------------------------------------
 
     def sample(self) -> Scene:
         """The next scene."""

@@ -1,4 +1,4 @@
-"""Which combinations a model must never see in training, decided by hash, so that every process agrees without a file."""
+"""Which combinations training must never show: decided by hash, so that processes agree without a file."""
 
 from __future__ import annotations
 
