@@ -77,8 +77,9 @@ class SpriteBank:
     """Every sprite at every size, premultiplied: for each size one uint8 tensor [n, s, s, 4] on the device.
 
     n = objects * styles * 9 (as drawn, and 8 colours), in the order of `scenes.sprite_index`, for the same
-    n_objects and styles as the SceneGenerator's. On the CPU rows are made when first asked for; on a GPU all
-    at once (colours=False leaves the recoloured ones for later there too). Raises ValueError for unknown styles.
+    n_objects and styles as the SceneGenerator's. On the CPU rows are made when first asked for, on a GPU
+    all at once (colours=False leaves the recoloured ones for later there too).
+    Raises ValueError for unknown styles.
     """
 
     def __init__(self, atlas: Atlas, n_objects=None, styles=None, sizes=SIZES, colours=True, device="cpu"):
