@@ -1,0 +1,92 @@
+"""A benchmark's record: one JSON file with everything that explains the figures, and a plot of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+
+def environment(device: torch.device) -> dict:
+    """Device, versions, commit and date."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        name = f"{model}, {torch.get_num_threads()} threads"
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    for package in ("triton", "cut_cross_entropy", "liger_kernel"):
+        try:
+            versions[package] = getattr(__import__(package), "__version__", "installed")
+        except ImportError:
+            versions[package] = None
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "device": name,
+        "versions": versions,
+        "commit": commit.stdout.strip() or None,
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def save(folder: Path, name: str, device: torch.device, rows: list[dict]) -> Path:
+    """Write `<name>_<device>.json`, and the plot beside it where matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}_{device.type}.json"
+    path.write_text(json.dumps({"environment": environment(device), "rows": rows}, indent=1) + "\n")
+    try:
+        plot(path)
+    except ImportError:
+        print("no plot: matplotlib is not installed")
+    return path
+
+
+def plot(path: Path) -> Path:
+    """Two bars per contender and shape, time and extra memory, from a record."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    record = json.loads(path.read_text())
+    rows = [row for row in record["rows"] if row.get("ratio") is not None]
+    panels = list(dict.fromkeys((tuple(row["shape"]), row.get("grouped", False)) for row in rows))
+    figure, axes = pyplot.subplots(len(panels), 2, figsize=(11, 1 + 2.4 * len(panels)), squeeze=False)
+    for (shape, grouped), (left, right) in zip(panels, axes, strict=True):
+        mine = [row for row in rows if tuple(row["shape"]) == shape and row.get("grouped", False) == grouped][::-1]
+        names = [row["name"] for row in mine]
+        colours = ["#c8553d" if name.startswith("ours") else "#8d99ae" for name in names]
+        left.barh(names, [row["ms"] for row in mine], color=colours)
+        right.barh(names, [row["extra_mib"] or 0 for row in mine], color=colours)
+        left.set_title(f"N, D, V = {', '.join(map(str, shape))}{', grouped' if grouped else ''}", fontsize=9, loc="left")
+        left.set_xlabel("milliseconds", fontsize=8)
+        right.set_xlabel("MiB beyond inputs and outputs", fontsize=8)
+        right.set_yticklabels([])
+        for axis in (left, right):
+            axis.tick_params(labelsize=8)
+            axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{record['environment']['device']}, PyTorch {record['environment']['versions']['torch']}", fontsize=9)
+    figure.tight_layout()
+    target = path.with_suffix(".png")
+    figure.savefig(target, dpi=110)
+    pyplot.close(figure)
+    return target
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as aligned text for the terminal."""
+    lines = [f"{'N, D, V':>24}  {'':<26} {'ms':>9} {'x ours':>7} {'MiB':>9}  error"]
+    for row in rows:
+        error = max(row["error"].values()) if row.get("error") else None
+        lines.append(
+            f"{', '.join(map(str, row['shape'])):>24}  {row['name']:<26} {row['ms']:9.2f} "
+            + (f"{row['ratio']:7.2f}" if row.get("ratio") is not None else " " * 7)
+            + (f" {row['extra_mib']:9.1f}" if row.get("extra_mib") is not None else " " * 10)
+            + (f"  {error:.1e}" if error is not None else "")
+        )
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""The sampling step: time and peak extra memory beside what a sampler would write in plain PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mdm_core.ops import sample_step
+from trainer.bench.measure import peak_bytes, times
+
+CPU_SHAPES = [(256, 256, 16384), (1024, 384, 16384), (256, 384, 65536)]
+GPU_SHAPES = [(256, 1024, 16384), (1024, 1024, 16384), (4096, 2048, 65536), (1024, 2048, 131072)]
+GUIDANCE = 3.0
+
+
+def folded(conditional: Tensor, unconditional: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    """Guidance folded before the head, then softmax, multinomial and the decision data on [N, V] tensors."""
+    hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
+    return _decide((hidden.to(weight.dtype) @ weight.t()).float())
+
+
+def batched(conditional: Tensor, unconditional: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    """What most samplers do: the head on both halves of a doubled batch, guidance on the logits."""
+    both = torch.cat([conditional, unconditional]).to(weight.dtype)  # [2 N, D]
+    logits = (both @ weight.t()).float()  # [2 N, V]
+    return _decide((1 + GUIDANCE) * logits[: len(conditional)] - GUIDANCE * logits[len(conditional) :])
+
+
+def _decide(logits: Tensor) -> tuple[Tensor, ...]:
+    p = logits.softmax(1)  # [N, V]
+    token = torch.multinomial(p, 1)  # [N, 1]
+    best = p.topk(2, dim=1)
+    return token, p.gather(1, token), best.values, best.indices
+
+
+def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: float) -> list[dict]:
+    """One row per contender: milliseconds, ratio to ours, extra MiB."""
+    n, d, v = shape
+    g = torch.Generator(device).manual_seed(0)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    conditional, unconditional = (torch.randn(n, d, device=device, generator=g) * d**-0.5 for _ in range(2))
+    weight = torch.randn(v, d, device=device, generator=g).to(dtype)
+    current = torch.randint(0, v + 1, (n,), device=device, generator=g)
+
+    def ours():
+        hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional
+        return sample_step(hidden, weight, current, seed=1, step=3)
+
+    contenders = {
+        "ours": ours,
+        "eager, guidance folded": lambda: folded(conditional, unconditional, weight),
+        "eager, batched guidance": lambda: batched(conditional, unconditional, weight),
+    }
+    if device.type == "cuda":
+        for name, plain in (("compiled, guidance folded", folded), ("compiled, batched guidance", batched)):
+            compiled = torch.compile(plain, dynamic=False)
+            contenders[name] = lambda compiled=compiled: compiled(conditional, unconditional, weight)
+    contenders["one product"] = lambda: conditional.to(dtype) @ weight.t()
+    with torch.no_grad():
+        extra = {name: peak_bytes(run, device) for name, run in contenders.items()}
+        taken = times(contenders, device, seconds)
+    return [
+        {
+            "name": name, "shape": list(shape), "ms": taken[name], "ratio": taken[name] / taken["ours"],
+            "extra_mib": extra[name] / 2**20,
+        }
+        for name in contenders
+    ]  # fmt: skip
