@@ -1,6 +1,6 @@
 """Chisel's studio: parse arguments, load the pipeline, build the page, launch.
 
-    python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N]
+python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N]
 """
 
 import argparse
@@ -20,11 +20,19 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Chisel: watch a picture being carved, token by token.")
-    parser.add_argument("--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)")
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Chisel: watch a picture being carved, token by token."
+    )
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=None, help="port to serve on (default: the first free from 7860)")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads for the model (default: all cores)")
+    parser.add_argument(
+        "--port", type=int, default=None, help="port to serve on (default: the first free from 7860)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=None, help="CPU threads for the model (default: all cores)"
+    )
     args = parser.parse_args(argv)
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"--port must be from 1 to 65535, not {args.port}.")
@@ -62,7 +70,11 @@ def backend_line() -> str:
     """One line about what the model runs on."""
     import torch
 
-    place = f"GPU {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    place = (
+        f"GPU {torch.cuda.get_device_name(0)}"
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     return f"Chisel on {place}, torch {torch.__version__}"
 
 

@@ -9,9 +9,10 @@ Wire format (version 1), one JSON message per yield of the generate event:
              "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L],
              "locked": u8 [L]}
 
-Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths of a
-nat, both clipped. A masked token is the value V. A running message carries only its new frame; the last message of
-a run repeats all of them, so a tab that slept through some yields still ends with the whole run.
+Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths
+of a nat, both clipped. A masked token is the value V. A running message carries only its new frame; the
+last message of a run repeats all of them, so a tab that slept through some yields still ends with the whole
+run.
 """
 
 import base64

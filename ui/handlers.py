@@ -20,8 +20,8 @@ BROKEN = (
 class Studio:
     """The handlers bound to one pipeline.
 
-    `get_pipeline` returns the loaded pipeline and may wait for it: it is called when a run starts, not when the
-    page is built, so that the page can be laid out while the weights are still being read.
+    `get_pipeline` returns the loaded pipeline and may wait for it: it is called when a run starts, not when
+    the page is built, so that the page can be laid out while the weights are still being read.
     """
 
     def __init__(self, get_pipeline: Callable[[], Any]) -> None:

@@ -1,8 +1,8 @@
 """What the studio accepts. Every handler checks its inputs here, on the server, whatever the browser says.
 
 The page's own sliders and fields keep most visitors inside these bounds, but each handler can also be called
-directly over HTTP, so nothing that arrives is trusted: not its type, not its range, not its length. A value that is
-refused raises `Refused` with one sentence that says what is wrong and what would be right.
+directly over HTTP, so nothing that arrives is trusted: not its type, not its range, not its length. A value
+that is refused raises `Refused` with one sentence that says what is wrong and what would be right.
 """
 
 import math
@@ -72,7 +72,7 @@ class RunSettings:
 
 
 def number(value: Any, bound: Bound) -> float | int:
-    """The value as a number inside `bound`; Refused when it is none, not whole where it must be, or outside."""
+    """The value as a number inside `bound`; Refused when it is none, or broken where it must be whole."""
     low, high = f"{bound.low:,g}" if bound.high < 1e6 else f"{bound.low:,.0f}", _written(bound.high)
     advice = f"{bound.name} must be a {'whole ' if bound.whole else ''}number from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):

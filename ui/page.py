@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 TITLE = "Chisel"
 STYLES = ("page.css", "form.css", "stage.css", "timeline.css", "inspector.css")
 
-# Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a picture.
+# Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a
+# picture.
 EXAMPLES = (
     "three strawberries on a teal background",
     "a panda left of an umbrella",
@@ -30,7 +31,7 @@ HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
 
 
 class Range(gr.Slider):
-    """A slider whose bounds are checked by `ui.limits`, so that a refusal is one sentence of ours, not a toast."""
+    """A slider whose bounds are checked by `ui.limits`, so that a refusal is our sentence, not a toast."""
 
     def get_block_name(self) -> str:
         """Drawn by Gradio's own slider."""
@@ -90,7 +91,7 @@ def launch_arguments() -> dict[str, Any]:
 
 
 def build(get_pipeline: Callable[[], Any], queue_size: int = 24) -> gr.Blocks:
-    """The page over the pipeline that `get_pipeline` returns; up to `queue_size` visitors may wait in line."""
+    """The page over the pipeline that `get_pipeline` returns; at most `queue_size` visitors wait in line."""
     studio = Studio(get_pipeline)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(html_template=HEADER, js_on_load=_theme_script(), apply_default_css=False)

@@ -2,8 +2,8 @@
 
     python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--model DIR]
 
-Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle of the
-run and at its end.
+Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle
+of the run and at its end.
 """
 
 import argparse

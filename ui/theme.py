@@ -5,8 +5,8 @@ import gradio as gr
 SANS = ["-apple-system", "Segoe UI", "Helvetica Neue", "Roboto", "Liberation Sans", "Arial", "sans-serif"]
 MONO = ["ui-monospace", "SF Mono", "Cascadia Mono", "Liberation Mono", "Consolas", "monospace"]
 
-# Warm stone greys, from paper to charcoal, and one accent: terracotta. With the blue of a new token it makes a pair
-# that people with any colour vision can tell apart.
+# Warm stone greys, from paper to charcoal, and one accent: terracotta. With the blue of a new token it
+# makes a pair that people with any colour vision can tell apart.
 STONE = gr.themes.Color(
     c50="#faf8f4",
     c100="#f3efe8",

@@ -1,7 +1,8 @@
 """The stage of the studio as one Gradio component: canvas, timeline and inspector.
 
-The template is static: nothing a visitor types is ever put into it, the JavaScript writes text by textContent. The
-component's value is one message of `ui.frames`; the browser keeps all frames of a run and scrubs them itself.
+The template is static: nothing a visitor types is ever put into it, the JavaScript writes text by
+textContent. The component's value is one message of `ui.frames`; the browser keeps all frames of a run and
+scrubs them itself.
 """
 
 import time
