@@ -7,6 +7,8 @@ body sees a quarter of the positions; light per-token layers then settle what th
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,22 +26,23 @@ class LatticeEmbedding(nn.Module):
 
     def __init__(self, levels: tuple[int, ...], width: int):
         super().__init__()
-        self.place_embed = nn.Embedding(sum(levels), width)
+        self.place = nn.Linear(sum(levels), width, bias=False)
         self.mask_embed = nn.Parameter(torch.randn(width) * 0.5)
         self.mix = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
-        sizes = torch.tensor(levels)
-        v = torch.arange(int(sizes.prod()))
-        basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
-        offset = torch.cumsum(torch.tensor((0, *levels[:-1])), 0)
-        places = v[:, None] // basis % sizes + offset  # [V, d]
-        self.register_buffer("places", torch.cat([places, places[:1]]), persistent=False)  # [V + 1, d]
-        self.mask_id = len(v)
+        v, hot = torch.arange(math.prod(levels)), []
+        for n in levels:  # the first dimension varies fastest
+            hot.append(F.one_hot(v % n, n))
+            v = v // n
+        hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
+        # one-hot rows and a product, not an index: its gradient is a product too, without a slow scatter
+        self.register_buffer("hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False)  # [V + 1, .]
+        self.mask_id = len(hot)
 
     def forward(self, zt: Tensor) -> Tensor:
         """ids [B, L] -> [B, L, width]"""
-        e = self.place_embed(self.places[zt]).sum(-2)  # [B, L, D]
+        e = self.place(self.hot[zt])  # [B, L, D]
         e = e + self.mix(e)  # [B, L, D]
         return torch.where((zt == self.mask_id)[..., None], self.mask_embed.to(e.dtype), e)
 
@@ -89,6 +92,8 @@ class MaskedDiffusionTransformer(nn.Module):
                 nn.init.zeros_(p)
             elif name.endswith("embed.weight"):
                 nn.init.normal_(p, std=1.0 if name.startswith("text") else 0.5)
+            elif name.endswith("place.weight"):
+                nn.init.normal_(p, std=0.25)  # a handful of places add up to a vector of about 0.5
             else:
                 nn.init.normal_(p, std=p.shape[1] ** -0.5)
         nn.init.normal_(self.text_position, std=0.3)
@@ -130,6 +135,11 @@ class MaskedDiffusionTransformer(nn.Module):
         for block in self.token_blocks:
             h = block(h, self.token_cos, self.token_sin)  # [B, L, D]
         return self.norm(h)  # [B, L, D]
+
+    def compile_blocks(self) -> None:
+        """torch.compile every block by itself: one short compilation serves all, where the whole model takes a minute."""
+        for block in (*self.blocks, *self.token_blocks):
+            block.compile(fullgraph=True)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The whole [.., V] logits: for tests and tiny vocabularies."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from mdm_core.config import PipelineConfig, SampleConfig, load_config, save_config
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer
-from mdm_core.ops import sample_step
+from mdm_core.ops import SampleStep, sample_step
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
 from mdm_core.regions import as_cells, composite
 from mdm_core.sampler import check, check_seed, sample
@@ -266,8 +266,7 @@ class Pipeline:
                         top_k=config.top_k, top_p=config.top_p,
                     )
                 )  # fmt: skip
-            fields = {f.name: torch.cat([getattr(o, f.name) for o in out]) for f in dataclasses.fields(out[0])}
-            return type(out[0])(**{k: v.view(len(seeds), L) for k, v in fields.items()})
+            return SampleStep(*(torch.cat(column).view(len(seeds), L) for column in zip(*out, strict=True)))
 
         return predict
 

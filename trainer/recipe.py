@@ -34,6 +34,7 @@ class Recipe:
     decay: float = 0.35
     ema: float = 0.9995
     compile: bool = False
+    backend: str = "auto"  # of the fused operators
     seed: int = 0
     log_every: int = 20
     save_every: int = 1000

@@ -55,7 +55,8 @@ class Trainer:
             self.atlas, n_objects=recipe.data.n_objects, styles=recipe.data.styles, device=device
         )
         self.model = MaskedDiffusionTransformer(recipe.model).to(device)
-        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        if recipe.compile:
+            self.model.compile_blocks()
         self.optimizers = build_optimizers(
             self.model, lr=recipe.lr, matrix_lr=recipe.matrix_lr, weight_decay=recipe.weight_decay,
             fused=device.type == "cuda",
@@ -83,12 +84,12 @@ class Trainer:
         """The model's own guesses, for flips that look like its mistakes."""
 
         def draft(zt: Tensor, where: Tensor) -> Tensor:
-            with torch.no_grad(), self.autocast():
-                rows = self.forward(zt, text, torch.zeros(len(zt), dtype=torch.bool, device=zt.device))[where]
+            with torch.no_grad(), self.autocast(), torch.compiler.set_stance("force_eager"):
+                rows = self.model(zt, text, torch.zeros(len(zt), dtype=torch.bool, device=zt.device))[where]
             seed = int(torch.randint(2**31, (1,)))
             return sample_step(
-                rows.float(), self.model.head_weight, torch.full_like(rows[:, 0], -1).long() + self.recipe.model.mask_id + 1,
-                seed=seed, step=self.step,
+                rows.float(), self.model.head_weight, torch.full((len(rows),), self.recipe.model.mask_id, device=rows.device),
+                seed=seed, step=self.step, backend=self.recipe.backend,
             ).token  # fmt: skip
 
         return draft
@@ -108,8 +109,8 @@ class Trainer:
         corrupted = corrupt(x0, r.model.mask_id, corruption, groups=self.groups, draft=draft)
         drop = torch.rand(len(x0), device=self.device) < r.prompt_dropout
         with self.autocast():
-            hidden = self.forward(corrupted.zt, text, drop)
-            loss = objective(hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective)
+            hidden = self.model(corrupted.zt, text, drop)
+            loss = objective(hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend)
         for o in self.optimizers:
             o.zero_grad(set_to_none=True)
         loss.backward()
@@ -185,7 +186,7 @@ class Trainer:
         model = MaskedDiffusionTransformer(r.model)
         self.ema.copy_to(model)
         card = {
-            "objects": self.bank.object_names, "styles": self.bank.style_names, "samples": self.samples,
+            "objects": [o.name for o in self.atlas.objects[: self.bank.n_objects]], "styles": self.bank.styles, "samples": self.samples,
             "steps": self.step, "minutes": round(self.seconds / 60, 1), "parameters": count_parameters(model),
             "recipe": json.loads(json.dumps(dataclasses.asdict(r))),
         }  # fmt: skip
@@ -202,7 +203,7 @@ def main() -> None:
     parser.add_argument("--stop-after", type=float, default=math.inf, help="seconds; the run can be resumed")
     parser.add_argument("--device", default=None)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all)")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))

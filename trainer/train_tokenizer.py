@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mdm_core.config import ImageTokenizerConfig
 from mdm_core.image_tokenizer import ImageTokenizer, psnr, to_float
-from mdm_core.weights import save_weights
+from mdm_core.weights import load_weights, save_weights
 from trainer.atlas import Atlas
 from trainer.data import SceneDataConfig, scene_batches
 from trainer.optim import EMA, trapezoid
@@ -76,7 +76,10 @@ def train(args: argparse.Namespace) -> dict:
     atlas = Atlas.load()
     bank = SpriteBank(atlas, n_objects=args.objects, device=device)
     config = ImageTokenizerConfig(levels=tuple(args.levels))
-    codec = ImageTokenizer(config).to(device)
+    codec = ImageTokenizer(config)
+    if args.init:
+        load_weights(codec, args.init)
+    codec.to(device)
     data = SceneDataConfig(n_objects=args.objects, batch_size=args.batch, workers=args.workers, seed=args.seed)
     unseen = SceneDataConfig(n_objects=args.objects, batch_size=64, seed=10_007)
     stream = scene_batches(atlas, data)
@@ -100,6 +103,8 @@ def train(args: argparse.Namespace) -> dict:
         optimizer.step()
         ema.update(codec)
         step, seen = step + 1, seen + len(images)
+        if step == 3:
+            started, seen = time.time(), 0  # compilation is not training time
         if step % args.log_every == 0:
             log.append({"step": step, "images": seen, "seconds": round(time.time() - started, 1),
                         "loss": round(loss.item(), 5)})  # fmt: skip
@@ -121,6 +126,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/tokenizer", help="folder for weights and record")
     parser.add_argument("--levels", type=int, nargs="+", default=[8, 8, 8, 8, 4], help="lattice of the quantiser")
     parser.add_argument("--objects", type=int, default=None, help="train on the first N objects of the atlas")
+    parser.add_argument("--init", type=Path, default=None, help="start from these weights (.safetensors)")
     parser.add_argument("--minutes", type=float, default=20.0, help="training time")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
