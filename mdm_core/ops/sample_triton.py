@@ -20,6 +20,8 @@ from torch import Tensor
 
 from mdm_core.ops.noise import BLOCK
 
+TILE_HALF = (128, 128, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
+TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
 RECORD_BYTES = 16 << 20  # records of one row chunk: 28 bytes per row and tile
 
 
@@ -172,7 +174,7 @@ def sample_rows(
     hidden = hidden.to(weight.dtype).contiguous()  # [N, D]  rounded once
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
-    rows, columns, depth = (128, 128, 64) if weight.element_size() == 2 else (64, 64, 32)
+    rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
     tiles = triton.cdiv(size, columns)
     chunk = max(rows, RECORD_BYTES // (28 * tiles) // rows * rows)
     floats = torch.empty(5, min(chunk, count), tiles, device=hidden.device)  # top, mass, moment, second, score
@@ -187,7 +189,7 @@ def sample_rows(
         _tiles_kernel[(triton.cdiv(n, rows) * tiles,)](
             hidden[part], weight, weight.stride(0), seed[part], row_ids[part],
             top, mass, moment, second, whole[0], score, whole[1], n, size, tiles, step, inverse_t,
-            D=width, BM=rows, BV=columns, BD=depth, UNIT=inverse_t == 1.0, num_warps=8, num_stages=3,
+            D=width, BM=rows, BV=columns, BD=depth, UNIT=inverse_t == 1.0, num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
             hidden[part], weight, weight.stride(0), seed[part], row_ids[part], current[part],

@@ -51,8 +51,10 @@ def gce_rows(device: torch.device, quick: bool) -> list[dict]:
 def sample_rows(device: torch.device, quick: bool) -> list[dict]:
     shapes = sample.GPU_SHAPES if device.type == "cuda" else sample.CPU_SHAPES
     rows = []
-    for shape in shapes[:2] if quick else shapes:
+    for shape in shapes:
         part = sample.bench_shape(shape, device, 0.5 if quick else 3.0)
+        if device.type == "cuda":
+            part += sample.sweep_tiles(shape, device)
         print(record.table(part), flush=True)
         rows += part
     return rows

@@ -66,3 +66,22 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
         }
         for name in contenders
     ]  # fmt: skip
+
+
+def sweep_tiles(shape: tuple[int, int, int], device: torch.device, report=print) -> list[dict]:
+    """Ours on the GPU at several tile shapes: how the default was chosen."""
+    from mdm_core.ops import sample_triton
+
+    n, d, v = shape
+    hidden, weight = torch.randn(n, d, device=device) * d**-0.5, torch.randn(v, d, device=device).bfloat16()
+    current, chosen = torch.full((n,), v, device=device), sample_triton.TILE_HALF
+    rows = []
+    for tile in [(128, 128, 64, 8, 3), (128, 128, 64, 8, 4), (128, 256, 64, 8, 3), (64, 128, 64, 4, 4), (64, 256, 64, 8, 3)]:
+        sample_triton.TILE_HALF = tile
+        try:
+            ms = times({"ours": lambda: sample_step(hidden, weight, current, seed=1, step=3)}, device, 0.3)["ours"]
+            rows.append({"name": "tile " + "x".join(map(str, tile)), "shape": list(shape), "ms": ms})
+        except Exception as failure:  # noqa: BLE001  a tile may not fit the device
+            report(f"left out: tile {tile}: {type(failure).__name__}: {str(failure)[:120]}")
+    sample_triton.TILE_HALF = chosen
+    return rows
