@@ -320,10 +320,10 @@ def test_a_closed_tab_frees_the_run():
     assert pipe.closed and len(studio.registry) == 0
 
 
-def test_a_refusal_of_the_pipeline_is_shown_as_it_is():
+def test_a_refusal_of_the_pipeline_is_shown_as_a_sentence():
     studio = Studio(lambda: Pipe(fail=ValueError("the region is empty")))
     last = messages(studio)[-1]
-    assert last[1] == "the region is empty"
+    assert last[1] == "The region is empty."
     assert last[0]["state"] == "failed" and len(last[0]["frames"]) == 1
 
 

@@ -66,7 +66,7 @@ class Studio:
             self.registry.begin(session, run)
             yield from self._stream(pipe, settings, run)
         except ValueError as error:  # the pipeline's own refusals are written for the visitor
-            yield _last(run, "failed"), str(error), *_buttons(running=False), gr.skip()
+            yield _last(run, "failed"), _sentence(error), *_buttons(running=False), gr.skip()
         except Exception:
             log.exception("a run failed")
             yield _last(run, "failed"), BROKEN, *_buttons(running=False), gr.skip()
@@ -107,6 +107,12 @@ def _picture(pipe: Any, record: Any) -> str:
 def _last(run: Run | None, state: str) -> Any:
     """The closing message of a run that began; nothing for one that did not, so the old picture stays."""
     return run.message(state) if run is not None and run.frames else gr.skip()
+
+
+def _sentence(error: ValueError) -> str:
+    """The pipeline's words as a sentence of the page: a capital first, a full stop last."""
+    words = str(error).strip().rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _buttons(running: bool) -> tuple[Any, Any]:

@@ -11,8 +11,8 @@ from ui.limits import Refused, check_run
 PROMPT = "three strawberries on a teal background"
 TOLERANCE = 12  # of 255, between two readings of one pixel
 
-# Readings stay in the browser: `read` keeps the canvas' pixels under a name, `differ` compares two of them cell by
-# cell. The canvas is drawn once more before it is read, so that marks left by mouse or focus are gone.
+# Readings stay in the browser: `read` keeps the canvas' pixels under a name, `differ` compares two of them cell
+# by cell. The canvas is drawn once more before it is read, so that marks left by mouse or focus are gone.
 READINGS = """() => {
     const canvas = document.querySelector(".cz-canvas");
     const kept = {};
@@ -177,23 +177,17 @@ def test_stop_keeps_the_unfinished_picture_and_frees_the_studio(studio):
     assert generate(studio, steps=4)["masked"] == "0"
 
 
-@pytest.mark.parametrize(
-    ("prompt", "sentence"),
-    [
-        ("", "Type what you would like to see first"),
-        ("x" * 10_000, "this one has 10,000: shorten it a little."),
-    ],
-    ids=["empty", "long"],
-)
-def test_a_refused_prompt_gets_one_sentence_and_loses_nothing(studio, prompt, sentence):
+def test_a_refused_prompt_gets_one_sentence_and_loses_nothing(studio):
+    empty = ("", "Type what you would like to see first")
+    long = ("x" * 10_000, "this one has 10,000: shorten it a little.")
     run = generate(studio, steps=4)["run"]
     scrub(studio, 4)
     read(studio, "before")
-    for _ in range(2):  # the same sentence is said again
+    for prompt, sentence in (empty, empty, long):  # the same sentence is said again
         studio.locator("#prompt textarea").fill(prompt)
         studio.locator("#generate").click()
         studio.get_by_role("alert").filter(has_text=sentence).wait_for()
-    assert studio.locator("#prompt textarea").input_value() == prompt
+        assert studio.locator("#prompt textarea").input_value() == prompt
     assert dataset(studio)["run"] == run
     read(studio, "after")
     assert not differing(studio, "before", "after")
@@ -228,18 +222,21 @@ def test_chips_fill_the_prompt_and_enter_starts_the_run(studio):
     assert chip in studio.locator(".cz-canvas").get_attribute("aria-label")
 
 
-def test_markup_in_a_prompt_stays_text(studio):
-    prompt = "<img src=x onerror='window.hacked = 1'> ${window.hacked = 2} {{constructor}} <b>bold</b>"
+def stays_text(studio, prompt):
     generate(studio, prompt=prompt, steps=4)
     assert studio.evaluate("window.hacked") is None
     assert prompt in studio.locator(".cz-canvas").get_attribute("aria-label")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_phone_shows_everything_in_one_column(visit, scheme):
-    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme=scheme)
+def test_markup_in_a_prompt_stays_text(studio):
+    for prompt in ("<img src=x onerror='hacked=1'>", "${window.hacked=1}", "{{hacked}} <b>"):
+        stays_text(studio, prompt)
+
+
+def test_a_dark_phone_shows_everything_in_one_column(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+    assert page.evaluate("document.body.classList.contains('dark')")
     page.locator("#generate").tap()
     settled(page)
     page.locator(".cz-canvas").tap(position={"x": 60, "y": 60})
