@@ -52,15 +52,24 @@ def load(model: str | None, threads: int | None) -> Any:
     return Pipeline.from_pretrained(model)
 
 
+def warm_up(pipe: Any) -> None:
+    """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
+    for record in pipe.stream("a warm-up", steps=1, polish=0):
+        pipe.decode(record.tokens.reshape(pipe.grid))
+
+
 def load_beside(model: str | None, threads: int | None) -> Future:
     """Loads the pipeline in a thread while Gradio is imported and the page is built."""
     future: Future = Future()
 
     def work() -> None:
         try:
-            future.set_result(load(model, threads))
+            pipe = load(model, threads)
         except BaseException as error:
             future.set_exception(error)
+            return
+        future.set_result(pipe)
+        warm_up(pipe)
 
     Thread(target=work, name="load", daemon=True).start()
     return future

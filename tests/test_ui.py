@@ -1,5 +1,6 @@
 """The studio without a browser: what it accepts, how it packs frames, how a run starts, stops and fails."""
 
+import asyncio
 import base64
 import io
 import math
@@ -12,7 +13,7 @@ from PIL import Image
 from mdm_core.sampler import EDITS, ORDERS
 from mdm_core.schedule import SCHEDULES
 from ui import limits, page
-from ui.frames import Registry, Run, fixed_point, jpeg_uri, pack, pack_record
+from ui.frames import WINDOW, Registry, Run, fixed_point, jpeg_uri, pack, pack_record
 from ui.handlers import BROKEN, Studio
 
 V = 16384
@@ -103,6 +104,15 @@ def messages(studio, **changes):
     """All yields of one Generate."""
     values = list({**GOOD, **changes}.values())
     return list(studio.generate(*values, Request()))
+
+
+def within_a_loop(call, *args):
+    """call(*args) inside a running event loop: outside one, Gradio opens a loop of its own and never closes it."""
+
+    async def run():
+        return call(*args)
+
+    return asyncio.run(run())
 
 
 def unpack(text, dtype):
@@ -250,11 +260,11 @@ def test_pictures_travel_as_jpeg():
     assert np.abs(np.asarray(image, int) - [40, 150, 146]).max() <= 4
 
 
-def test_one_frame_while_running_all_frames_at_the_end():
+def test_the_newest_frames_while_running_all_frames_at_the_end():
     run = Run("a panda", 7, 2, (16, 16), V)
-    run.frames += [{"k": 0}, {"k": 1}]
-    assert [f["k"] for f in run.message("running")["frames"]] == [1]
-    assert [f["k"] for f in run.message("done")["frames"]] == [0, 1]
+    run.frames += [{"k": k} for k in range(WINDOW + 2)]
+    assert [f["k"] for f in run.message("running")["frames"]] == list(range(2, WINDOW + 2))
+    assert [f["k"] for f in run.message("done")["frames"]] == list(range(WINDOW + 2))
     assert run.id != Run("a panda", 7, 2, (16, 16), V).id
 
 
@@ -280,9 +290,10 @@ def test_a_run_streams_every_step_and_then_the_whole():
     out = messages(studio)
     sent = [o[0] for o in out]
     assert [m["state"] for m in sent] == ["running"] * 3 + ["done"]
-    assert [len(m["frames"]) for m in sent] == [1, 1, 1, 3]
+    assert [m["frames"][-1]["k"] for m in sent] == [0, 1, 2, 2]
+    assert len(sent[-1]["frames"]) == 3
     assert sent[0]["frames"][0]["image"] == ""  # all masked: nothing to decode
-    assert sent[1]["frames"][0]["image"].startswith("data:image/jpeg")
+    assert sent[1]["frames"][-1]["image"].startswith("data:image/jpeg")
     assert pipe.asked == ("a panda", limits.check_run(**GOOD).sampler())
     assert out[0][1] == ""  # an older complaint is cleared
     assert out[0][4] == 7
@@ -349,7 +360,7 @@ def test_callers_without_a_tab_do_not_stop_each_other():
 def test_the_page_offers_two_endpoints_and_fetches_nothing_from_elsewhere():
     from ui.token_grid import TEMPLATE
 
-    blocks = page.build(Pipe)
+    blocks = within_a_loop(page.build, Pipe)
     names = {f.api_name for f in blocks.fns.values() if f.api_visibility == "public"}
     assert names == {"generate", "stop"}
     sources = (
@@ -364,3 +375,27 @@ def test_launch_stays_at_home():
     arguments = page.launch_arguments()
     assert arguments["share"] is False and arguments["allowed_paths"] == []
     assert arguments["enable_monitoring"] is False and arguments["run_history"] is False
+
+
+# ---- app ------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_model_ends_the_program_with_one_sentence(capsys, tmp_path):
+    import app
+
+    assert within_a_loop(app.main, ["--model", str(tmp_path / "nowhere")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("The model cannot be loaded: ") and "nowhere" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--port", "0"], ["--port", "70000"], ["--threads", "0"], ["--colour", "red"]]
+)
+def test_wrong_arguments_are_refused(wrong, capsys):
+    import app
+
+    with pytest.raises(SystemExit) as ended:
+        app.arguments(wrong)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("app.py: error: ")

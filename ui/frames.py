@@ -9,10 +9,10 @@ Wire format (version 1), one JSON message per yield of the generate event:
              "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L],
              "locked": u8 [L]}
 
-Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths
-of a nat, both clipped. A masked token is the value V. A running message carries only its new frame; the
-last message of a run repeats all of them, so a tab that slept through some yields still ends with the whole
-run.
+Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths of
+a nat, both clipped. A masked token is the value V. A running message carries its new frame and the few before
+it (WINDOW in all), because a busy browser may merge two messages into one; the last message of a run repeats
+all of them, so that a tab which slept through most of a run still ends with the whole.
 """
 
 import base64
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 VERSION = 1
-JPEG_QUALITY = 92
+JPEG_QUALITY = 96
+WINDOW = 3
 
 
 def pack(values: Any, dtype: str) -> str:
@@ -42,7 +43,11 @@ def fixed_point(values: Any, scale: float) -> np.ndarray:
 
 
 def jpeg_uri(image: Any) -> str:
-    """A PIL image as a JPEG data URI, with colour at full resolution: flat art shows every chroma smear."""
+    """A PIL image as a JPEG data URI.
+
+    Colour keeps its full resolution: flat art shows every smear, and JPEG's 8x8 blocks then are exactly the
+    patches of the tokens, so the noise of one token never reaches the next.
+    """
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -83,7 +88,7 @@ class Run:
         return round((time.perf_counter() - self.started) * 1000)
 
     def message(self, state: str) -> dict[str, Any]:
-        """The message to send now: the newest frame while running, every frame in the last message."""
+        """The message to send now: the newest frames while running, every frame in the last message."""
         return {
             "v": VERSION,
             "run": self.id,
@@ -93,7 +98,7 @@ class Run:
             "grid": list(self.grid),
             "vocab": self.vocab,
             "planned": self.planned,
-            "frames": self.frames[-1:] if state == "running" else list(self.frames),
+            "frames": self.frames[-WINDOW:] if state == "running" else list(self.frames),
         }
 
 

@@ -28,21 +28,25 @@ LOOKS = {
 }
 
 
-def telling_cell(page: Any) -> int:
-    """The cell with the most eventful history, nearest the middle: the one worth showing in the inspector."""
-    return page.evaluate(
-        """() => {
-            const run = window.chisel.run();
-            let best = 0, most = -1;
-            for (let cell = 0; cell < run.cells; cell++) {
-                const x = cell % run.columns - run.columns / 2;
-                const y = Math.floor(cell / run.columns) - run.rows / 2;
-                const score = run.history(cell).length - Math.hypot(x, y) / 100;
-                if (score > most) [best, most] = [cell, score];
-            }
-            return best;
-        }"""
-    )
+# The step in the middle of the run that edits most, and of its edited cells the one with the longest history;
+# where nothing was edited, the middle step and the cell that it set nearest the centre.
+TELLING = """() => {
+    const run = window.chisel.run();
+    const eventful = (cell) => run.history(cell).length;
+    const central = (cell) => {
+        const [x, y] = [cell % run.columns, Math.floor(cell / run.columns)];
+        return -Math.hypot(x - run.columns / 2, y - run.rows / 2) / 100;
+    };
+    let best = { k: Math.round(run.planned * 0.6), score: 0 };
+    for (let k = Math.floor(run.planned * 0.4); k <= Math.floor(run.planned * 0.75); k++) {
+        const score = run.frames[k] ? run.frames[k].edited.length : 0;
+        if (score > best.score) best = { k, score };
+    }
+    const frame = run.frames[best.k];
+    const cells = best.score ? frame.edited.map((edit) => edit.at) : Array.from(frame.set);
+    cells.sort((a, b) => eventful(b) + central(b) - eventful(a) - central(a));
+    return [best.k, cells[0] ?? -1];
+}"""
 
 
 def take(browser: Any, address: str, look: str, out: Path, prompt: str, seed: int) -> list[Path]:
@@ -55,16 +59,18 @@ def take(browser: Any, address: str, look: str, out: Path, prompt: str, seed: in
     page.locator("#seed input").fill(str(seed))
     page.locator("#generate").click()
     last = int(settled(page)["last"])
+    middle, cell = page.evaluate(TELLING)
     paths = []
-    for name, step, view in (("steps", round(last * 0.55), "changes"), ("done", last, "picture")):
+    for name, step, view in (("steps", middle, "changes"), ("done", last, "picture")):
         page.locator(f".cz-view[data-view={view}]").click()
         scrub(page, step)
         if look != "phone":
-            page.evaluate("cell => window.chisel.select(cell)", telling_cell(page) if name == "steps" else -1)
+            page.evaluate("cell => window.chisel.select(cell)", cell if name == "steps" else -1)
         page.evaluate("() => document.activeElement.blur()")
         page.mouse.move(0, 0)
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         paths.append(out / f"{look}_{name}.png")
+        page.locator("#stage" if look == "phone" else "body").scroll_into_view_if_needed()
         page.screenshot(path=str(paths[-1]))
     context.close()
     return paths

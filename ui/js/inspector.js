@@ -118,7 +118,7 @@ function sentence(event, maskId) {
   if (event.kind === "start") return event.to === maskId ? "masked" : `given as #${event.to}`;
   if (event.kind === "set") return `set to #${event.to}, ${percent(event.p)}`;
   if (event.kind === "remask") return `#${event.from} back to masked`;
-  return `edited #${event.from} → #${event.to}, ${percent(event.p)}`;
+  return `edited to #${event.to}, ${percent(event.p)}`;
 }
 
 function svgNode(name, attributes) {
