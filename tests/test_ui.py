@@ -107,7 +107,7 @@ def messages(studio, **changes):
 
 
 def within_a_loop(call, *args):
-    """call(*args) inside a running event loop: outside one, Gradio opens a loop of its own and never closes it."""
+    """call(*args) inside an event loop: outside one, Gradio opens a loop of its own and never closes it."""
 
     async def run():
         return call(*args)

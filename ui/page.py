@@ -100,7 +100,7 @@ def build(get_pipeline: Callable[[], Any], queue_size: int = 24) -> gr.Blocks:
                 inputs, generate, stop, notice, seed = _controls()
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(elem_id="grid")
-        gr.on(
+        run = gr.on(
             [generate.click, inputs[0].submit],
             studio.generate,
             inputs,
@@ -112,6 +112,7 @@ def build(get_pipeline: Callable[[], Any], queue_size: int = 24) -> gr.Blocks:
             concurrency_id="model",
             concurrency_limit=1,
         )
+        run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
     page.queue(max_size=queue_size, default_concurrency_limit=1)
     return page

@@ -46,7 +46,6 @@ class Notice(gr.HTML):
             const line = element.querySelector(".cz-notice");
             watch("value", () => {
                 line.textContent = String(props.value?.text ?? "");
-                if (line.textContent && window.chisel) window.chisel.refused();
             });
         """
         template = '<p class="cz-notice" role="alert"></p>'

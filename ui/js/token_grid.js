@@ -199,12 +199,17 @@ window.chisel = {
     const form = JSON.stringify(values);
     if (keep && !keep.checked && form === finished) values[1] = this.roll();
     this.sent = JSON.stringify(values);
-    if (String(values[0] ?? "").trim()) element.classList.add("is-waiting");
+    element.classList.add("is-waiting");
+    find(".cz-status").textContent = "waiting for the first step …";
     return values;
   },
   roll: () => crypto.getRandomValues(new Uint32Array(1))[0],
-  // A refused run never sends a frame: the waiting look ends with the sentence that says why.
-  refused: () => element.classList.remove("is-waiting"),
+  // Called when the event is over, however it ended: a refused run never sends a frame.
+  ended() {
+    if (!element.classList.contains("is-waiting")) return;
+    element.classList.remove("is-waiting");
+    refresh();
+  },
   run: () => run,
   select,
 };
