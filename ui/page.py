@@ -22,9 +22,9 @@ EXAMPLES = (
     "three strawberries on a teal background",
     "a panda left of an umbrella",
     "a blue car",
-    "two mushrooms on a yellow background",
-    "a penguin above a cake",
-    "a purple butterfly",
+    "a rocket in a starry night",
+    "two mushrooms on yellow",
+    "a penguin above a pizza",
 )
 
 HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
