@@ -47,7 +47,7 @@ class ModelConfig:
     vocab_size: int = 16384  # image tokens; the mask token has id vocab_size
     code_levels: tuple[int, ...] | None = (8, 8, 8, 8, 4)  # embed tokens by lattice place; None: a free table
     grid: int = 16  # image tokens a side
-    text_vocab_size: int = 1024
+    text_vocab_size: int = 2048
     text_length: int = 40  # text positions, padded
     width: int = 384  # of the transformer body, which sees (grid/2)^2 image positions
     depth: int = 10

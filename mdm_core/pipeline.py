@@ -258,12 +258,12 @@ class Pipeline:
             for part in parts:
                 part = list(part)
                 hidden = self.backbone.hidden(tokens[part], condition[[rows[b] for b in part]], config.guidance)
-                ids = torch.tensor([seeds[b] for b in part], dtype=torch.int64)[:, None] * L + torch.arange(L)
+                seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(L)  # one a row
                 out.append(
                     sample_step(
                         hidden.flatten(0, 1), self.backbone.head_weight, tokens[part].flatten().to(self.device),
-                        temperature=config.temperature, seed=0, step=step, row_ids=ids.flatten().to(self.device),
-                        top_k=config.top_k, top_p=config.top_p,
+                        temperature=config.temperature, seed=seed, step=step,
+                        row_ids=torch.arange(L).repeat(len(part)), top_k=config.top_k, top_p=config.top_p,
                     )
                 )  # fmt: skip
             return SampleStep(*(torch.cat(column).view(len(seeds), L) for column in zip(*out, strict=True)))

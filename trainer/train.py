@@ -25,7 +25,7 @@ from mdm_core.groups import Groups
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.loss import bits_per_token, objective
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
-from mdm_core.ops import describe_backend, sample_step
+from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline
 from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
@@ -70,7 +70,9 @@ class Trainer:
     def _text(self) -> TextTokenizer:
         path, m = self.out / "text.json", self.recipe.model
         if not path.exists():
-            TextTokenizer.train(captions(self.atlas, self.recipe.data, 60_000), m.text_vocab_size, m.text_length).save(path)
+            # learnt from the whole atlas, so that weights can grow to more objects and styles without a new vocabulary
+            everything = captions(self.atlas, SceneDataConfig(seed=self.recipe.seed), 100_000)
+            TextTokenizer.train(everything, m.text_vocab_size, m.text_length).save(path)
         return TextTokenizer.load(path, m.text_length)
 
     # ---- one step ----------------------------------------------------------------------------------
@@ -84,13 +86,14 @@ class Trainer:
         """The model's own guesses, for flips that look like its mistakes."""
 
         def draft(zt: Tensor, where: Tensor) -> Tensor:
+            weight, drawn = self.model.head_weight, []
             with torch.no_grad(), self.autocast(), torch.compiler.set_stance("force_eager"):
-                rows = self.model(zt, text, torch.zeros(len(zt), dtype=torch.bool, device=zt.device))[where]
-            seed = int(torch.randint(2**31, (1,)))
-            return sample_step(
-                rows.float(), self.model.head_weight, torch.full((len(rows),), self.recipe.model.mask_id, device=rows.device),
-                seed=seed, step=self.step, backend=self.recipe.backend,
-            ).token  # fmt: skip
+                rows = self.model(zt, text)[where]  # [n, D]
+                for part in rows.split(4096):
+                    z = (part @ weight.T).float()  # [4096, V]
+                    # argmax(z - log E) with E ~ Exp(1) is a draw from softmax(z): Gumbel noise is -log E
+                    drawn.append((z - torch.empty_like(z).exponential_().log_()).argmax(1))
+            return torch.cat(drawn) if drawn else where.new_zeros(0, dtype=torch.int64)
 
         return draft
 
