@@ -14,6 +14,9 @@ from typing import Any
 
 # Before Gradio is imported: it would otherwise ask a server about new versions and report its use.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Gradio asks matplotlib, where there is one, for its backend at every event: unless it is named here, finding it
+# out costs the first visitor half a second.
+os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

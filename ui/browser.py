@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ FLAGS = (
     "--no-first-run",
 )
 CANVAS = "document.querySelector('.cz-canvas').dataset"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running app: its address, its process id, and the time from process start to its first answer."""
+
+    address: str
+    pid: int
+    seconds: float
 
 
 class NoBrowser(RuntimeError):
@@ -61,8 +71,8 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(*arguments: str, seconds: float = 90) -> Iterator[str]:
-    """The real app in a process of its own on a free port; yields its address, ends it afterwards.
+def serving(*arguments: str, seconds: float = 90) -> Iterator[Served]:
+    """The real app in a process of its own on a free port, ended afterwards.
 
     RuntimeError with the app's own words when it ends early or is not there after `seconds`.
     """
@@ -70,17 +80,17 @@ def serving(*arguments: str, seconds: float = 90) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
+    began = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     address = f"http://127.0.0.1:{port}"
     try:
-        give_up = time.monotonic() + seconds
         while not _answers(address):
             if process.poll() is not None:
                 raise RuntimeError(f"The app ended before it served its page:\n{process.stdout.read()}")
-            if time.monotonic() > give_up:
+            if time.monotonic() - began > seconds:
                 raise RuntimeError(f"The app did not serve its page within {seconds:.0f} s.")
-            time.sleep(0.1)
-        yield address
+            time.sleep(0.05)
+        yield Served(address, process.pid, time.monotonic() - began)
     finally:
         process.terminate()
         try:

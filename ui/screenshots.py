@@ -88,9 +88,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     try:
-        with chromium() as browser, serving(*(["--model", args.model] if args.model else [])) as address:
+        with chromium() as browser, serving(*(["--model", args.model] if args.model else [])) as app:
             for look in LOOKS:
-                for path in take(browser, address, look, args.out, args.prompt, args.seed):
+                for path in take(browser, app.address, look, args.out, args.prompt, args.seed):
                     print(path)
     except (NoBrowser, RuntimeError) as error:
         print(error, file=sys.stderr)

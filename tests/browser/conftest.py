@@ -15,8 +15,8 @@ from ui.browser import NoBrowser, chromium, serving
 def address():
     """Where the app serves its page."""
     model = os.environ.get("CHISEL_TEST_MODEL")
-    with serving(*(["--model", model] if model else [])) as url:
-        yield url
+    with serving(*(["--model", model] if model else [])) as app:
+        yield app.address
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ function paint(now) {
   const age = now - arrived;
   let marks = 0;
   if (moving) marks = calm.matches ? Number(busy) : Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
+  const began = performance.now();
   painter.draw({ run, k: shown, overlay, selected, hover, since, marks });
   const frame = run ? run.frames[shown] : null;
   Object.assign(canvas.dataset, {
@@ -40,6 +41,7 @@ function paint(now) {
     cell: String(selected),
     overlay,
   });
+  if (window.chisel) window.chisel.painted = performance.now() - began;
   if (moving && !calm.matches && age < MARK_MS) request();
 }
 
@@ -193,6 +195,7 @@ function remember() {
 }
 window.chisel = {
   sent: null,
+  painted: 0, // how long the last drawing took, in ms
   // Called with the values of the form, in the order of limits.check_run; the second one is the seed.
   before(values) {
     const keep = document.querySelector("#keep-seed input");
