@@ -59,3 +59,232 @@ def test_no_group_weight_is_plain_cross_entropy():
         torch.autograd.grad(loss, (hidden, weight)), torch.autograd.grad(expected, (hidden, weight)), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
+def test_gradcheck_in_fp64(schedule):
+    hidden, weight, target = problem(9, 4, 14)
+    groups = some_groups(14)
+
+    def loss(h, w):
+        return linear_grouped_cross_entropy(
+            h, w, target, groups, group_weight=(0.4, 0.3), z_loss=0.02, schedule=schedule, tile_bytes=300
+        )
+
+    assert torch.autograd.gradcheck(loss, (hidden, weight))
+
+
+@pytest.mark.parametrize("n, d, v", [(1, 1, 1), (7, 123, 7), (123, 7, 257), (257, 1, 123)])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_odd_sizes(n, d, v, reduction):
+    hidden, weight, target = problem(n, d, v)
+    options = dict(groups=some_groups(v), reduction=reduction, tile_bytes=2000)
+    for got, expected in zip(
+        run(hidden, weight, target, **options), run(hidden, weight, target, backend="reference", **options), strict=True
+    ):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_groups_of_one_and_groups_of_everything():
+    hidden, weight, target = problem()
+    ce = F.cross_entropy(hidden @ weight.t(), target)
+    alone = linear_grouped_cross_entropy(hidden, weight, target, Groups.from_ids(torch.arange(96)), group_weight=0.5)
+    everything = linear_grouped_cross_entropy(hidden, weight, target, Groups.from_ids(torch.zeros(96).int()), group_weight=0.5)
+    torch.testing.assert_close(alone, 1.5 * ce)  # a group of one is the target itself
+    torch.testing.assert_close(everything, ce)  # the group of all has probability one
+
+
+def test_a_partition_equals_the_knn_list_of_its_members():
+    hidden, weight, target = problem(v=64)
+    partition = Groups.lattice((4, 4, 4))
+    lists = Groups.from_neighbours(torch.stack([partition.members(t) for t in range(64)]))
+    for a, b in zip(run(hidden, weight, target, partition), run(hidden, weight, target, lists), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_ignored_rows_have_no_part_in_anything():
+    hidden, weight, target = problem()
+    groups = some_groups(96)
+    some = target.clone()
+    some[::3] = -100
+    kept = some != -100
+    expected = run(hidden[kept], weight, target[kept], groups)
+    loss, dh, dw = run(hidden, weight, some, groups)
+    torch.testing.assert_close((loss, dh[kept], dw), expected)
+    assert not dh[~kept].any()
+    for reduction in ("mean", "sum", "none"):
+        loss, dh, dw = run(hidden, weight, torch.full_like(target, 7), groups, ignore_index=7, reduction=reduction)
+        assert not loss.any() and not dh.any() and not dw.any()
+        loss, dh, dw = run(hidden[:0], weight, target[:0], groups, reduction=reduction)
+        assert not loss.any() and dh.shape == (0, 7) and not dw.any()
+
+
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_huge_logits_lose_nothing(dtype, schedule):
+    """Logits of +-1e4: losses up to 2e4, and losses far below fp32's epsilon for rows that are almost sure."""
+    hidden, weight, target = problem(64, 5, 40, torch.float64, spread=2000.0)
+    target[:32] = (hidden @ weight.t()).argmax(1)[:32]
+    groups = Groups.from_ids(torch.arange(40) // 4)
+    exact = run(hidden, weight, target, groups, backend="reference", schedule="rows")
+    h, w = hidden.to(dtype), weight.to(dtype)
+    got = run(h, w, target, groups, schedule=schedule)
+    torch.testing.assert_close(got[0].double(), exact[0], rtol=1e-5, atol=0)
+    for a, b in zip(got[1:], exact[1:], strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+def test_a_sure_row_keeps_its_tiny_loss_and_gradient():
+    """loss = log1p(exp(-30)): fp32's LSE - logit would round it, and its gradient, to nothing."""
+    hidden = torch.ones(1, 1, requires_grad=True)
+    weight = torch.tensor([[60.0], [30.0]], requires_grad=True)
+    loss, dh, dw = run(hidden, weight, torch.tensor([0]))
+    torch.testing.assert_close(loss, torch.tensor(9.3576e-14), rtol=1e-4, atol=0)
+    torch.testing.assert_close(dw, torch.tensor([[-9.3576e-14], [9.3576e-14]]), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_infinite_and_undefined_logits_are_reported(reduction):
+    for bad in (torch.nan, torch.inf):
+        weight = torch.ones(12, 2)
+        weight[5] = bad
+        loss = linear_grouped_cross_entropy(torch.ones(3, 2), weight, torch.tensor([0, 1, 5]), reduction=reduction)
+        assert not loss.isfinite().any()
+    weight = torch.ones(12, 2)
+    weight[5] = -torch.inf  # a token that can never be chosen: no harm to others, infinite loss as a target
+    groups = Groups.from_ids(torch.arange(12) // 4)
+    losses = linear_grouped_cross_entropy(torch.ones(2, 2), weight, torch.tensor([4, 5]), groups, reduction="none")
+    expected = linear_grouped_cross_entropy(
+        torch.ones(2, 2), weight, torch.tensor([4, 5]), groups, reduction="none", backend="reference"
+    )
+    torch.testing.assert_close(losses, expected)
+    assert losses[0].isfinite() and losses[1] == torch.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
+def test_error_is_at_most_that_of_plain_pytorch(dtype, schedule):
+    hidden, weight, target = problem(200, 32, 500, dtype, spread=0.3)
+    groups = some_groups(500)
+    exact = run(hidden.double(), weight.double(), target, groups, backend="reference")
+    plain = run(hidden, weight, target, groups, backend="reference")
+    ours = run(hidden, weight, target, groups, schedule=schedule, tile_bytes=2**17)
+    for name, a, b, c in zip(("loss", "hidden", "weight"), ours, plain, exact, strict=True):
+        assert a.dtype == (torch.float32 if name == "loss" else dtype)
+        mine, theirs = (float((x.double() - c).abs().max() / c.abs().max()) for x in (a, b))
+        assert mine <= max(1.5 * theirs, 4 * torch.finfo(a.dtype).eps), (name, mine, theirs)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_rerun_is_bitwise_equal(reduction):
+    hidden, weight, target = problem(100, 16, 300, torch.float32)
+    options = dict(groups=some_groups(300), reduction=reduction, tile_bytes=40000)
+    for a, b in zip(run(hidden, weight, target, **options), run(hidden, weight, target, **options), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_gradient_only_where_it_is_asked_for():
+    hidden, weight, target = problem()
+    for reduction in ("sum", "none"):
+        for h, w in ((hidden.detach(), weight), (hidden, weight.detach())):
+            loss = linear_grouped_cross_entropy(h, w, target, reduction=reduction).sum()
+            (got,) = torch.autograd.grad(loss, [x for x in (h, w) if x.requires_grad])
+            both = torch.autograd.grad(F.cross_entropy(hidden @ weight.t(), target, reduction="sum"), (hidden, weight))
+            torch.testing.assert_close(got, both[0 if h.requires_grad else 1])
+    with torch.no_grad():
+        assert not linear_grouped_cross_entropy(hidden, weight, target).requires_grad
+
+
+def test_a_second_backward_is_refused_rather_than_wrong():
+    hidden, weight, target = problem(dtype=torch.float32)
+    loss = linear_grouped_cross_entropy(hidden, weight, target)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError):
+        loss.backward()
+
+
+def test_non_contiguous_inputs_and_lse():
+    hidden, weight, target = problem(20, 6, 50)
+    wide_hidden, wide_weight = hidden.detach().repeat(1, 2)[:, ::2], weight.detach().t().contiguous().t()
+    loss, lse = linear_grouped_cross_entropy(wide_hidden, wide_weight, target, return_lse=True)
+    logits = wide_hidden @ wide_weight.t()
+    torch.testing.assert_close(lse, logits.logsumexp(1))
+    torch.testing.assert_close(loss, F.cross_entropy(logits, target))
+
+
+def test_autocast_multiplies_in_bf16_and_keeps_the_weight_gradient_in_fp32():
+    hidden, weight, target = problem(64, 32, 200, torch.float32)
+    groups = some_groups(200)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, dh, dw = run(hidden, weight, target, groups)
+    expected = run(hidden.bfloat16(), weight.bfloat16(), target, groups)
+    assert dh.dtype == dw.dtype == loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected[0])
+    torch.testing.assert_close(dw.bfloat16(), expected[2], rtol=0.02, atol=1e-6)
+    assert not torch.equal(dw, dw.bfloat16().float())  # the sum was not rounded
+
+
+def test_extra_memory_is_the_tile():
+    from trainer.bench.measure import peak_bytes
+
+    hidden, weight, target = problem(512, 8, 4096, torch.float32)
+    groups, tile = Groups.from_ids(torch.arange(4096) // 8), 1 << 20
+    for options in (dict(reduction="mean"), dict(schedule="vocabulary")):
+        extra = peak_bytes(
+            lambda options=options: torch.autograd.grad(
+                linear_grouped_cross_entropy(hidden, weight, target, groups, tile_bytes=tile, **options), (hidden, weight)
+            ),
+            torch.device("cpu"),
+        )
+        assert tile / 2 < extra < 2 * tile < 512 * 4096 * 4 / 3, extra
+
+
+def test_compiles_without_a_graph_break():
+    hidden, weight, target = problem(24, 6, 64, torch.float32)
+    groups = Groups.lattice((4, 4, 4))
+
+    def step(h, w, y, reduction):
+        loss = linear_grouped_cross_entropy(h * 2.0, w, y, groups, reduction=reduction)
+        return loss.square().sum()
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    for reduction in ("mean", "none"):
+        expected = torch.autograd.grad(step(hidden, weight, target, reduction), (hidden, weight))
+        got = torch.autograd.grad(compiled(hidden, weight, target, reduction), (hidden, weight))
+        torch.testing.assert_close(got, expected)
+
+
+def test_custom_operators_pass_opcheck():
+    hidden, weight, target = problem(6, 3, 16, torch.float32)
+    groups = Groups.lattice((4, 2, 2))
+    tables, widths = [t for level in groups.levels for t in level.tensors()], [level.width for level in groups.levels]
+    scale = torch.full((6,), 1 / 6)
+    common = (tables, widths, [1.0, 0.2], 0.0, torch.float32, 1 << 20)
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
+    torch.library.opcheck(
+        torch.ops.chisel.gce_rows, (hidden, weight, target, scale, *common, True, True, "torch"), test_utils=checks
+    )
+    torch.library.opcheck(torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"), test_utils=checks)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(target=torch.zeros(32, dtype=torch.long)),
+        dict(target=torch.zeros(33)),
+        dict(target=torch.full((33,), 96)),
+        dict(target=torch.full((33,), -1)),
+        dict(weight=torch.zeros(96, 8)),
+        dict(weight=torch.zeros(96, 7, dtype=torch.int32)),
+        dict(groups=Groups.lattice((4, 4))),
+        dict(groups=Groups.lattice((4, 4, 6)), group_weight=(0.1, 0.2)),
+        dict(reduction="avg"),
+        dict(reduction="none", schedule="rows"),
+        dict(row_weight=torch.ones(3)),
+        dict(backend="cuda"),
+    ],
+)
+def test_wrong_arguments_are_named_in_one_sentence(change):
+    hidden, weight, target = (x.detach() for x in problem())
+    with pytest.raises(ValueError, match=r"\.$"):
+        linear_grouped_cross_entropy(**{"hidden": hidden, "weight": weight, "target": target, **change})

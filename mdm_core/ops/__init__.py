@@ -17,7 +17,7 @@ from mdm_core.ops import gce_autograd, gce_reference, sample_reference, sample_t
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 MAX_PATCH = 1024  # most group members per token that the Triton kernels patch; larger groups use the torch backend
-GCE_TILE_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
+GCE_TILE_BYTES = {"cpu": 64 << 20, "cuda": 512 << 20}
 
 
 def choose_backend(backend: str, device: torch.device) -> str:

@@ -118,10 +118,14 @@ def _rows_context(ctx, inputs, output):
 
 
 def _rows_backward(ctx, upstream, *unused):
-    # In place: the gradients were made for this one use. A second backward is refused by autograd's version check.
+    if upstream is None:  # nothing but the LSE was used
+        return None, None, None, None, *_no_gradient(ctx.tables), *[None] * 7
+    # In place: the gradients were made for this one use. A second backward is refused by autograd's version check;
+    # only in fp64, which is for checking (gradcheck runs the backward over and over), is there a copy.
     dh, dw = ctx.saved_tensors
-    dh = dh.mul_(upstream) if ctx.needs[0] else None
-    dw = dw.mul_(upstream) if ctx.needs[1] else None
+    times = torch.Tensor.mul if upstream.dtype == torch.float64 else torch.Tensor.mul_
+    dh = times(dh, upstream) if ctx.needs[0] else None
+    dw = times(dw, upstream) if ctx.needs[1] else None
     return dh, dw, None, None, *_no_gradient(ctx.tables), *[None] * 7
 
 
@@ -195,6 +199,8 @@ def _forward_context(ctx, inputs, output):
 def _forward_backward(ctx, upstream, *unused):
     hidden, weight, target, top, slot, rest, *tables = ctx.saved_tensors
     need_hidden, need_weight = ctx.needs_input_grad[:2]
+    if upstream is None:  # nothing but the LSE was used
+        return None, None, None, *_no_gradient(len(tables)), *[None] * 6
     dh, dw = gce_backward(
         hidden, weight, target, upstream, tables, ctx.widths, top, slot, rest, ctx.dtype, ctx.tile_bytes,
         need_hidden, need_weight, ctx.backend,

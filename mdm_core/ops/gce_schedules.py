@@ -13,6 +13,8 @@ made of the group levels, and K the patch slots it needs per row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +25,17 @@ from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
 SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
+
+
+def _without_autocast(schedule: Callable) -> Callable:
+    """Types are chosen here, number by number; an outer autocast must not choose again."""
+
+    @wraps(schedule)
+    def run(hidden: Tensor, *rest, **options):
+        with torch.autocast(hidden.device.type, enabled=False):
+            return schedule(hidden, *rest, **options)
+
+    return run
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -43,6 +56,7 @@ def even_chunks(total: int, at_most: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, total)) for start in range(0, total, max(1, size))]
 
 
+@_without_autocast
 def rows(
     hidden: Tensor,  # [N, D]
     weight: Tensor,  # [V, D], the same dtype
@@ -62,8 +76,8 @@ def rows(
     loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
     lse = torch.empty_like(loss)  # [N]
     grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
-    n = rows_per_tile(size, hidden.dtype, tile_bytes, slots)
-    chunks = even_chunks(count, n)
+    n = min(rows_per_tile(size, hidden.dtype, tile_bytes, slots), -(-count // 2))  # never all of [N, V]
+    chunks = even_chunks(count, max(1, n))
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
     for first, stop in chunks:
         part, tile = hidden[first:stop], buffer[: stop - first]  # [n, D], [n, V]
@@ -80,6 +94,7 @@ def rows(
     return loss, lse, grad_hidden
 
 
+@_without_autocast
 def streaming(
     hidden: Tensor,  # [N, D]
     weight: Tensor,  # [V, D]
@@ -117,6 +132,7 @@ def streaming(
     return Stats(top, lse, loss, slot, rest_factor)
 
 
+@_without_autocast
 def vocabulary(
     hidden: Tensor,  # [N, D]
     weight: Tensor,  # [V, D]
@@ -131,10 +147,12 @@ def vocabulary(
 ) -> Tensor | None:
     """The gradient of sum(scale * loss) by hidden [N, D] (wide); grad_weight is filled in place."""
     (count, width), size = hidden.shape, weight.shape[0]
+    if count == 0 and grad_weight is not None:
+        grad_weight.zero_()
     patch = engine.patch_of(groups, target)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
-    chunks = even_chunks(size, rows_per_tile(count, hidden.dtype, tile_bytes))
-    buffer = hidden.new_empty(count, chunks[0][1] + SPARE)
+    chunks = even_chunks(size, rows_per_tile(count, hidden.dtype, tile_bytes)) if count else []
+    buffer = hidden.new_empty(count, (chunks[0][1] if chunks else 0) + SPARE)
     for v0, v1 in chunks:
         tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]
         multiply_(tile[:, :-1], hidden, weight[v0:v1].t())
