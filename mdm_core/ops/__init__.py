@@ -198,13 +198,14 @@ def sample_step(
         seed = torch.full((count,), seed, dtype=torch.long, device=device)
     arguments = (hidden, weight, current.long(), float(temperature), seed.to(device), step, row_ids.to(device).long())
     backend = choose_backend(backend, device)
-    if backend == "reference":
-        return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
-    if backend == "triton" and top_k is None and top_p is None:
-        from mdm_core.ops import sample_triton
+    with torch.autocast(device.type, enabled=False):  # the product runs in the weight's dtype, nothing else is rounded
+        if backend == "reference":
+            return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
+        if backend == "triton" and top_k is None and top_p is None:
+            from mdm_core.ops import sample_triton
 
-        return SampleStep(*sample_triton.sample_rows(*arguments))
-    return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p))
+            return SampleStep(*sample_triton.sample_rows(*arguments))
+        return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p))
 
 
 def _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p) -> None:
