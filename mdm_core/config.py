@@ -120,6 +120,8 @@ _PARTS = {"tokenizer": ImageTokenizerConfig, "model": ModelConfig, "sample": Sam
 
 
 def _part(cls, name: str, values: dict[str, Any]):
+    if not isinstance(values, dict):
+        raise ValueError(f"config section {name!r} must be an object")
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
