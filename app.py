@@ -14,9 +14,12 @@ from typing import Any
 
 # Before Gradio is imported: it would otherwise ask a server about new versions and report its use.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-# Gradio asks matplotlib, where there is one, for its backend at every event: unless it is named here, finding it
+# Gradio asks matplotlib, where there is one, for its backend at every event: unless named here, finding it
 # out costs the first visitor half a second.
 os.environ.setdefault("MPLBACKEND", "agg")
+# The model often shares its cores with the browser that shows it: threads that spin while they wait for each
+# other then make three seconds into twenty, so they sleep. OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -48,7 +51,7 @@ def load(model: str | None, threads: int | None) -> Any:
     """The pipeline, ready to run."""
     import torch
 
-    from mdm_core import Pipeline
+    from mdm_core.pipeline import Pipeline
 
     if threads is not None:
         torch.set_num_threads(threads)
