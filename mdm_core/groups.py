@@ -1,13 +1,13 @@
 """Codebook neighbourhoods: which tokens count as "nearly right" for a target token.
 
-Grouped cross-entropy (GCE) rewards probability on the target's group, so it needs, for each token, the set of its
-neighbours. A `Groups` object holds one or more *levels*, and each level is one of two kinds:
+Grouped cross-entropy (GCE) rewards probability on the target's group, so it needs, for each token, the set
+of its neighbours. A `Groups` object holds one or more *levels*, and each level is one of two kinds:
 
     partition    every token belongs to exactly one group (a lattice cell of the quantiser, a k-means cluster)
     kNN          every token has its own list of k neighbours, itself included
 
-Groups need neither be contiguous in token id nor equal in size. `Groups.patch(target)` is the one view the losses
-use: for each target, the short list of tokens that any level treats specially.
+Groups need neither be contiguous in token id nor equal in size. `Groups.patch(target)` is the one view the
+losses use: for each target, the short list of tokens that any level treats specially.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+TABLE_LIMIT = 1024  # group members per token up to which every token's patch is kept as a table (see patch_table)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Patch:
-    """The tokens each target's groups treat specially; level 0 is the target itself, level j the j-th of `Groups`.
+    """The tokens each target's groups treat specially. Level 0 is the target itself, then come the groups.
 
     A slot whose token already stands in an earlier slot has keep = False: it carries the same id and the same
     memberships, so writing to it twice is harmless, and sums leave it out.
@@ -101,6 +103,8 @@ class Groups:
         self.vocab_size = vocab_size
         self._moved: dict[torch.device, Groups] = {}
         self._table: tuple[Tensor, Tensor] | None = None
+        if self.device.type == "cuda" and self.has_table:
+            self.patch_table()  # now rather than inside a compiled step
 
     # ---------------------------------------------------------------- constructors
 
@@ -122,7 +126,9 @@ class Groups:
         """A kNN level from its lists. neighbours: integers [V, k], the tokens of one row all different."""
         table = torch.as_tensor(neighbours)
         if table.dim() != 2 or table.numel() == 0 or table.is_floating_point():
-            raise ValueError(f"Neighbour lists must be integers of shape [V, k], not {list(table.shape)} {table.dtype}.")
+            raise ValueError(
+                f"Neighbour lists must be integers of shape [V, k], not {list(table.shape)} {table.dtype}."
+            )
         if table.min() < 0 or table.max() >= table.shape[0]:
             raise ValueError(f"Neighbour lists must hold token ids from 0 to {table.shape[0] - 1}.")
         ordered = table.sort(1).values
@@ -137,8 +143,8 @@ class Groups:
         A token id is the mixed-radix number `id = sum_i idx_i * prod(levels[:i])` (the first dimension varies
         fastest). Codes whose `idx_i // factor_i` agree in every dimension share a cell.
 
-        levels: number of steps per dimension. factor: steps merged per dimension; a single integer merges the first
-        three dimensions, so the default 2 gives cells of 8 codes, the paper's K = V/8.
+        levels: number of steps per dimension. factor: steps merged per dimension; a single integer merges
+        the first three dimensions, so the default 2 gives cells of 8 codes, the paper's K = V/8.
         """
         levels = tuple(int(n) for n in levels)
         if isinstance(factor, int):
@@ -156,15 +162,15 @@ class Groups:
 
     @classmethod
     def kmeans(cls, codebook: Tensor, n_groups: int, seed: int = 0) -> Groups:
-        """Balanced k-means over a codebook [V, d]: group sizes differ by at most one; deterministic for a seed.
+        """Balanced k-means over a codebook [V, d]: group sizes differ by at most one; deterministic per seed.
 
-        The groups come from recursive bisection, and each cut is a balanced 2-means: with the two centres fixed, the
-        best balanced assignment sorts the points along the line through the centres and cuts by rank. All nodes of
-        one depth are split together, so V = 131,072 takes seconds.
+        The groups come from recursive bisection, and each cut is a balanced 2-means: with the two centres
+        fixed, the best balanced assignment sorts the points along the line through the centres and cuts by
+        rank. All nodes of one depth are split together, so V = 131,072 takes seconds.
         """
         points = torch.as_tensor(codebook).detach().cpu().float()
         if points.dim() != 2 or not 1 <= n_groups <= points.shape[0]:
-            raise ValueError(f"k-means needs a codebook [V, d] and 1 <= n_groups <= V, not {list(points.shape)}, {n_groups}.")
+            raise ValueError(f"k-means needs [V, d] and 1 <= n_groups <= V, not {list(points.shape)} and {n_groups}.")
         return cls.from_ids(_balanced_bisection(points, n_groups, seed)).to(torch.as_tensor(codebook).device)
 
     @classmethod
@@ -227,10 +233,16 @@ class Groups:
         """Each target's own token and group members, over all levels. target: int64 [n] -> ids [n, K]."""
         return patch_levels(target, self.levels)
 
-    def patch_table(self) -> tuple[Tensor, Tensor]:
-        """The patch of every token as two int32 tables [V, K]: ids (-1 where keep is False) and membership bits.
+    @property
+    def has_table(self) -> bool:
+        """Whether the groups are small enough for `patch_table`."""
+        return sum(level.width for level in self.levels) <= TABLE_LIMIT
 
-        Bit j of the second says whether the slot belongs to level j, level 0 being the token itself. Built once.
+    def patch_table(self) -> tuple[Tensor, Tensor]:
+        """Every token's patch as two int32 tables [V, K]: ids (-1 where keep is False) and membership bits.
+
+        Bit j of the second says whether the slot belongs to level j, level 0 being the token itself. Built
+        once.
         """
         if self._table is None:
             ids, bits = [], []
@@ -252,7 +264,7 @@ class Groups:
         return self._moved[device]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Plain int32 tensors, ready for safetensors: `level<j>.group_of` [V] or `level<j>.neighbours` [V, k]."""
+        """Plain int32 tensors for safetensors: `level<j>.group_of` [V] or `level<j>.neighbours` [V, k]."""
         return {
             f"level{j}.group_of" if level.is_partition else f"level{j}.neighbours": level.tensors()[0]
             for j, level in enumerate(self.levels)
@@ -274,7 +286,10 @@ class Groups:
                 raise ValueError("These weights hold no groups: level0.group_of or level0.neighbours is missing.")
 
     def __repr__(self) -> str:
-        kinds = [f"{len(lv.offsets) - 1} groups of <= {lv.width}" if lv.is_partition else f"kNN {lv.width}" for lv in self.levels]
+        kinds = [
+            f"{len(lv.offsets) - 1} groups of <= {lv.width}" if lv.is_partition else f"kNN {lv.width}"
+            for lv in self.levels
+        ]
         return f"Groups(V={self.vocab_size}, {'; '.join(kinds)})"
 
 

@@ -38,7 +38,8 @@ def test_every_schedule_equals_the_formula(reduction, schedule):
     upstream = torch.linspace(-1, 2, 33) if reduction == "none" else torch.tensor(1.7)
     options = dict(
         groups=some_groups(96), upstream=upstream, reduction=reduction, group_weight=(0.3, 0.2), z_loss=0.01,
-        ce_weight=0.8, row_weight=torch.rand(33, generator=torch.Generator().manual_seed(5)), schedule=schedule,
+        ce_weight=0.8, row_weight=torch.rand(33, generator=torch.Generator().manual_seed(5)),
+        schedule=schedule,
     )  # fmt: skip
     for expected, *got in zip(
         run(hidden, weight, target, backend="reference", **options),
@@ -56,7 +57,9 @@ def test_no_group_weight_is_plain_cross_entropy():
     loss = linear_grouped_cross_entropy(hidden, weight, target, some_groups(96), group_weight=0.0)
     torch.testing.assert_close(loss, expected)
     for ours, theirs in zip(
-        torch.autograd.grad(loss, (hidden, weight)), torch.autograd.grad(expected, (hidden, weight)), strict=True
+        torch.autograd.grad(loss, (hidden, weight)),
+        torch.autograd.grad(expected, (hidden, weight)),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
 
@@ -80,7 +83,9 @@ def test_odd_sizes(n, d, v, reduction):
     hidden, weight, target = problem(n, d, v)
     options = dict(groups=some_groups(v), reduction=reduction, tile_bytes=2000)
     for got, expected in zip(
-        run(hidden, weight, target, **options), run(hidden, weight, target, backend="reference", **options), strict=True
+        run(hidden, weight, target, **options),
+        run(hidden, weight, target, backend="reference", **options),
+        strict=True,
     ):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
 
@@ -89,7 +94,9 @@ def test_groups_of_one_and_groups_of_everything():
     hidden, weight, target = problem()
     ce = F.cross_entropy(hidden @ weight.t(), target)
     alone = linear_grouped_cross_entropy(hidden, weight, target, Groups.from_ids(torch.arange(96)), group_weight=0.5)
-    everything = linear_grouped_cross_entropy(hidden, weight, target, Groups.from_ids(torch.zeros(96).int()), group_weight=0.5)
+    everything = linear_grouped_cross_entropy(
+        hidden, weight, target, Groups.from_ids(torch.zeros(96).int()), group_weight=0.5
+    )
     torch.testing.assert_close(alone, 1.5 * ce)  # a group of one is the target itself
     torch.testing.assert_close(everything, ce)  # the group of all has probability one
 
@@ -122,7 +129,7 @@ def test_ignored_rows_have_no_part_in_anything():
 @pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_huge_logits_lose_nothing(dtype, schedule):
-    """Logits of +-1e4: losses up to 2e4, and losses far below fp32's epsilon for rows that are almost sure."""
+    """Logits of +-1e4: losses up to 2e4, and losses far below fp32's epsilon where the row is sure."""
     hidden, weight, target = problem(64, 5, 40, torch.float64, spread=2000.0)
     target[:32] = (hidden @ weight.t()).argmax(1)[:32]
     groups = Groups.from_ids(torch.arange(40) // 4)
@@ -232,7 +239,8 @@ def test_extra_memory_is_the_tile():
     for options in (dict(reduction="mean"), dict(schedule="vocabulary")):
         extra = peak_bytes(
             lambda options=options: torch.autograd.grad(
-                linear_grouped_cross_entropy(hidden, weight, target, groups, tile_bytes=tile, **options), (hidden, weight)
+                linear_grouped_cross_entropy(hidden, weight, target, groups, tile_bytes=tile, **options),
+                (hidden, weight),
             ),
             torch.device("cpu"),
         )
@@ -257,14 +265,21 @@ def test_compiles_without_a_graph_break():
 def test_custom_operators_pass_opcheck():
     hidden, weight, target = problem(6, 3, 16, torch.float32)
     groups = Groups.lattice((4, 2, 2))
-    tables, widths = [t for level in groups.levels for t in level.tensors()], [level.width for level in groups.levels]
+    tables, widths = (
+        [t for level in groups.levels for t in level.tensors()],
+        [level.width for level in groups.levels],
+    )
     scale = torch.full((6,), 1 / 6)
     common = (tables, widths, [1.0, 0.2], 0.0, torch.float32, 1 << 20)
     checks = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(
-        torch.ops.chisel.gce_rows, (hidden, weight, target, scale, *common, True, True, "torch"), test_utils=checks
+        torch.ops.chisel.gce_rows,
+        (hidden, weight, target, scale, *common, True, True, "torch"),
+        test_utils=checks,
     )
-    torch.library.opcheck(torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"), test_utils=checks)
+    torch.library.opcheck(
+        torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"), test_utils=checks
+    )
 
 
 @pytest.mark.parametrize(

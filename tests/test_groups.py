@@ -1,4 +1,4 @@
-"""Groups: every constructor gives the groups it promises, and the patch view holds each special token once."""
+"""Groups: every constructor gives the groups it promises; the patch holds each special token once."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The Triton kernels against the plain formula: on a GPU where there is one, else in Triton's interpreter, in fp32."""
+"""The Triton kernels against the plain formula: on a GPU if there is one, else interpreted, in fp32."""
 
 import os
 
@@ -59,7 +59,14 @@ def test_gce_rows_with_ignored_targets_weights_and_upstream():
         upstream = torch.linspace(-1, 2, 30) if reduction == "none" else torch.tensor(1.3)
         same(
             *both(
-                30, 8, 200, Groups.lattice((10, 10, 2)), upstream, ignore=True, reduction=reduction, row_weight=weights
+                30,
+                8,
+                200,
+                Groups.lattice((10, 10, 2)),
+                upstream,
+                ignore=True,
+                reduction=reduction,
+                row_weight=weights,
             )
         )
 

@@ -135,7 +135,9 @@ def test_extreme_and_undefined_logits():
     logits = torch.full((130,), -1e4)
     logits[100], logits[3] = 1e4, -torch.inf
     step = sample_step(*fixed(logits, 3), seed=0, step=0)
-    assert step.token.tolist() == [100] * 3 and step.confidence.tolist() == [1.0] * 3 and step.entropy.abs().max() < 1e-6
+    assert (
+        step.token.tolist() == [100] * 3 and step.confidence.tolist() == [1.0] * 3 and step.entropy.abs().max() < 1e-6
+    )
     logits[100] = torch.nan
     assert sample_step(*fixed(logits, 3), seed=0, step=0).confidence.isnan().all()  # reported, not hidden
 
@@ -155,14 +157,19 @@ def test_half_precision_heads_and_empty_batches():
     assert step.confidence.dtype == torch.float32
     torch.testing.assert_close(step.entropy, exact.entropy, rtol=0.02, atol=0.02)
     for backend in ("torch", "reference"):
-        assert all(field.shape == (0,) for field in sample_step(hidden[:0], weight, current[:0], seed=0, step=0, backend=backend))
+        assert all(
+            field.shape == (0,)
+            for field in sample_step(hidden[:0], weight, current[:0], seed=0, step=0, backend=backend)
+        )
 
 
 def test_no_tensor_of_all_logits_exists():
     from trainer.bench.measure import peak_bytes
 
     hidden, weight, current = problem(n=1024, d=8, v=20000)
-    extra = peak_bytes(lambda: sample_step(hidden, weight, current, temperature=0.9, seed=0, step=0), torch.device("cpu"))
+    extra = peak_bytes(
+        lambda: sample_step(hidden, weight, current, temperature=0.9, seed=0, step=0), torch.device("cpu")
+    )
     assert extra <= 8 << 20 < 1024 * 20000 * 4 / 9, extra
 
 

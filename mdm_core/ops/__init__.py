@@ -1,7 +1,9 @@
-"""The two fused operators of Chisel, each with three backends that agree: reference, torch (any device) and triton.
+"""The two fused operators of Chisel; neither ever stores the [N, V] logits.
 
-    linear_grouped_cross_entropy    the training loss, from hidden states to gradient, without [N, V] logits
-    sample_step                     one sampling step's decision data, without [N, V] logits
+    linear_grouped_cross_entropy    the training loss, from hidden states to gradients
+    sample_step                     one sampling step's decision data, from hidden states to tokens
+
+Each has three backends that agree: reference (the definition), torch (any device) and triton (CUDA).
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from mdm_core.groups import Groups
 from mdm_core.ops import gce_autograd, gce_reference, sample_reference, sample_torch
 
 BACKENDS = ("auto", "reference", "torch", "triton")
-MAX_PATCH = 1024  # most group members per token that the Triton kernels patch; larger groups use the torch backend
 GCE_TILE_BYTES = {"cpu": 64 << 20, "cuda": 512 << 20}
 
 
@@ -37,7 +38,11 @@ def describe_backend(device: torch.device | str) -> str:
     """One line for a start-up message: which backend the fused operators use on this device."""
     device = torch.device(device)
     backend = choose_backend("auto", device)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"
+    where = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {torch.get_num_threads()} threads"
+    )
     return f"fused operators: {backend} backend on {where} (PyTorch {torch.__version__})"
 
 
@@ -70,18 +75,19 @@ def linear_grouped_cross_entropy(
         loss = loss * row_weight, and 0 where target == ignore_index
         mean = loss.sum() / (target != ignore_index).sum()
 
-    hidden: [N, D]. weight: [V, D]. Both floating point; under autocast the products run in the autocast dtype while the
-        weight's gradient keeps its fp32 sum unrounded. Gradients flow into these two.
+    hidden, weight: [N, D] and [V, D], floating point. Gradients flow into these two. Under autocast the
+        products run in the autocast dtype, while the weight's gradient keeps its fp32 sum unrounded.
     target: integers [N], in [0, V) or ignore_index.
     groups: None for plain cross-entropy. group_weight: lambda, one number for all levels or one per level.
     reduction: "mean" (0 if every row is ignored), "sum" or "none".
     row_weight: [N], a constant factor per row; it does not enter the mean's denominator.
     return_lse: also return LSE(z) [N] (0 for ignored rows), for logging; no gradient flows through it.
-    schedule: "rows" computes the gradient in the forward (mean and sum only; backward may run once), "vocabulary"
-        recomputes logits in the backward; "auto" takes rows wherever it can. tile_bytes: size of the logits in flight.
+    schedule: "rows" computes the gradient in the forward (mean and sum only; the backward may run once);
+        "vocabulary" recomputes the logits in the backward; "auto" takes rows wherever it can.
+    tile_bytes: how many bytes of logits may be in flight.
 
-    Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise equal.
-    NaN and infinite logits show up in the loss. Not twice differentiable.
+    Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise
+    equal. NaN and infinite logits show up in the loss. Not twice differentiable.
     """
     coefficients = _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule)
     backend = choose_backend(backend, hidden.device)
@@ -92,7 +98,11 @@ def linear_grouped_cross_entropy(
 
     valid = target != ignore_index  # [N]
     label = torch.where(valid, target, -1).long()  # [N]
-    if label.device.type == "cpu" and not torch.compiler.is_compiling() and ((target < 0) & valid | (label >= len(weight))).any():
+    if (
+        label.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and ((target < 0) & valid | (label >= len(weight))).any()
+    ):
         raise ValueError(f"Targets must be token ids from 0 to {len(weight) - 1}, or ignore_index ({ignore_index}).")
     sums = torch.promote_types(dtype, torch.float32)
     scale = valid.to(sums)  # [N]
@@ -107,20 +117,22 @@ def linear_grouped_cross_entropy(
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
         return (loss, lse) if return_lse else loss
 
-    if backend == "triton" and groups is not None and sum(level.width for level in groups.levels) > MAX_PATCH:
-        backend = "torch"
+    if backend == "triton" and groups is not None and not groups.has_table:
+        backend = "torch"  # groups of a thousand members and more
     tables, widths = gce_autograd.flatten(groups, backend)
     if tile_bytes is None:
         tile_bytes = GCE_TILE_BYTES["cuda" if hidden.device.type == "cuda" else "cpu"]
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
     if any(wants) and reduction != "none" and schedule != "vocabulary":
         loss, lse, _, _ = gce_autograd.gce_rows(
-            hidden, weight, label, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, *wants, backend
-        )
+            hidden, weight, label, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, *wants,
+            backend,
+        )  # fmt: skip
     else:
         loss, lse, *_ = gce_autograd.gce_forward(
-            hidden, weight, label, tables, widths, coefficients, z_loss, dtype, tile_bytes, any(wants), backend
-        )
+            hidden, weight, label, tables, widths, coefficients, z_loss, dtype, tile_bytes, any(wants),
+            backend,
+        )  # fmt: skip
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
     return (loss, lse.detach()) if return_lse else loss
 
@@ -142,14 +154,16 @@ def _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reductio
     if schedule not in ("auto", "rows", "vocabulary") or (schedule == "rows" and reduction == "none"):
         raise ValueError(f"Schedule {schedule!r} does not serve reduction {reduction!r}; use auto.")
     levels = 0 if groups is None else len(groups.levels)
-    per_level = [float(group_weight)] * levels if isinstance(group_weight, int | float) else [float(g) for g in group_weight]
+    per_level = (
+        [float(group_weight)] * levels if isinstance(group_weight, int | float) else [float(g) for g in group_weight]
+    )
     if levels and len(per_level) != levels:
         raise ValueError(f"{len(per_level)} group weights were given for {levels} group levels.")
     return [float(ce_weight), *per_level[:levels]]
 
 
 class SampleStep(NamedTuple):
-    """What one forward pass says about each row; probabilities and entropy are those of softmax(z), temperature 1."""
+    """What one forward pass says about each row; all but the draw itself is at temperature 1."""
 
     token: Tensor  # int64 [N]  the drawn token
     confidence: Tensor  # fp32 [N]   p(token)
@@ -174,7 +188,7 @@ def sample_step(
     top_p: float | None = None,
     backend: str = "auto",
 ) -> SampleStep:
-    """Draw a token per row from a linear head, and weigh it against the best and the current one; no [N, V] tensor.
+    """Draw a token per row from a linear head, and weigh it against the best and the current one.
 
     Equals, in plain PyTorch:
 
@@ -186,9 +200,9 @@ def sample_step(
     hidden: [N, D], guidance already folded in. weight: [V, D]; the product runs in the weight's dtype.
     current: integers [N]; V (the mask id) means the row has no current token yet.
     temperature: 0 takes the best token. top_p acts on the probabilities at this temperature, after top_k.
-    seed, step, row_ids [N] (default 0 .. N-1): the draw of a row depends on these three, its hidden state and the
-        weight, and on nothing else: not on the batch, the row's place in it, tiles or the backend. seed may also be an
-        int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
+    seed, step, row_ids: a row's draw depends on these, its hidden state and the weight, and on nothing else:
+        not on the batch, the row's place in it, tiles or the backend. row_ids: [N], default 0 .. N-1. seed
+        may be an int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
     """
     _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p)
     device, count = hidden.device, len(hidden)
@@ -196,9 +210,10 @@ def sample_step(
         row_ids = torch.arange(count, device=device)
     if not isinstance(seed, Tensor):
         seed = torch.full((count,), seed, dtype=torch.long, device=device)
-    arguments = (hidden, weight, current.long(), float(temperature), seed.to(device), step, row_ids.to(device).long())
+    seed, row_ids = seed.to(device), row_ids.to(device).long()
+    arguments = (hidden, weight, current.long(), float(temperature), seed, step, row_ids)
     backend = choose_backend(backend, device)
-    with torch.autocast(device.type, enabled=False):  # the product runs in the weight's dtype, nothing else is rounded
+    with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
             return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
         if backend == "triton" and top_k is None and top_p is None:

@@ -1,7 +1,7 @@
-"""Grouped cross-entropy as custom operators: eager, autocast and `torch.compile(fullgraph=True)` see the same thing.
+"""Grouped cross-entropy as custom operators: one for eager, autocast and `torch.compile(fullgraph=True)`.
 
     chisel::gce_rows       loss and both gradients at once (mean and sum)
-    chisel::gce_forward    loss and the statistics a later backward needs (reduction "none", or no gradient at all)
+    chisel::gce_forward    loss and what a later backward needs (reduction "none", or no gradient at all)
     chisel::gce_backward   both gradients, from those statistics and the upstream gradient of each row
 
 Arguments shared by all three:
@@ -26,7 +26,7 @@ from mdm_core.ops.gce_torch import Stats
 def flatten(groups: Groups | None, backend: str) -> tuple[list[Tensor], list[int]]:
     """Group levels as operator arguments, which the backend's `view` takes up again.
 
-    tables: the levels' tensors, or for triton the patch of every token; widths: per level, negative for kNN lists.
+    tables: the levels' tensors, or for triton every token's patch; widths: per level, negative for kNN lists.
     """
     if groups is None:
         return [], []
@@ -89,8 +89,8 @@ def gce_rows(
     tile_scale = row_scale if unit is None else row_scale / unit  # [N]
     engine = engine_for(backend)
     loss, lse, dh = schedules.rows(
-        h, w, target[rows].clamp(min=0), tile_scale, engine.view(tables, widths, len(w), w.device), coefficients, z_loss,
-        _slots(widths), tile_bytes, need_hidden, dw, engine,
+        h, w, target[rows].clamp(min=0), tile_scale, engine.view(tables, widths, len(w), w.device),
+        coefficients, z_loss, _slots(widths), tile_bytes, need_hidden, dw, engine,
     )  # fmt: skip
     if unit is not None:
         dh, dw = (None if g is None else g.mul_(unit) for g in (dh, dw))
@@ -103,11 +103,12 @@ def gce_rows(
 
 @gce_rows.register_fake
 def _(
-    hidden, weight, target, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, need_hidden, need_weight, backend
-):
+    hidden, weight, target, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, need_hidden,
+    need_weight, backend,
+):  # fmt: skip
     sums = schedules.wide(dtype)
-    dh = torch.empty_like(hidden, memory_format=torch.contiguous_format) if need_hidden else hidden.new_empty(0)
-    dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if need_weight else weight.new_empty(0)
+    dh = hidden.new_empty(hidden.shape if need_hidden else 0)
+    dw = weight.new_empty(weight.shape if need_weight else 0)
     return hidden.new_empty((), dtype=sums), hidden.new_empty(len(target), dtype=sums), dh, dw
 
 
@@ -120,8 +121,8 @@ def _rows_context(ctx, inputs, output):
 def _rows_backward(ctx, upstream, *unused):
     if upstream is None:  # nothing but the LSE was used
         return None, None, None, None, *_no_gradient(ctx.tables), *[None] * 7
-    # In place: the gradients were made for this one use. A second backward is refused by autograd's version check;
-    # only in fp64, which is for checking (gradcheck runs the backward over and over), is there a copy.
+    # In place: the gradients were made for this one use. A second backward is refused by autograd's version
+    # check. fp64 is for checking, and gradcheck runs the backward over and over, so there a copy is made.
     dh, dw = ctx.saved_tensors
     times = torch.Tensor.mul if upstream.dtype == torch.float64 else torch.Tensor.mul_
     dh = times(dh, upstream) if ctx.needs[0] else None
@@ -135,16 +136,17 @@ gce_rows.register_autograd(_rows_backward, setup_context=_rows_context)
 @torch.library.custom_op("chisel::gce_forward", mutates_args=())
 def gce_forward(
     hidden: Tensor, weight: Tensor, target: Tensor, tables: list[Tensor], widths: list[int],
-    coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int, keep_slots: bool, backend: str,
+    coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int, keep_slots: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Row losses [N], LSE [N], and for the backward: row maximum [N], patch gradient [N, K], factor elsewhere [N]."""
+    """Row losses and LSEs [N], and for the backward: row maximum [N], patch gradient [N, K], factor [N]."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
     engine = engine_for(backend)
     stats = schedules.streaming(
         hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0),
-        engine.view(tables, widths, len(weight), weight.device), coefficients, z_loss, _slots(widths), tile_bytes,
-        keep_slots, engine,
+        engine.view(tables, widths, len(weight), weight.device), coefficients, z_loss, _slots(widths),
+        tile_bytes, keep_slots, engine,
     )  # fmt: skip
     valid = target[rows] >= 0  # [N]
     loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
@@ -174,7 +176,8 @@ def gce_backward(
     engine = engine_for(backend)
     dh = schedules.vocabulary(
         hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), scale,
-        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, exact, engine,
+        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, exact,
+        engine,
     )  # fmt: skip
     dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
     dw = weight.new_empty(0) if exact is None else exact.to(weight.dtype)
@@ -183,15 +186,16 @@ def gce_backward(
 
 @gce_backward.register_fake
 def _(
-    hidden, weight, target, upstream, tables, widths, top, slot, rest, dtype, tile_bytes, need_hidden, need_weight, backend
-):
-    dh = torch.empty_like(hidden, memory_format=torch.contiguous_format) if need_hidden else hidden.new_empty(0)
-    dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if need_weight else weight.new_empty(0)
+    hidden, weight, target, upstream, tables, widths, top, slot, rest, dtype, tile_bytes, need_hidden,
+    need_weight, backend,
+):  # fmt: skip
+    dh = hidden.new_empty(hidden.shape if need_hidden else 0)
+    dw = weight.new_empty(weight.shape if need_weight else 0)
     return dh, dw
 
 
 def _forward_context(ctx, inputs, output):
-    hidden, weight, target, tables, ctx.widths, _, _, ctx.dtype, ctx.tile_bytes, ctx.keep, ctx.backend = inputs
+    hidden, weight, target, tables, ctx.widths, _, _, ctx.dtype, ctx.tile_bytes, _, ctx.backend = inputs
     ctx.save_for_backward(hidden, weight, target, *output[2:], *tables)
     ctx.set_materialize_grads(False)
 
@@ -205,7 +209,8 @@ def _forward_backward(ctx, upstream, *unused):
         hidden, weight, target, upstream, tables, ctx.widths, top, slot, rest, ctx.dtype, ctx.tile_bytes,
         need_hidden, need_weight, ctx.backend,
     )  # fmt: skip
-    return dh if need_hidden else None, dw if need_weight else None, None, *_no_gradient(len(tables)), *[None] * 6
+    dh, dw = dh if need_hidden else None, dw if need_weight else None
+    return dh, dw, None, *_no_gradient(len(tables)), *[None] * 6
 
 
 gce_forward.register_autograd(_forward_backward, setup_context=_forward_context)

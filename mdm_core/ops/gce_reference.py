@@ -1,4 +1,4 @@
-"""Grouped cross-entropy as the formula reads, in plain PyTorch: the yardstick, and what the fast backends must equal.
+"""Grouped cross-entropy as the formula reads, in plain PyTorch: what the fast backends must equal.
 
     CE    = LSE(z) - z_y
     GCE_j = LSE(z) - LSE(z restricted to C_j(y))
@@ -24,7 +24,12 @@ def membership(target: Tensor, level: Level, vocab_size: int) -> Tensor:
 
 
 def row_losses(
-    hidden: Tensor, weight: Tensor, target: Tensor, levels: list[Level], coefficients: list[float], z_loss: float
+    hidden: Tensor,  # [N, D]
+    weight: Tensor,  # [V, D]
+    target: Tensor,  # int64 [N]
+    levels: list[Level],
+    coefficients: list[float],
+    z_loss: float,
 ) -> tuple[Tensor, Tensor]:
     """Loss and LSE of each row, both [N]; 0 where target < 0. coefficients: (ce_weight, *group weights)."""
     logits = hidden @ weight.t()  # [N, V]

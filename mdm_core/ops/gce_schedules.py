@@ -2,13 +2,14 @@
 
     schedule     for                               FLOPs   extra bytes beyond the outputs
     streaming    the loss alone                    2 NDV   one tile of logits
-    rows         mean and sum, with gradient       6 NDV   one tile of whole rows, and fp32 [V, D] for a half weight
-    vocabulary   any reduction, gradient later     8 NDV   one tile of all rows, and fp32 [N, D] for a half hidden
+    rows         mean and sum, with gradient       6 NDV   one tile of whole rows, fp32 [V, D] for half types
+    vocabulary   any reduction, gradient later     8 NDV   one tile of all rows, fp32 [N, D] for half types
 
-"Rows" computes the gradient during the forward, where the logits are at hand; "vocabulary" recomputes the logits in the
-backward, when the upstream gradient of each row is known. Legend: N rows, D width, V vocabulary, n rows of a tile.
-The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton. `groups` is what the engine's `view`
-made of the group levels, and K the patch slots it needs per row.
+"Rows" computes the gradient during the forward, where the logits are at hand; "vocabulary" recomputes the
+logits in the backward, when the upstream gradient of each row is known.
+
+The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton. `groups` is what the engine's
+`view` made of the group levels. Legend: N rows, D width, V vocabulary, n rows of a tile, K patch slots.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
+STREAM_BYTES = 6 << 20  # the forward alone gains nothing from larger tiles
 SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
 
 
@@ -43,16 +45,18 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def rows_per_tile(columns: int, dtype: torch.dtype, tile_bytes: int, patch_slots: int = 0) -> int:
-    """Rows of `columns` logits that fit in tile_bytes, with the fp32 working copy of a half tile where there is one."""
-    per_logit = dtype.itemsize if dtype == wide(dtype) else dtype.itemsize + 4
-    return max(1, tile_bytes // (per_logit * columns + 64 * patch_slots))
+def rows_per_tile(columns: int, tile_bytes: int, bytes_per_logit: int, slots: int = 0) -> int:
+    """How many rows of `columns` logits and `slots` patch slots fit in tile_bytes; from 128 on, whole 128s."""
+    rows = max(1, tile_bytes // (bytes_per_logit * columns + 64 * slots))
+    return rows if rows < 128 else rows // 128 * 128
 
 
 def even_chunks(total: int, at_most: int) -> list[tuple[int, int]]:
-    """Ranges of nearly equal length, none above at_most, that cover range(total)."""
+    """Ranges of nearly equal length that cover range(total), none above at_most; whole 128s if at_most is."""
     count = -(-total // at_most)
     size = -(-total // max(1, count))
+    if at_most % 128 == 0:
+        size = -(-size // 128) * 128
     return [(start, min(start + size, total)) for start in range(0, total, max(1, size))]
 
 
@@ -71,13 +75,13 @@ def rows(
     grad_weight: Tensor | None,  # wide [V, D], overwritten; None: not needed
     engine: ModuleType,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Row losses and LSEs [N], and the gradient of sum(scale * loss) by hidden; grad_weight is filled in place."""
+    """Row losses and LSEs [N], and the gradient of sum(scale * loss) by hidden; grad_weight is filled."""
     (count, _), size = hidden.shape, weight.shape[0]
     loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
     lse = torch.empty_like(loss)  # [N]
     grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
-    n = min(rows_per_tile(size, hidden.dtype, tile_bytes, slots), -(-count // 2))  # never all of [N, V]
-    chunks = even_chunks(count, max(1, n))
+    fit = rows_per_tile(size, tile_bytes, engine.bytes_per_logit(hidden.dtype), slots)
+    chunks = even_chunks(count, max(1, min(fit, -(-count // 2))))  # never all of [N, V] at once
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
     for first, stop in chunks:
         part, tile = hidden[first:stop], buffer[: stop - first]  # [n, D], [n, V]
@@ -107,10 +111,11 @@ def streaming(
     keep_slots: bool,
     engine: ModuleType,
 ) -> Stats:
-    """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient will be asked for later."""
+    """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient is to follow."""
     (count, _), size = hidden.shape, weight.shape[0]
-    columns = min(size, 16384)
-    chunks = even_chunks(count, rows_per_tile(columns + SPARE, hidden.dtype, tile_bytes, slots))
+    columns = min(size, engine.STREAM_COLUMNS)
+    fit = rows_per_tile(columns + SPARE, min(tile_bytes, STREAM_BYTES), engine.bytes_per_logit(hidden.dtype), slots)
+    chunks = even_chunks(count, fit)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
     top, lse, loss, rest_factor = (hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4))  # [N] each
     slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
@@ -151,7 +156,8 @@ def vocabulary(
         grad_weight.zero_()
     patch = engine.patch_of(groups, target)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
-    chunks = even_chunks(size, rows_per_tile(count, hidden.dtype, tile_bytes)) if count else []
+    fit = rows_per_tile(count, tile_bytes, engine.bytes_per_logit(hidden.dtype)) if count else 1
+    chunks = even_chunks(size, fit) if count else []
     buffer = hidden.new_empty(count, (chunks[0][1] if chunks else 0) + SPARE)
     for v0, v1 in chunks:
         tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]

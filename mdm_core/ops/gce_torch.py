@@ -1,17 +1,20 @@
 """Grouped cross-entropy over tiles of logits, in PyTorch operations (CPU and any device PyTorch knows).
 
-Legend: n rows of a tile, V its columns, K patch slots per row, J = 1 + group levels (level 0 is the target itself).
+Legend
+    n    rows of a tile              V    its columns
+    K    patch slots per row         J    1 + group levels (level 0 is the target itself)
 
-Plain cross-entropy is the GCE of the one-token group {y}, so every term has the same shape: a group C with weight w.
-With S_in, S_out the exp-sums inside and outside C, and P = S_in / (S_in + S_out):
+Plain cross-entropy is the GCE of the one-token group {y}, so every term has the same shape: a group C with
+weight w. With S_in, S_out the exp-sums inside and outside C, and P = S_in / (S_in + S_out):
 
     loss     = w * log1p(S_out / S_in)
     gradient = w * exp(z_v - LSE)                       outside C
              = -w * exp(z_v - LSE_C) * (1 - P)          inside C,  1 - P = S_out / (S_in + S_out)
 
-Both are sums of positive parts, so nothing cancels, however sure the model is. Only the few tokens in some group of the
-row (the *patch*, [n, K]) need this care; all other logits share one formula. A tile therefore costs one exponential per
-element: gather the patch, set it to -inf in the tile, exponentiate and sum the rest, then write the patch back.
+Both are sums of positive parts, so nothing cancels, however sure the model is. Only the few tokens in some
+group of the row (the *patch*, [n, K]) need this care; all other logits share one formula. A tile therefore
+costs one exponential per element: gather the patch, set it to -inf in the tile, exponentiate and sum the
+rest, then write the patch back.
 """
 
 from __future__ import annotations
@@ -22,6 +25,13 @@ import torch
 from torch import Tensor
 
 from mdm_core.groups import Level, Patch, patch_levels
+
+STREAM_COLUMNS = 8192  # of the vocabulary at a time, when only the loss is asked for
+
+
+def bytes_per_logit(dtype: torch.dtype) -> int:
+    """A half tile is worked on in an fp32 copy."""
+    return dtype.itemsize if dtype.itemsize >= 4 else dtype.itemsize + 4
 
 
 @dataclass
@@ -35,7 +45,9 @@ class Stats:
     rest: Tensor  # [n]     d loss / d logit of any other token v, divided by exp(z_v - top)
 
 
-def row_stats(top: Tensor, rest: Tensor, patch_logits: Tensor, patch: Patch, coefficients: list[float], z_loss: float) -> Stats:
+def row_stats(
+    top: Tensor, rest: Tensor, patch_logits: Tensor, patch: Patch, coefficients: list[float], z_loss: float
+) -> Stats:
     """The whole objective, from the patch and one number per row for everything else.
 
     top [n]: row maximum; rest [n]: sum of exp(z - top) outside the patch; patch_logits [n, K].
@@ -48,21 +60,24 @@ def row_stats(top: Tensor, rest: Tensor, patch_logits: Tensor, patch: Patch, coe
 
     spread = z[..., None]  # [n, K, 1]
     lse_in = spread.masked_fill(~member, -torch.inf).logsumexp(1)  # [n, J]  LSE over C
-    lse_out = torch.logaddexp(log_rest[:, None], spread.masked_fill(~outside, -torch.inf).logsumexp(1))  # [n, J]
+    lse_out = spread.masked_fill(~outside, -torch.inf).logsumexp(1)  # [n, J]  the patch's part of it
+    lse_out = torch.logaddexp(log_rest[:, None], lse_out)  # [n, J]  LSE outside C
     lse = torch.logaddexp(log_rest, z.masked_fill(~patch.keep, -torch.inf).logsumexp(1))  # [n]
     odds = lse_out - lse_in  # [n, J]  log(S_out / S_in)
     lse_full = lse + top  # [n]
     loss = torch.logaddexp(odds, odds.new_zeros(())) @ weight + z_loss * lse_full.square()  # [n]
 
     p = (z - lse[:, None]).exp()  # [n, K]
-    pull = (spread - lse_in[:, None, :]).exp() * odds.sigmoid()[:, None, :]  # [n, K, J]  softmax over C, times 1 - P
-    slot = torch.where(patch.inside, -pull, p[..., None]) @ weight + (2 * z_loss) * lse_full[:, None] * p  # [n, K]
-    push = weight.sum() + (2 * z_loss) * lse_full  # [n]
+    pull = (spread - lse_in[:, None, :]).exp()  # [n, K, J]  softmax over C
+    pull = pull * odds.sigmoid()[:, None, :]  # [n, K, J]  times 1 - P
+    z_push = 2 * z_loss * lse_full  # [n]
+    slot = torch.where(patch.inside, -pull, p[..., None]) @ weight + z_push[:, None] * p  # [n, K]
+    push = weight.sum() + z_push  # [n]
     return Stats(top, lse, loss, slot, push * (-lse).exp())
 
 
 def view(tables: list[Tensor], widths: list[int], vocab_size: int, device: torch.device) -> list[Level]:
-    """Group levels from their operator arguments: three tensors for a partition, one (negative width) for kNN lists."""
+    """Group levels from operator arguments: three tensors per partition, one per kNN list (width < 0)."""
     levels, rest = [], list(tables)
     for width in widths:
         if width > 0:
@@ -80,7 +95,7 @@ def patch_of(levels: list[Level], target: Tensor) -> Patch:
 def rows_(
     tile: Tensor, levels: list[Level], target: Tensor, scale: Tensor, coefficients: list[float], z_loss: float
 ) -> tuple[Tensor, Tensor]:
-    """Rows schedule: a tile of whole rows becomes its own gradient times scale [n]; returns loss and LSE, [n] each."""
+    """Rows schedule: a tile of whole rows becomes its gradient times scale [n]; returns loss and LSE [n]."""
     patch = patch_of(levels, target)
     z = tile if tile.dtype in (torch.float32, torch.float64) else tile.float()  # [n, V]
     top = z.amax(1)  # [n]
@@ -96,10 +111,10 @@ def rows_(
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:
-    """Streaming forward: fold the logits of tokens first : first + V into the running top, rest and patch_logits.
+    """Streaming: fold the logits of tokens first : first + V into the running top, rest and patch_logits.
 
-    The tile has one spare column at its end, where patch slots of other tiles are sent. Here `top` is the running
-    maximum outside the patch.
+    The tile has one spare column at its end, where patch slots of other tiles are sent. Here `top` is the
+    running maximum outside the patch.
     """
     column, here = _locate(tile, first, patch)
     patch_logits.copy_(torch.where(here, tile.gather(1, column).to(patch_logits.dtype), patch_logits))
@@ -121,7 +136,7 @@ def tile_gradient_(tile: Tensor, first: int, patch: Patch, stats: Stats, scale: 
 
 
 def _locate(tile: Tensor, first: int, patch: Patch) -> tuple[Tensor, Tensor]:
-    """Column of each patch slot in the tile (the spare last column if it is elsewhere), and whether it is inside."""
+    """Column of each patch slot in the tile, the spare last one for slots elsewhere; and which are here."""
     spare = tile.shape[1] - 1
     column = patch.ids - first  # [n, K]
     here = (column >= 0) & (column < spare)  # [n, K]

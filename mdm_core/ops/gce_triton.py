@@ -1,14 +1,15 @@
-"""Grouped cross-entropy over tiles of logits, in Triton: the same engine as gce_torch.py, one program per row.
+"""Grouped cross-entropy over tiles of logits, in Triton: the engine of gce_torch.py, one program per row.
 
 Legend
     n      rows of a tile            V     columns of a tile
     K      patch slots per row       J     1 + group levels (level 0 is the target itself)
     BK     K rounded up to 2^i       BV    columns a program handles at once
 
-A row's program reads its logits, and writes the gradient over them: in one sweep when the row fits in registers
-(V <= 32768), in two otherwise. The patch is gathered first and set to -inf in memory, so the sweep needs to know nothing
-of groups. No locks, no atomics: each number has one writer, and a rerun is bitwise equal. The matrix products around
-the kernels are the library's (see gce_schedules.py); all offsets are 64-bit.
+A row's program reads its logits, and writes the gradient over them: in one sweep when the row fits in
+registers (V <= 32768), in two otherwise. The patch is gathered first and set to -inf in memory, so the
+sweep needs to know nothing of groups. No locks, no atomics: each number has one writer, and a rerun is
+bitwise equal. The matrix products around the kernels are the library's (see gce_schedules.py); all offsets
+are 64-bit.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 from mdm_core.groups import Patch
 from mdm_core.ops.gce_torch import Stats
 
+STREAM_COLUMNS = 2048  # of the vocabulary at a time, when only the loss is asked for
 ONE_SWEEP = 32768  # the longest row that one program holds in registers
 
 
@@ -36,7 +38,7 @@ def _log1p(t):
 
 @triton.jit
 def _objective(zr, rest, top, bits, keep, coefficients, z_loss, J: tl.constexpr):
-    """A row's loss, LSE - top, gradient of each slot [BK], and factor of exp(z - top) elsewhere (see gce_torch)."""
+    """A row's loss, LSE - top, each slot's gradient [BK], factor of exp(z - top) elsewhere (see row_stats)."""
     e = tl.where(keep, tl.exp(zr), 0.0)  # [BK]
     total = rest + tl.sum(e, 0)
     lse = tl.log(total)
@@ -153,6 +155,11 @@ def _tile_gradient_kernel(
     tl.store(z + token - first, (value * times).to(z.dtype.element_ty), mask=here)
 
 
+def bytes_per_logit(dtype: torch.dtype) -> int:
+    """Rows are worked on in registers."""
+    return dtype.itemsize
+
+
 class Table(NamedTuple):
     """The patch of every token (see Groups.patch_table), and the number of levels."""
 
@@ -188,7 +195,7 @@ def patch_of(groups: Table, target: Tensor) -> Patch:
 def rows_(
     tile: Tensor, groups: Table, target: Tensor, scale: Tensor, coefficients: list[float], z_loss: float
 ) -> tuple[Tensor, Tensor]:
-    """Rows schedule: a tile of whole rows becomes its own gradient times scale [n]; returns loss and LSE, [n] each."""
+    """Rows schedule: a tile of whole rows becomes its gradient times scale [n]; returns loss and LSE [n]."""
     n, size = tile.shape
     loss = torch.empty(n, dtype=torch.float32, device=tile.device)  # [n]
     lse = torch.empty_like(loss)  # [n]
@@ -196,15 +203,15 @@ def rows_(
     columns = triton.next_power_of_2(size) if one else 8192
     slots = groups.ids.shape[1]
     _rows_kernel[(n,)](
-        tile, tile.stride(0), target, scale, groups.ids, groups.bits, _coefficients(tuple(coefficients), tile.device),
-        loss, lse, size, slots, float(z_loss),
+        tile, tile.stride(0), target, scale, groups.ids, groups.bits,
+        _coefficients(tuple(coefficients), tile.device), loss, lse, size, slots, float(z_loss),
         J=groups.levels, BK=triton.next_power_of_2(slots), BV=columns, ONE=one, num_warps=_warps(columns),
     )  # fmt: skip
     return loss, lse
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:
-    """Streaming forward: fold a tile of logits into the running top, rest and patch_logits (see gce_torch)."""
+    """Streaming: fold a tile of logits into the running top, rest and patch_logits (see gce_torch)."""
     size, slots = tile.shape[1] - 1, patch.ids.shape[1]
     columns = min(triton.next_power_of_2(size), 8192)
     _absorb_kernel[(len(tile),)](

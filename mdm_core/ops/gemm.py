@@ -14,7 +14,7 @@ def multiply_(out: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def accumulate_(total: Tensor, a: Tensor, b: Tensor, first: bool) -> None:
-    """total (+)= a @ b; overwrites when `first`. A wider `total` (fp32 for bf16 inputs) adds without rounding."""
+    """total (+)= a @ b, overwriting when `first`; an fp32 total of bf16 inputs adds without rounding."""
     beta = 0 if first else 1
     if total.dtype == a.dtype:
         total.addmm_(a, b, beta=beta)

@@ -1,17 +1,17 @@
 """Counter-based Gumbel noise: a number depends on (seed, row, step, index) and on nothing else.
 
-Philox-4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) in int64 arithmetic. One call
-gives 128 bits, so it serves two neighbouring indices with 64 bits each. The counter is
+Philox-4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) in int64 arithmetic.
+One call gives 128 bits, so it serves two neighbouring indices with 64 bits each. The counter is
 
     (index // 2, step, row low, row high)    under the key    (seed low, seed high)
 
 and the Triton backend computes the very same bits.
 
-Why two levels. To draw from softmax(z / T) by Gumbel-max, every token needs its own noise: V per row. Here the
-vocabulary is cut into fixed blocks of 64 token ids. First a block is drawn, by Gumbel-max over the blocks'
-log-sum-exps, then a token inside it, by Gumbel-max over its 64 logits. By the chain rule the token is exactly
-softmax(z / T)-distributed, for V/64 + 64 noises per row; and since neither the blocks nor the counters know of tiles,
-chunks or batches, the sample does not either.
+Why two levels. To draw from softmax(z / T) by Gumbel-max, every token needs its own noise: V per row. Here
+the vocabulary is cut into fixed blocks of 64 token ids. First a block is drawn, by Gumbel-max over the
+blocks' log-sum-exps, then a token inside it, by Gumbel-max over its 64 logits. By the chain rule the token
+is exactly softmax(z / T)-distributed, for V/64 + 64 noises per row; and since neither the blocks nor the
+counters know of tiles, chunks or batches, the sample does not either.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
 
 
 def gumbel(seed: Tensor, row: Tensor, step: int, first: Tensor, count: int) -> Tensor:
-    """Standard Gumbel noise, fp32 [n, count], for noise indices first : first + count (first even) of each row.
+    """Standard Gumbel noise, fp32 [n, count], of each row at indices first : first + count (first even).
 
     seed, row: int64 [n]; first: int64 [n] or [].
     """
@@ -52,6 +52,6 @@ def gumbel(seed: Tensor, row: Tensor, step: int, first: Tensor, count: int) -> T
     counter = (pair & _LOW, torch.full_like(row, step), row & _LOW, (row >> 32) & _LOW)
     a, b, c, d = torch.broadcast_tensors(*philox(counter, (seed & _LOW, (seed >> 32) & _LOW)))
     high, low = torch.stack((a, c), -1).flatten(1), torch.stack((b, d), -1).flatten(1)  # [n, count]
-    # v in (0, 1) with 64 bits: exact down to 2^-64, where the largest Gumbels come from; 1 - v is the usual uniform.
+    # v in (0, 1) from 64 bits: fine down to 2^-64, where the largest Gumbels come from. Usually called 1 - u.
     v = high[:, :count].float() * 2.0**-32 + (low[:, :count].float() * 2.0**-64 + 2.0**-65)
     return -(-torch.log1p(-v.clamp(max=1 - 2.0**-24))).log()

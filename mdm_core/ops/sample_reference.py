@@ -1,4 +1,4 @@
-"""One sampling step's decision data as the definition reads, on materialised logits: the yardstick of sample_step."""
+"""One sampling step's decision data as the definition reads, on materialised logits: the yardstick."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float
 
 
 def sample_rows(
-    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids: Tensor,
-    top_k: int | None, top_p: float | None,
+    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids:
+    Tensor, top_k: int | None, top_p: float | None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The seven fields of SampleStep, each [N]."""
     size = weight.shape[0]
@@ -40,7 +40,9 @@ def sample_rows(
         token = logits.argmax(1)  # [N]
     else:
         blocks = -(-size // BLOCK)
-        padded = functional.pad(restrict(logits, temperature, top_k, top_p), (0, blocks * BLOCK - size), value=-torch.inf)
+        padded = functional.pad(
+            restrict(logits, temperature, top_k, top_p), (0, blocks * BLOCK - size), value=-torch.inf
+        )
         tempered = (padded / temperature).view(-1, blocks, BLOCK)  # [N, blocks, 64]
         zero = torch.zeros((), dtype=torch.long, device=logits.device)
         block = (tempered.logsumexp(2) + gumbel(seed, row_ids, step, zero, blocks)).argmax(1)  # [N]

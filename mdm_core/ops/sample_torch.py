@@ -1,10 +1,12 @@
 """One sampling step's decision data in PyTorch operations, over tiles of the vocabulary.
 
-Legend: n = 64 rows of a chunk, D width, C columns of a tile (a multiple of 64), m = C / 64 blocks of 64 token ids.
+Legend
+    n    rows of a chunk, 64         C    columns of a tile, a multiple of 64
+    D    width                       m    blocks of a tile, C / 64
 
-Rows go through in chunks of exactly 64, the last one padded, and tiles have a fixed width: the library's matrix product
-then has one shape for a given head, so that a row's result does not depend on the batch it rides in. The two levels of
-the draw, and why, are told in noise.py.
+Rows go through in chunks of exactly 64, the last one padded, and tiles have a fixed width: the library's
+matrix product then has one shape for a given head, so that a row's result does not depend on the batch it
+rides in. The two levels of the draw, and why, are told in noise.py.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class _Scan:
     def absorb(self, z: Tensor, first_block: int, work: Tensor, allowed: Tensor | None = None) -> None:
         """z [n, C]: logits of the tile's tokens, padded with -inf; work [n, C] is scratch.
 
-        allowed [n, C]: the logits to draw from, if not z itself (top-k, top-p); the statistics are always z's.
+        allowed [n, C]: the logits to draw from, if not z itself (top-k, top-p). The rest always tells of z.
         """
         n, blocks = len(z), z.shape[1] // BLOCK
         blocked = z.view(n, blocks, BLOCK)  # [n, m, 64]
@@ -63,7 +65,8 @@ class _Scan:
                 torch.sub(blocked, safe[..., None], out=shifted)
                 mass = shifted.div_(self.temperature).exp_().sum(2)  # [n, m]
             score = mass.log() + safe / self.temperature  # [n, m]  log-sum-exp of each block
-            score += gumbel(self.seed, self.row_ids, self.step, self.best_block.new_tensor(first_block), blocks)
+            first = self.best_block.new_tensor(first_block)  # []
+            score += gumbel(self.seed, self.row_ids, self.step, first, blocks)
             value, block = score.max(1)  # [n], [n]
             wins = value > self.drawn_score  # [n]
             self.drawn_score = torch.where(wins, value, self.drawn_score)
@@ -111,7 +114,8 @@ class _Scan:
         best = self.best_block * BLOCK + place
         second = torch.maximum(pair[:, 1], self.runner_up)  # [n]
         if self.temperature > 0:
-            noise = gumbel(self.seed, self.row_ids, self.step, TOKEN_NOISE + self.drawn_block * BLOCK, BLOCK)  # [n, 64]
+            first = TOKEN_NOISE + self.drawn_block * BLOCK  # [n]
+            noise = gumbel(self.seed, self.row_ids, self.step, first, BLOCK)  # [n, 64]
             inside = (self.drawn_inner / self.temperature + noise).max(1).indices  # [n]
             token = self.drawn_block * BLOCK + inside
             chosen = self.drawn_inner.gather(1, inside[:, None])[:, 0]  # [n]
@@ -125,8 +129,8 @@ class _Scan:
 def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
     """Logits [n, V] with all but each row's top-k / top-p set at -inf, without sorting whole rows.
 
-    Top-p becomes a top-k with a count of its own per row: how many ranked tokens it takes to reach top_p. Where equal
-    logits stand at the edge of the set, the lowest ids stay.
+    Top-p becomes a top-k with a count of its own per row: how many ranked tokens it takes to reach top_p.
+    Where equal logits stand at the edge of the set, the lowest ids stay.
     """
     size = logits.shape[1]
     limit = size if top_k is None else min(top_k, size)
@@ -152,8 +156,8 @@ def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float
 
 
 def sample_rows(
-    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids: Tensor,
-    top_k: int | None, top_p: float | None,
+    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int,
+    row_ids: Tensor, top_k: int | None, top_p: float | None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The seven fields of SampleStep, each [N]."""
     count, size = hidden.shape[0], weight.shape[0]
@@ -176,7 +180,7 @@ def sample_rows(
                 tile[:, : v1 - v0] = part @ weight[v0:v1].t()
             allowed = None
             if whole and temperature > 0:
-                few = max(1, (2 << 20) // (4 * columns))  # rows ranked at a time: ranking takes several copies
+                few = max(1, (2 << 20) // (4 * columns))  # rows at a time: ranking takes several copies
                 allowed = torch.cat([restrict(rows, temperature, top_k, top_p) for rows in tile.split(few)])
             scan.absorb(tile, v0 // BLOCK, work, allowed)
         results.append([field[: ROWS - short] for field in scan.finish()])

@@ -4,11 +4,11 @@ Legend
     N, D, V     rows, width, vocabulary             BM, BV, BD   the product's tile: rows, columns, depth
     T           column tiles, V / BV                64           token ids per block (see noise.py)
 
-The first kernel multiplies a [BM, BV] tile of logits and reduces it on the spot to seven numbers per row: maximum,
-exp-sum and moment at temperature 1, best token, second maximum, and the tile's winning block with its noisy score. The
-second kernel, one program per row, merges the T records, recomputes the 64 logits of the drawn block, and draws the
-token inside it. Logits never reach memory. A row's numbers are added up in an order that depends on nothing but D and V,
-so the batch around it cannot change them.
+The first kernel multiplies a [BM, BV] tile of logits and reduces it on the spot to seven numbers per row:
+maximum, exp-sum and moment at temperature 1, best token, second maximum, and the tile's winning block with
+its noisy score. The second kernel, one program per row, merges the T records, recomputes the 64 logits of
+the drawn block, and draws the token inside it. Logits never reach memory. A row's numbers are added up in
+an order that depends on nothing but D and V, so the batch around it cannot change them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _philox(c0, c1, c2, c3, k0, k1):
 
 @triton.jit
 def _gumbel(seed, row, step, index, base: tl.constexpr):
-    """Gumbel noise (see noise.gumbel) for noise indices 2 base + index; seed and row int64, all broadcastable."""
+    """Gumbel noise (see noise.gumbel) at indices 2 base + index; seed and row int64, all broadcastable."""
     zero = (index + seed + row) * 0  # gives every word the full shape
     pair = (zero + (index >> 1)).to(tl.uint32) + tl.full((), base, tl.uint32)
     c0, c1, c2, c3 = _philox(
@@ -140,7 +140,9 @@ def _finish_kernel(
         inside = d0 + d < D
         x = tl.load(h + row * D + d0 + d, mask=inside, other=0.0).to(tl.float32)  # [BD]
         rows = tl.load(
-            w + ids.to(tl.int64)[:, None] * w_stride + d0 + d[None, :], mask=(ids < V)[:, None] & inside[None, :], other=0.0
+            w + ids.to(tl.int64)[:, None] * w_stride + d0 + d[None, :],
+            mask=(ids < V)[:, None] & inside[None, :],
+            other=0.0,
         ).to(tl.float32)  # [64, BD]
         inner += tl.sum(rows * x[None, :], 1)
         mine = tl.load(w + now * w_stride + d0 + d, mask=inside, other=0.0).to(tl.float32)  # [BD]
@@ -152,8 +154,8 @@ def _finish_kernel(
     else:
         lane = tl.arange(0, 64).to(tl.int64)
         noise = _gumbel(
-            tl.load(seed + row) + lane * 0, tl.load(row_ids + row), step, drawn.to(tl.int64) * 64 + lane, 0x80000000
-        )
+            tl.load(seed + row), tl.load(row_ids + row), step, drawn.to(tl.int64) * 64 + lane, 0x80000000
+        )  # fmt: skip
         _, place = tl.max(inner * inverse_t + noise, 0, return_indices=True)
         token = drawn * 64 + place
         chosen = tl.sum(tl.where(tl.arange(0, 64) == place, inner, 0.0), 0)
@@ -168,7 +170,13 @@ def _finish_kernel(
 
 
 def sample_rows(
-    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids: Tensor
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    temperature: float,
+    seed: Tensor,
+    step: int,
+    row_ids: Tensor,
 ) -> tuple[Tensor, ...]:
     """The seven fields of SampleStep, each [N]."""
     hidden = hidden.to(weight.dtype).contiguous()  # [N, D]  rounded once
@@ -177,7 +185,7 @@ def sample_rows(
     rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
     tiles = triton.cdiv(size, columns)
     chunk = max(rows, RECORD_BYTES // (28 * tiles) // rows * rows)
-    floats = torch.empty(5, min(chunk, count), tiles, device=hidden.device)  # top, mass, moment, second, score
+    floats = torch.empty(5, min(chunk, count), tiles, device=hidden.device)
     whole = torch.empty(2, min(chunk, count), tiles, device=hidden.device, dtype=torch.int32)  # best, block
     token, best = (torch.empty(count, device=hidden.device, dtype=torch.long) for _ in range(2))  # [N]
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
@@ -185,7 +193,7 @@ def sample_rows(
     for first in range(0, count, chunk):
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
-        top, mass, moment, second, score = floats
+        top, mass, moment, second, score = floats  # [n, T] each
         _tiles_kernel[(triton.cdiv(n, rows) * tiles,)](
             hidden[part], weight, weight.stride(0), seed[part], row_ids[part],
             top, mass, moment, second, whole[0], score, whole[1], n, size, tiles, step, inverse_t,
@@ -194,8 +202,8 @@ def sample_rows(
         _finish_kernel[(n,)](
             hidden[part], weight, weight.stride(0), seed[part], row_ids[part], current[part],
             top, mass, moment, second, whole[0], score, whole[1],
-            token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part], entropy[part],
-            size, tiles, step, inverse_t,
+            token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part],
+            entropy[part], size, tiles, step, inverse_t,
             D=width, BT=triton.next_power_of_2(tiles), BD=min(256, triton.next_power_of_2(width)),
             GREEDY=temperature == 0, num_warps=4,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The sampling step on a real GPU: the definition, the batch that must not matter, and the distribution of draws.
+"""The sampling step on a real GPU: the definition, the batch that must not matter, the law of the draws.
 
 Also runs without pytest: `python -m tests.gpu.test_sample_gpu`.
 """
@@ -30,7 +30,9 @@ def test_equals_the_definition_fed_the_same_noise():
                 same = got.token == expected.token
                 for name, a, b in zip(expected._fields, got, expected, strict=True):
                     if name not in ("token", "best"):
-                        torch.testing.assert_close(a[same], b[same], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+                        torch.testing.assert_close(
+                            a[same], b[same], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}"
+                        )
 
 
 def test_the_batch_and_the_row_order_do_not_matter():
@@ -53,7 +55,9 @@ def test_draws_follow_the_softmax():
     hidden = torch.zeros(n, 16, device=GPU)
     hidden[:, 0] = 1.0
     for temperature in (0.5, 1.0, 2.0):
-        drawn = sample_step(hidden, weight, torch.full((n,), v, device=GPU), temperature=temperature, seed=4, step=0).token
+        drawn = sample_step(
+            hidden, weight, torch.full((n,), v, device=GPU), temperature=temperature, seed=4, step=0
+        ).token
         expected = (logits / temperature).softmax(0) * n
         seen = torch.bincount(drawn, minlength=v).float()
         enough = expected >= 5

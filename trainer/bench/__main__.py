@@ -3,7 +3,8 @@
     python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
 
-Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the first shapes.
+Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
+first shapes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -12,13 +14,14 @@ from trainer.bench.measure import peak_bytes, relative_error, times
 
 CPU_SHAPES = [(1024, 768, 16384), (2048, 384, 65536), (4096, 320, 16384)]
 GPU_SHAPES = [
-    (131072, 256, 16384), (8192, 1024, 16384), (16384, 2048, 65536), (8192, 2048, 131072), (8192, 2560, 262144),
+    (131072, 256, 16384), (8192, 1024, 16384), (16384, 2048, 65536), (8192, 2048, 131072), (8192, 2560,
+    262144),
 ]  # fmt: skip
 GROUP = 8
 
 
 def problem(shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Random hidden states and head whose logits have a standard deviation of about 2, like a model in training."""
+    """Random hidden states and a head whose logits have a standard deviation of about 2."""
     n, d, v = shape
     g = torch.Generator(device).manual_seed(0)
     hidden = torch.randn(n, d, device=device, generator=g).mul_(2 * d**-0.5)
@@ -64,7 +67,13 @@ def matmul_floor(hidden: Tensor, weight: Tensor, rows: int) -> None:
 
 
 def bench_shape(
-    shape, device: torch.device, dtype: torch.dtype, grouped: bool, seconds: float, with_errors: bool = True, report=print
+    shape,
+    device: torch.device,
+    dtype: torch.dtype,
+    grouped: bool,
+    seconds: float,
+    with_errors: bool = True,
+    report=print,
 ) -> list[dict]:
     """One row per contender: milliseconds, ratio to ours, extra MiB, errors."""
     hidden, weight, target = problem(shape, device, dtype)
@@ -72,15 +81,13 @@ def bench_shape(
     peers = gce_peers(groups, members, device, report)
 
     def run(loss):
-        def once():
-            hidden.grad = weight.grad = None
-            loss(hidden, weight, target).backward()
-            return hidden.grad, weight.grad
-
-        return once
+        return lambda: torch.autograd.grad(loss(hidden, weight, target), (hidden, weight))
 
     contenders, rows = {}, []
-    for name, loss in peers.items():  # whoever fails on this shape (out of memory, unsupported) says so and is out
+    for (
+        name,
+        loss,
+    ) in peers.items():  # whoever fails on this shape (out of memory, unsupported) says so and is out
         try:
             extra = peak_bytes(run(loss), device)
             small = make_groups(min(shape[2], 16384), device) if grouped else (None, None)
@@ -93,7 +100,6 @@ def bench_shape(
             report(f"left out: {name} at {shape}: {type(failure).__name__}: {str(failure)[:160]}")
             if name == "ours":
                 raise
-        hidden.grad = weight.grad = None
         if device.type == "cuda":
             torch.cuda.empty_cache()
     floor = max(1, min(shape[0], (1 << 30) // (shape[2] * dtype.itemsize)))
@@ -101,7 +107,12 @@ def bench_shape(
     taken = times(contenders, device, seconds)
     rows.append({"name": "three products", "extra_mib": None, "error": None})
     for row in rows:
-        row |= {"shape": list(shape), "grouped": grouped, "ms": taken[row["name"]], "ratio": taken[row["name"]] / taken["ours"]}
+        row |= {
+            "shape": list(shape),
+            "grouped": grouped,
+            "ms": taken[row["name"]],
+            "ratio": taken[row["name"]] / taken["ours"],
+        }
     return rows
 
 
@@ -133,11 +144,8 @@ def sweep_tiles(shape, device: torch.device, dtype: torch.dtype, sizes_mib: list
     groups, _ = make_groups(shape[2], device)
 
     def run(mib):
-        def once():
-            hidden.grad = weight.grad = None
-            linear_grouped_cross_entropy(hidden, weight, target, groups, tile_bytes=mib << 20).backward()
-
-        return once
+        loss = partial(linear_grouped_cross_entropy, hidden, weight, target, groups, tile_bytes=mib << 20)
+        return lambda: torch.autograd.grad(loss(), (hidden, weight))
 
     taken = times({str(mib): run(mib) for mib in sizes_mib}, device, 0.5)
     return [{"name": f"tile {mib} MiB", "shape": list(shape), "ms": ms} for mib, ms in taken.items()]

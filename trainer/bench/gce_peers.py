@@ -1,7 +1,7 @@
-"""What grouped cross-entropy is measured against: the plain formula in several dresses, and other people's kernels.
+"""What grouped cross-entropy is measured against: the plain formula in several dresses, and peers' kernels.
 
-Every function takes (hidden [N, D], weight [V, D], target [N]) and returns the mean loss; `members` [V, k] holds each
-token's group, None for plain cross-entropy.
+Every function takes (hidden [N, D], weight [V, D], target [N]) and returns the mean loss; `members` [V, k]
+holds each token's group, None for plain cross-entropy.
 """
 
 from __future__ import annotations

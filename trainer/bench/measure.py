@@ -20,9 +20,10 @@ def times(contenders: dict[str, Run], device: torch.device, seconds: float = 6.0
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():  # compile, tune, fault pages in
         run()
-        run()
-    end = time.perf_counter() + seconds * len(contenders)
-    while not all(len(t) >= 3 for t in taken.values()) or (time.perf_counter() < end and len(next(iter(taken.values()))) < 100):
+    begin = time.perf_counter()
+    for rounds in range(200):
+        if rounds >= 3 and time.perf_counter() - begin > seconds * len(contenders):
+            break
         for name, run in contenders.items():
             taken[name].append(_once(run, device))
     pick = (lambda t: sorted(t)[len(t) // 2]) if device.type == "cuda" else min

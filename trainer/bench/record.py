@@ -17,7 +17,10 @@ def environment(device: torch.device) -> dict:
         name = torch.cuda.get_device_name(device)
     else:
         lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        model = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+            platform.machine(),
+        )
         name = f"{model}, {torch.get_num_threads()} threads"
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in ("triton", "cut_cross_entropy", "liger_kernel"):
@@ -63,14 +66,18 @@ def plot(path: Path) -> Path:
         colours = ["#c8553d" if name.startswith("ours") else "#8d99ae" for name in names]
         left.barh(names, [row["ms"] for row in mine], color=colours)
         right.barh(names, [row["extra_mib"] or 0 for row in mine], color=colours)
-        left.set_title(f"N, D, V = {', '.join(map(str, shape))}{', grouped' if grouped else ''}", fontsize=9, loc="left")
+        left.set_title(
+            f"N, D, V = {', '.join(map(str, shape))}{', grouped' if grouped else ''}", fontsize=9, loc="left"
+        )
         left.set_xlabel("milliseconds", fontsize=8)
         right.set_xlabel("MiB beyond inputs and outputs", fontsize=8)
         right.set_yticklabels([])
         for axis in (left, right):
             axis.tick_params(labelsize=8)
             axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{record['environment']['device']}, PyTorch {record['environment']['versions']['torch']}", fontsize=9)
+    figure.suptitle(
+        f"{record['environment']['device']}, PyTorch {record['environment']['versions']['torch']}", fontsize=9
+    )
     figure.tight_layout()
     target = path.with_suffix(".png")
     figure.savefig(target, dpi=110)
