@@ -1,0 +1,77 @@
+"""Make a picture from the command line.
+
+python -m mdm_core "three strawberries on a teal background" --seed 0 --out strawberries.png --trajectory run.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mdm_core.config import SampleConfig
+from mdm_core.ops import describe_backend
+from mdm_core.pipeline import Pipeline
+from mdm_core.sampler import EDITS, ORDERS
+from mdm_core.schedule import SCHEDULES
+from mdm_core.trajectory import Trajectory
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mdm_core", description="Type a prompt, get a picture.")
+    parser.add_argument("prompt", help="what you would like to see")
+    parser.add_argument("--out", type=Path, default=Path("picture.png"), help="picture to write (default: %(default)s)")
+    parser.add_argument("--trajectory", type=Path, help="also write every step as JSON")
+    parser.add_argument("--scale", type=int, default=1, help="enlarge the picture this many times")
+    parser.add_argument("--model", type=Path, help="model folder (default: the shipped weights)")
+    parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
+    parser.add_argument("--seed", type=int, default=0)
+    sampling = parser.add_argument_group("sampling (defaults come with the weights)")
+    sampling.add_argument("--steps", type=int)
+    sampling.add_argument("--guidance", type=float)
+    sampling.add_argument("--temperature", type=float)
+    sampling.add_argument("--order", choices=ORDERS)
+    sampling.add_argument("--schedule", choices=SCHEDULES)
+    sampling.add_argument("--gumbel", type=float, help="noise on the order in which tokens are set")
+    sampling.add_argument("--edit", choices=EDITS, help="token editing")
+    sampling.add_argument("--polish", type=int, help="edit-only passes at the end, at most")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    names = [f for f in SampleConfig.__dataclass_fields__ if getattr(args, f, None) is not None]
+    settings = {name: getattr(args, name) for name in names}
+    try:
+        if not 1 <= args.scale <= 64:
+            raise ValueError(f"--scale must be from 1 to 64, got {args.scale}")
+        for path in filter(None, (args.out, args.trajectory)):
+            if not path.resolve().parent.is_dir():
+                raise ValueError(f"the folder {path.resolve().parent} does not exist: create it or write elsewhere")
+        pipe = Pipeline.from_pretrained(args.model, args.device)
+        config = pipe.settings(**settings)
+        print(describe_backend(pipe.device), file=sys.stderr)
+        began, records, edits = time.perf_counter(), [], 0
+        with tqdm(total=config.steps + config.polish, unit="step", leave=False) as bar:
+            for record in pipe.stream(args.prompt, seed=args.seed, **settings):
+                records.append(record)
+                edits += len(record.edited)
+                bar.update(record.step > 0)
+                bar.set_postfix_str(f"{int((record.tokens == pipe.vocab_size).sum())} masked, {edits} edited")
+        run = Trajectory(args.prompt, {"seed": args.seed, **settings}, pipe.grid, pipe.vocab_size, records, pipe.decode)
+        image = run.image
+        image.resize((image.width * args.scale, image.height * args.scale)).save(args.out)
+        if args.trajectory:
+            run.save(args.trajectory)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {len(records) - 1} steps, {edits} edits, {time.perf_counter() - began:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""How good an image tokenizer is: PSNR on unseen scenes, and whether tokens mean the same thing everywhere.
+
+    python -m trainer.tokenizer_report [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
+
+Token consistency decides what a small model can learn (a token that changes with its surroundings must be learnt
+once per surrounding), so it is reported beside PSNR:
+  place       tokens of a sprite's cells kept when it stands at another lattice place on the same background
+  background  tokens of fully covered cells kept when the background changes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mdm_core.config import load_config
+from mdm_core.image_tokenizer import ImageTokenizer, psnr
+from mdm_core.weights import load_weights
+from trainer.atlas import Atlas
+from trainer.bench.record import environment
+from trainer.data import SceneDataConfig, scene_batches
+from trainer.palette import BACKGROUNDS, PATCH
+from trainer.render import SpriteBank, render
+from trainer.scenes import SLOTS, VARIANTS, SceneBatch
+
+PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
+
+
+def open_tokenizer(folder: Path) -> ImageTokenizer:
+    """The tokenizer of a model folder (config.json and image_tokenizer.safetensors)."""
+    codec = ImageTokenizer(load_config(folder / "config.json").tokenizer)
+    load_weights(codec, folder / "image_tokenizer.safetensors")
+    return codec.eval()
+
+
+def fidelity(codec: ImageTokenizer, atlas: Atlas, bank: SpriteBank, n: int) -> dict:
+    """PSNR in dB over `n` scenes of a seed that training never draws, and the use of the codebook."""
+    stream = scene_batches(atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=10_007))
+    scores, used = [], []
+    for _ in range(n // 64):
+        images = render(next(stream)[0], bank)
+        ids = codec.encode(images)
+        scores.append(psnr(codec.decode(ids), images))
+        used.append(ids.flatten())
+    scores = torch.cat(scores)
+    counts = torch.bincount(torch.cat(used), minlength=codec.vocab_size).double()
+    p = counts[counts > 0] / counts.sum()
+    return {
+        "images": len(scores),
+        "psnr_db": round(float(scores.mean()), 2),
+        "psnr_worst_5_percent_db": round(float(scores.quantile(0.05)), 2),
+        "codes_used": int((counts > 0).sum()),
+        "code_entropy_bits": round(float(-(p * p.log2()).sum()), 2),
+    }
+
+
+def one_sprite(rows: np.ndarray, ground: np.ndarray, size: int, xy: tuple[int, int]) -> SceneBatch:
+    """Scenes of one sprite each, bank rows and backgrounds [n], all of one size at one place."""
+    n = len(rows)
+    sprite = np.full((n, SLOTS), -1, np.int64)
+    sprite[:, 0] = rows
+    sizes, places = np.zeros_like(sprite), np.zeros((n, SLOTS, 2), np.int64)
+    sizes[:, 0], places[:, 0] = size, xy
+    return SceneBatch(ground, sprite, sizes, places, [""] * n)
+
+
+def consistency(codec: ImageTokenizer, bank: SpriteBank, n: int, seed: int = 3) -> dict:
+    """Shares of tokens kept at another place and under another background, over `n` random sprites a size."""
+    rng = np.random.default_rng(seed)
+    kept = {"place": [0, 0], "background": [0, 0]}
+    for size in (96, 72, 56):
+        drawn = np.flatnonzero(bank.drawn[..., 3].flatten(1).any(1).numpy())
+        rows = rng.choice(drawn, n) * VARIANTS
+        a, b = rng.choice(PLAIN, (2, n))
+        b = np.where(a == b, PLAIN[0] + (a == PLAIN[0]), b)
+        (x0, y0), (x1, y1) = (8, 8), (128 - size, 16)
+        cells = size // PATCH
+        here = codec.encode(render(one_sprite(rows, a, size, (x0, y0)), bank))
+        there = codec.encode(render(one_sprite(rows, a, size, (x1, y1)), bank))
+        other = codec.encode(render(one_sprite(rows, b, size, (x0, y0)), bank))
+
+        def window(ids: torch.Tensor, x: int, y: int, cells: int = cells) -> torch.Tensor:
+            return ids[:, y // PATCH : y // PATCH + cells, x // PATCH : x // PATCH + cells]
+
+        alpha = bank.sprites[size][torch.from_numpy(rows)][..., 3]  # [n, s, s]
+        covered = alpha.view(n, cells, PATCH, cells, PATCH).amin((2, 4)) == 255
+        same_place = window(here, x0, y0) == window(there, x1, y1)
+        same_ground = (window(here, x0, y0) == window(other, x0, y0))[covered]
+        kept["place"][0] += int(same_place.sum())
+        kept["place"][1] += same_place.numel()
+        kept["background"][0] += int(same_ground.sum())
+        kept["background"][1] += same_ground.numel()
+    return {f"kept_{k}": round(a / b, 5) for k, (a, b) in kept.items()} | {
+        f"cells_{k}": b for k, (_, b) in kept.items()
+    }
+
+
+def decode_ms(codec: ImageTokenizer, runs: int = 20) -> float:
+    """Median milliseconds to decode one picture."""
+    ids = torch.randint(0, codec.vocab_size, (1, codec.config.grid, codec.config.grid))
+    times = []
+    for _ in range(runs + 3):
+        began = time.perf_counter()
+        codec.decode(ids)
+        times.append(time.perf_counter() - began)
+    return round(float(np.median(times[3:])) * 1000, 1)
+
+
+def report(folder: Path, n: int = 512) -> dict:
+    """All figures of one tokenizer."""
+    codec, atlas = open_tokenizer(folder), Atlas.load()
+    bank = SpriteBank(atlas)
+    return {
+        "levels": list(codec.config.levels), "vocab_size": codec.vocab_size,
+        "bits_per_pixel": round(float(np.log2(codec.vocab_size)) / codec.config.patch**2, 3),
+        "objects": bank.n_objects, "styles": len(bank.styles),
+        **fidelity(codec, atlas, bank, n), **consistency(codec, bank, 200), "decode_ms": decode_ms(codec),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
+    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/image_tokenizer.json"))
+    args = parser.parse_args()
+    rows = [report(folder) for folder in args.model]
+    for row in rows:
+        print(row)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    record = {"environment": environment(torch.device("cpu")), "tokenizers": rows}
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
