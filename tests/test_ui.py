@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,12 +108,16 @@ def messages(studio, **changes):
 
 
 def within_a_loop(call, *args):
-    """call(*args) inside an event loop: outside one, Gradio opens a loop of its own and never closes it."""
+    """call(*args) inside an event loop: outside one, Gradio opens a loop of its own and never closes it.
+
+    In a thread of its own, because the browser tests keep a loop running in this one.
+    """
 
     async def run():
         return call(*args)
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
 
 
 def unpack(text, dtype):

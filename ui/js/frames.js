@@ -102,6 +102,6 @@ function count(n, noun) {
 function percent(p) {
   if (p >= 0.995) return p === 1 ? "100 %" : "> 99 %";
   if (p >= 0.1) return `${Math.round(p * 100)} %`;
-  if (p >= 0.001) return `${(p * 100).toPrecision(2)} %`;
-  return "< 0.1 %";
+  if (p >= 0.0001) return `${(p * 100).toPrecision(2)} %`;
+  return "< 0.01 %";
 }
