@@ -35,7 +35,7 @@ def gce_rows(device: torch.device, quick: bool) -> list[dict]:
     on_gpu = device.type == "cuda"
     dtype = torch.bfloat16 if on_gpu else torch.float32
     shapes = gce.GPU_SHAPES if on_gpu else gce.CPU_SHAPES
-    seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 8.0)
+    seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 4.0)
     rows = []
     for shape in shapes[:3] if quick else shapes:
         for grouped in (True, False):

@@ -63,7 +63,8 @@ def gce_peers(groups: Groups | None, members: Tensor | None, device: torch.devic
 
     if hasattr(F, "linear_cross_entropy"):
         options = torch.nn.LinearCrossEntropyOptions()
-        peers["F.linear_cross_entropy"] = lambda h, w, y: F.linear_cross_entropy(h, w, y, options=options)
+        peers["F.linear_cross_entropy"] = lambda h, w, y: F.linear_cross_entropy(h, w, y)
+        peers["F.linear_cross_entropy, chunked"] = lambda h, w, y: F.linear_cross_entropy(h, w, y, options=options)
     else:
         report(f"left out: F.linear_cross_entropy (PyTorch {torch.__version__} does not have it)")
     if device.type != "cuda":
