@@ -51,7 +51,7 @@ def load(model: str | None, threads: int | None) -> Any:
     """The pipeline, ready to run."""
     import torch
 
-    from mdm_core.pipeline import Pipeline
+    from mdm_core import Pipeline
 
     if threads is not None:
         torch.set_num_threads(threads)
