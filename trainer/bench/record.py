@@ -87,11 +87,11 @@ def plot(path: Path) -> Path:
 
 def table(rows: list[dict]) -> str:
     """The rows as aligned text for the terminal."""
-    lines = [f"{'N, D, V':>24}  {'':<26} {'ms':>9} {'x ours':>7} {'MiB':>9}  error"]
+    lines = [f"{'N, D, V':>24}  {'':<33} {'ms':>9} {'x ours':>7} {'MiB':>9}  error"]
     for row in rows:
         error = max(row["error"].values()) if row.get("error") else None
         lines.append(
-            f"{', '.join(map(str, row['shape'])):>24}  {row['name']:<26} {row['ms']:9.2f} "
+            f"{', '.join(map(str, row['shape'])):>24}  {row['name']:<32} {row['ms']:9.2f} "
             + (f"{row['ratio']:7.2f}" if row.get("ratio") is not None else " " * 7)
             + (f" {row['extra_mib']:9.1f}" if row.get("extra_mib") is not None else " " * 10)
             + (f"  {error:.1e}" if error is not None else "")
