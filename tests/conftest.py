@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Waiting threads sleep instead of spinning, so that two cores can also serve a browser. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 

@@ -3,8 +3,7 @@
     python -m trainer.train emoji_cpu --codec assets/model --out runs/emoji
     python -m trainer.train emoji_gpu --codec assets/model --out runs/emoji minutes=20 data.batch_size=1024
 
-`--out` holds `checkpoint.pt`-free safetensors state to resume from, the log, and at the end a model folder that
-`app.py --model` opens.
+`--out` holds the state to resume from, the log, and at the end `model/`, a folder that `app.py --model` opens.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Trainer:
         self.codec = ImageTokenizer(self.codec_config)
         load_weights(self.codec, codec_dir / "image_tokenizer.safetensors")
         self.codec.eval().to(device)
-        self.text = self._text()
+        self.text = self._text(codec_dir / "text.json")
         self.bank = SpriteBank(
             self.atlas, n_objects=recipe.data.n_objects, styles=recipe.data.styles, device=device
         )
@@ -67,10 +67,15 @@ class Trainer:
         self.step, self.samples, self.seconds = 0, 0, 0.0
         self.log: list[dict] = []
 
-    def _text(self) -> TextTokenizer:
+    def _text(self, shared: Path) -> TextTokenizer:
+        """The run's prompt vocabulary: its own, else the codec folder's, else learnt from the whole atlas.
+
+        Learnt from all objects, whatever part of them the recipe draws, it still fits when the run is extended.
+        """
         path, m = self.out / "text.json", self.recipe.model
+        if not path.exists() and shared.exists():
+            shutil.copyfile(shared, path)
         if not path.exists():
-            # learnt from the whole atlas, so that weights can grow to more objects and styles without a new vocabulary
             everything = captions(self.atlas, SceneDataConfig(seed=self.recipe.seed), 100_000)
             TextTokenizer.train(everything, m.text_vocab_size, m.text_length).save(path)
         return TextTokenizer.load(path, m.text_length)

@@ -1,0 +1,104 @@
+"""Training from scenes: the loss falls, the run resumes, and the exported folder opens as a pipeline."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mdm_core.config import ModelConfig
+from mdm_core.corruption import CorruptionConfig
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.checkpoint import load_checkpoint
+from trainer.data import SceneDataConfig
+from trainer.optim import parameter_groups, trapezoid
+from trainer.recipe import Recipe, load_recipe
+from trainer.train import Trainer
+
+SMALL = Recipe(
+    model=ModelConfig(
+        width=64, depth=1, heads=1, kv_heads=1, ffn=64, token_width=32, token_depth=1, token_heads=1, token_ffn=32
+    ),
+    data=SceneDataConfig(n_objects=3, styles=("flat",), batch_size=8),
+    corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
+    self_flip_steps=0.25,
+    steps=12,
+    lr=1e-2,
+    matrix_lr=0.02 if hasattr(torch.optim, "Muon") else 0.0,
+    log_every=4,
+    validate_every=12,
+    ema=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    torch.manual_seed(0)
+    run = Trainer(SMALL, SHIPPED, tmp_path_factory.mktemp("run"), torch.device("cpu"))
+    run.run()
+    return run
+
+
+def test_the_loss_falls_and_is_logged(trained):
+    losses = [entry["loss"] for entry in trained.log]
+    assert len(losses) == 3 and losses[0] > losses[1] > losses[2] and losses[2] < 0.9 * losses[0], losses
+    assert trained.samples == 96 and trained.log[-1]["masked_bits"] > 0
+
+
+def test_a_checkpoint_brings_the_whole_state_back(trained):
+    again = Trainer(SMALL, SHIPPED, trained.out, torch.device("cpu"))
+    assert load_checkpoint(again)
+    assert (again.step, again.samples, again.log) == (trained.step, trained.samples, trained.log)
+    for a, b in zip(trained.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(trained.ema.shadow, again.ema.shadow, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(trained.optimizers, again.optimizers, strict=True):
+        mine, theirs = a.state_dict()["state"], b.state_dict()["state"]
+        assert mine.keys() == theirs.keys() and len(mine) > 0
+        for key in mine:
+            for name, value in mine[key].items():
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key][name]))
+    again.recipe = dataclasses.replace(SMALL, steps=13)
+    again.run()
+    assert again.step == 13
+
+
+def test_the_exported_folder_opens_and_samples(trained, tmp_path):
+    trained.export(tmp_path / "model")
+    pipe = Pipeline.from_pretrained(tmp_path / "model")
+    assert pipe.config.card["samples"] == 96 and len(pipe.config.card["objects"]) == 3
+    assert pipe.generate("a strawberry", steps=2).image.size == (128, 128)
+
+
+def test_a_nan_stops_the_run_before_it_is_saved(trained, tmp_path):
+    (tmp_path / "text.json").write_bytes((trained.out / "text.json").read_bytes())
+    run = Trainer(dataclasses.replace(SMALL, log_every=1), SHIPPED, tmp_path, torch.device("cpu"))
+    run.model.head.weight.data.fill_(float("nan"))
+    with pytest.raises(RuntimeError, match="loss is nan at step 1"):
+        run.run()
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_recipes_load_and_overrides_reach_every_part():
+    for name in ("emoji_cpu", "emoji_gpu"):
+        assert load_recipe(name, []).model.vocab_size == 16384
+    r = load_recipe("emoji_gpu", ["minutes=3", "data.batch_size=7", "corruption.schedule=linear", "compile=False"])
+    assert (r.minutes, r.data.batch_size, r.corruption.schedule, r.compile) == (3, 7, "linear", False)
+    with pytest.raises(ValueError, match="no recipe"):
+        load_recipe("nothing", [])
+    with pytest.raises(ValueError, match="unknown recipe field"):
+        load_recipe("emoji_cpu", ["data.colour=1"])
+    with pytest.raises(ValueError, match="field=value"):
+        load_recipe("emoji_cpu", ["minutes"])
+
+
+def test_learning_rate_rises_stays_and_falls():
+    values = [trapezoid(x / 100, 0.1, 0.3) for x in range(101)]
+    assert values[0] == 0 and values[50] == 1 and values[100] == pytest.approx(0)
+    assert values[5] == pytest.approx(0.5) and values[85] == pytest.approx(0.5)
+
+
+def test_muon_gets_the_blocks_matrices_only(trained):
+    body, rest = parameter_groups(trained.model)
+    assert all(p.ndim == 2 for p in body) and len(body) == 8
+    assert any(p is trained.model.head.weight for p in rest)
