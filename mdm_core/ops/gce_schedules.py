@@ -157,7 +157,7 @@ def vocabulary(
     patch = engine.patch_of(groups, target)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
     fit = rows_per_tile(count, tile_bytes, engine.bytes_per_logit(hidden.dtype)) if count else 1
-    chunks = even_chunks(size, fit) if count else []
+    chunks = even_chunks(size, min(fit, -(-size // 2))) if count else []  # never all of [N, V] at once
     buffer = hidden.new_empty(count, (chunks[0][1] if chunks else 0) + SPARE)
     for v0, v1 in chunks:
         tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]

@@ -2,6 +2,7 @@
 
     python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
 first shapes.
@@ -20,11 +21,15 @@ from trainer.bench import gce, record, sample
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["gce", "sample"])
+    parser.add_argument("what", choices=["gce", "sample", "table"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
+    if arguments.what == "table":
+        found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
+        print("\n\n".join(record.markdown(path) for path in found))
+        return
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
     rows = gce_rows(device, arguments.quick) if arguments.what == "gce" else sample_rows(device, arguments.quick)

@@ -97,3 +97,26 @@ def table(rows: list[dict]) -> str:
             + (f"  {error:.1e}" if error is not None else "")
         )
     return "\n".join(lines)
+
+
+def markdown(path: Path) -> str:
+    """A record as the README's table: each contender's time as a ratio to ours, and its extra memory."""
+    record = json.loads(path.read_text())
+    info = record["environment"]
+    lines = [
+        f"{info['device']}, PyTorch {info['versions']['torch']}, commit {info['commit']}, {info['date']}",
+        "",
+        "| N, D, V | objective | contender | ms | x ours | extra MiB | largest relative error |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        if row.get("ratio") is None:
+            continue
+        objective = {True: "grouped", False: "plain", None: "sampling"}[row.get("grouped")]
+        extra = "" if row["extra_mib"] is None else f"{row['extra_mib']:.0f}"
+        error = f"{max(row['error'].values()):.0e}" if row.get("error") else ""
+        shape = ", ".join(map(str, row["shape"]))
+        lines.append(
+            f"| {shape} | {objective} | {row['name']} | {row['ms']:.4g} | {row['ratio']:.2f} | {extra} | {error} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""The benchmark's instruments: what they measure, and that a record turns into a table and a plot."""
+
+import json
+
+import pytest
+import torch
+
+from trainer.bench import gce_peers, measure, record
+
+CPU = torch.device("cpu")
+
+
+def test_peak_counts_what_lived_in_between_and_not_what_is_returned():
+    def run():
+        scratch = torch.ones(1 << 18)  # 1 MiB
+        return scratch[:4].clone()
+
+    extra = measure.peak_bytes(run, CPU)
+    assert 1 << 20 <= extra < (1 << 20) + 4096
+
+
+def test_contenders_take_turns():
+    turns = []
+    taken = measure.times({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, CPU, seconds=0.0)
+    assert turns == ["a", "b"] * 4 and set(taken) == {"a", "b"} and min(taken.values()) >= 0
+
+
+def test_peers_give_the_loss_they_are_measured_for():
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(50, 8, generator=g), torch.randn(64, 8, generator=g)
+    target = torch.randint(0, 64, (50,), generator=g)
+    members = torch.arange(64)[:, None] // 8 * 8 + torch.arange(8)
+    expected = gce_peers.eager(hidden, weight, target, members)
+    torch.testing.assert_close(gce_peers.checkpointed(hidden, weight, target, members, rows=16), expected)
+    from mdm_core.groups import Groups
+
+    ours = gce_peers.gce_peers(Groups.from_ids(torch.arange(64) // 8), members, CPU)["ours"]
+    torch.testing.assert_close(ours(hidden, weight, target), expected)
+
+
+def test_a_record_becomes_a_table_and_a_plot(tmp_path):
+    error = {"loss": 1e-7, "hidden": 2e-6, "weight": 1e-6}
+    rows = [
+        {
+            "name": "ours",
+            "shape": [4, 2, 8],
+            "grouped": True,
+            "ms": 1.0,
+            "ratio": 1.0,
+            "extra_mib": 3.0,
+            "error": error,
+        },
+        {
+            "name": "eager",
+            "shape": [4, 2, 8],
+            "grouped": True,
+            "ms": 2.0,
+            "ratio": 2.0,
+            "extra_mib": None,
+            "error": None,
+        },
+        {"name": "tile 4 MiB", "shape": [4, 2, 8], "ms": 2.0},
+    ]
+    path = record.save(tmp_path, "gce", CPU, rows)
+    saved = json.loads(path.read_text())
+    assert saved["rows"] == rows and saved["environment"]["versions"]["torch"] == torch.__version__
+    assert path.with_suffix(".png").stat().st_size > 1000
+    table = record.markdown(path)
+    assert "| 4, 2, 8 | grouped | ours | 1 | 1.00 | 3 | 2e-06 |" in table and "tile" not in table
+    assert "tile 4 MiB" in record.table(rows)
+
+
+@pytest.mark.parametrize("value, exact, expected", [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0)])
+def test_relative_error_is_taken_of_the_largest_magnitude(value, exact, expected):
+    assert measure.relative_error(torch.tensor(value), torch.tensor(exact)) == expected
