@@ -404,3 +404,18 @@ def test_wrong_arguments_are_refused(wrong, capsys):
         app.arguments(wrong)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("app.py: error: ")
+
+
+def test_the_page_starts_from_the_shipped_defaults():
+    """The page is built before the model is loaded, so its defaults are its own: they must be the weights'."""
+    import json
+
+    from mdm_core.pipeline import SHIPPED
+
+    shipped = json.loads((SHIPPED / "config.json").read_text())["sample"]
+    bounds = {
+        "steps": limits.STEPS, "guidance": limits.GUIDANCE, "temperature": limits.TEMPERATURE,
+        "gumbel": limits.GUMBEL, "edit_threshold": limits.EDIT_THRESHOLD, "edit_margin": limits.EDIT_MARGIN,
+        "edit_budget": limits.EDIT_BUDGET, "polish": limits.POLISH,
+    }  # fmt: skip
+    assert {name: bound.default for name, bound in bounds.items()} == {name: shipped[name] for name in bounds}
