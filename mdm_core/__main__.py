@@ -23,7 +23,9 @@ from mdm_core.trajectory import Trajectory
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mdm_core", description="Type a prompt, get a picture.")
     parser.add_argument("prompt", help="what you would like to see")
-    parser.add_argument("--out", type=Path, default=Path("picture.png"), help="picture to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("picture.png"), help="picture to write (default: %(default)s)"
+    )
     parser.add_argument("--trajectory", type=Path, help="also write every step as JSON")
     parser.add_argument("--scale", type=int, default=1, help="enlarge the picture this many times")
     parser.add_argument("--model", type=Path, help="model folder (default: the shipped weights)")
@@ -50,7 +52,9 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--scale must be from 1 to 64, got {args.scale}")
         for path in filter(None, (args.out, args.trajectory)):
             if not path.resolve().parent.is_dir():
-                raise ValueError(f"the folder {path.resolve().parent} does not exist: create it or write elsewhere")
+                raise ValueError(
+                    f"the folder {path.resolve().parent} does not exist: create it or write elsewhere"
+                )
         pipe = Pipeline.from_pretrained(args.model, args.device)
         config = pipe.settings(**settings)
         print(describe_backend(pipe.device), file=sys.stderr)
@@ -61,7 +65,9 @@ def main(argv: list[str] | None = None) -> int:
                 edits += len(record.edited)
                 bar.update(record.step > 0)
                 bar.set_postfix_str(f"{int((record.tokens == pipe.vocab_size).sum())} masked, {edits} edited")
-        run = Trajectory(args.prompt, {"seed": args.seed, **settings}, pipe.grid, pipe.vocab_size, records, pipe.decode)
+        run = Trajectory(
+            args.prompt, {"seed": args.seed, **settings}, pipe.grid, pipe.vocab_size, records, pipe.decode
+        )
         image = run.image
         image.resize((image.width * args.scale, image.height * args.scale)).save(args.out)
         if args.trajectory:

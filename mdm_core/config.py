@@ -72,7 +72,9 @@ class ModelConfig:
 
     def __post_init__(self):
         if self.code_levels is not None and math.prod(self.code_levels) != self.vocab_size:
-            raise ValueError(f"code_levels {self.code_levels} do not multiply to vocab_size {self.vocab_size}")
+            raise ValueError(
+                f"code_levels {self.code_levels} do not multiply to vocab_size {self.vocab_size}"
+            )
         if self.grid % self.resample:
             raise ValueError(f"grid {self.grid} must be a multiple of resample {self.resample}")
         if self.width % self.heads or self.token_width % self.token_heads:
@@ -129,7 +131,9 @@ def _part(cls, name: str, values: dict[str, Any]):
     known = {f.name for f in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ValueError(f"config section {name!r} has unknown keys {unknown}; this version knows {sorted(known)}")
+        raise ValueError(
+            f"config section {name!r} has unknown keys {unknown}; this version knows {sorted(known)}"
+        )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -151,10 +155,15 @@ def load_config(path: str | Path) -> PipelineConfig:
             raise ValueError(f"its format version is {version!r}, this program reads {FORMAT_VERSION}")
         parts = {name: _part(cls, name, data.get(name, {})) for name, cls in _PARTS.items()}
         config = PipelineConfig(**parts, card=data.get("card", {}))
-        if config.tokenizer.vocab_size != config.model.vocab_size or config.tokenizer.grid != config.model.grid:
+        if (
+            config.tokenizer.vocab_size != config.model.vocab_size
+            or config.tokenizer.grid != config.model.grid
+        ):
             raise ValueError("image tokenizer and model disagree about vocabulary or grid")
         return config
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json") from None
+        raise ValueError(
+            f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json"
+        ) from None
     except (ValueError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from error

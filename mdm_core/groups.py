@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TABLE_LIMIT = 1024  # group members per token up to which every token's patch is kept as a table (see patch_table)
+TABLE_LIMIT = (
+    1024  # group members per token up to which every token's patch is kept as a table (see patch_table)
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Level:
     width: int  # the most members any token's group has
     group_of: Tensor | None = None  # int32 [V]       partition: token -> group
     order: Tensor | None = None  # int32 [V]       partition: tokens sorted by group, then by id
-    offsets: Tensor | None = None  # int32 [G + 1]   partition: group g owns order[offsets[g] : offsets[g + 1]]
+    offsets: Tensor | None = (
+        None  # int32 [G + 1]   partition: group g owns order[offsets[g] : offsets[g + 1]]
+    )
     neighbours: Tensor | None = None  # int32 [V, k]    kNN: token -> its k neighbours
 
     @property
@@ -83,7 +87,9 @@ def patch_levels(target: Tensor, levels: list[Level]) -> Patch:
             inside.append((union[:, :, None] == level.neighbours[target].long()[:, None, :]).any(-1))
 
     keep, column = [], 0
-    for j, part in enumerate(valid):  # slots of level j count once: only if no earlier level already holds them
+    for j, part in enumerate(
+        valid
+    ):  # slots of level j count once: only if no earlier level already holds them
         end = column + part.shape[1]
         for earlier in inside[:j]:
             part = part & ~earlier[:, column:end]
@@ -113,7 +119,9 @@ class Groups:
         """A partition from its labels. ids: integers [V]; tokens with equal labels share a group."""
         ids = torch.as_tensor(ids)
         if ids.dim() != 1 or ids.numel() == 0 or ids.is_floating_point():
-            raise ValueError(f"Group ids must be one integer per token, shape [V], not {list(ids.shape)} {ids.dtype}.")
+            raise ValueError(
+                f"Group ids must be one integer per token, shape [V], not {list(ids.shape)} {ids.dtype}."
+            )
         _, group_of = torch.unique(ids.cpu(), return_inverse=True)
         size = torch.bincount(group_of)  # [G]
         offsets = torch.cat([size.new_zeros(1), size.cumsum(0)])  # [G + 1]
@@ -152,7 +160,9 @@ class Groups:
         if not levels or min(levels) < 1:
             raise ValueError(f"Lattice levels must be positive integers, not {levels}.")
         if len(factor) != len(levels) or min(factor) < 1:
-            raise ValueError(f"Lattice factors {tuple(factor)} must be positive and as many as the levels {levels}.")
+            raise ValueError(
+                f"Lattice factors {tuple(factor)} must be positive and as many as the levels {levels}."
+            )
         token = torch.arange(math.prod(levels))  # [V]
         cell, radix = torch.zeros_like(token), 1
         for n, f in zip(levels, factor, strict=True):
@@ -170,7 +180,9 @@ class Groups:
         """
         points = torch.as_tensor(codebook).detach().cpu().float()
         if points.dim() != 2 or not 1 <= n_groups <= points.shape[0]:
-            raise ValueError(f"k-means needs [V, d] and 1 <= n_groups <= V, not {list(points.shape)} and {n_groups}.")
+            raise ValueError(
+                f"k-means needs [V, d] and 1 <= n_groups <= V, not {list(points.shape)} and {n_groups}."
+            )
         return cls.from_ids(_balanced_bisection(points, n_groups, seed)).to(torch.as_tensor(codebook).device)
 
     @classmethod
@@ -197,7 +209,9 @@ class Groups:
     def __add__(self, other: Groups) -> Groups:
         """Both objects' levels, in order."""
         if self.vocab_size != other.vocab_size:
-            raise ValueError(f"Groups over {self.vocab_size} and {other.vocab_size} tokens cannot be combined.")
+            raise ValueError(
+                f"Groups over {self.vocab_size} and {other.vocab_size} tokens cannot be combined."
+            )
         return Groups(self.levels + other.to(self.device).levels, self.vocab_size)
 
     # ---------------------------------------------------------------- views
@@ -283,7 +297,9 @@ class Groups:
             elif levels:
                 return sum(levels[1:], start=levels[0])
             else:
-                raise ValueError("These weights hold no groups: level0.group_of or level0.neighbours is missing.")
+                raise ValueError(
+                    "These weights hold no groups: level0.group_of or level0.neighbours is missing."
+                )
 
     def __repr__(self) -> str:
         kinds = [
@@ -298,8 +314,12 @@ def _balanced_bisection(points: Tensor, n_groups: int, seed: int, rounds: int = 
     count, dim = points.shape
     size = torch.full((n_groups,), count // n_groups)
     size[: count % n_groups] += 1
-    start = torch.cat([size.new_zeros(1), size.cumsum(0)])  # [G + 1]  group g will own ranks start[g] : start[g + 1]
-    direction = torch.randn(dim, generator=torch.Generator().manual_seed(seed))  # [d]  starts every power iteration
+    start = torch.cat(
+        [size.new_zeros(1), size.cumsum(0)]
+    )  # [G + 1]  group g will own ranks start[g] : start[g + 1]
+    direction = torch.randn(
+        dim, generator=torch.Generator().manual_seed(seed)
+    )  # [d]  starts every power iteration
 
     order = torch.arange(count)  # tokens, sorted so that each node of the tree is one range
     cuts = torch.tensor([0, n_groups])  # node i will hold groups cuts[i] : cuts[i + 1]
@@ -328,7 +348,9 @@ def _balanced_bisection(points: Tensor, n_groups: int, seed: int, rounds: int = 
             rank = by_value[torch.argsort(node[by_value], stable=True)]  # sorted by node, then along the axis
             side = torch.empty(count, dtype=torch.bool)
             side[rank] = left
-            centre = mean(x, (~side).float()) - mean(x, side.float())  # [nodes, d]  from the left to the right centre
+            centre = mean(x, (~side).float()) - mean(
+                x, side.float()
+            )  # [nodes, d]  from the left to the right centre
             if torch.equal(centre, axis):
                 break
             axis = centre

@@ -37,7 +37,9 @@ class LatticeEmbedding(nn.Module):
             v = v // n
         hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
         # one-hot rows and a product, not an index: its gradient is a product too, without a slow scatter
-        self.register_buffer("hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False)  # [V + 1, .]
+        self.register_buffer(
+            "hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False
+        )  # [V + 1, .]
         self.mask_id = len(hot)
 
     def forward(self, zt: Tensor) -> Tensor:
@@ -63,7 +65,9 @@ class MaskedDiffusionTransformer(nn.Module):
             self.token_embed = LatticeEmbedding(c.code_levels, D)
         self.text_embed = nn.Embedding(c.text_vocab_size, c.width)
         self.text_position = nn.Parameter(torch.zeros(c.text_length, c.width))
-        self.no_text = nn.Parameter(torch.zeros(c.width))  # stands for every text position of a dropped prompt
+        self.no_text = nn.Parameter(
+            torch.zeros(c.width)
+        )  # stands for every text position of a dropped prompt
         self.merge = nn.Linear(r * r * D, c.width, bias=False)
         self.blocks = nn.ModuleList(
             TransformerBlock(c.width, c.heads, c.kv_heads, c.ffn) for _ in range(c.depth)
@@ -77,7 +81,9 @@ class MaskedDiffusionTransformer(nn.Module):
         self.head = nn.Linear(D, c.vocab_size, bias=False)
         body = rotary_2d(c.grid // r, c.width // c.heads, c.rope_base, c.text_length)
         token = rotary_2d(c.grid, D // c.token_heads, c.rope_base)
-        for name, value in zip(("body_cos", "body_sin", "token_cos", "token_sin"), (*body, *token), strict=True):
+        for name, value in zip(
+            ("body_cos", "body_sin", "token_cos", "token_sin"), (*body, *token), strict=True
+        ):
             self.register_buffer(name, value, persistent=False)
         self.reset_parameters()
 
@@ -137,7 +143,7 @@ class MaskedDiffusionTransformer(nn.Module):
         return self.norm(h)  # [B, L, D]
 
     def compile_blocks(self) -> None:
-        """torch.compile every block by itself: one short compilation serves all, where the whole model takes a minute."""
+        """torch.compile every block by itself: one short compilation serves all; the whole model takes a minute."""
         for block in (*self.blocks, *self.token_blocks):
             block.compile(fullgraph=True)
 

@@ -59,7 +59,11 @@ class Pipeline:
     """
 
     def __init__(
-        self, codec: ImageCodec, prompts: PromptEncoder, backbone: Backbone, config: PipelineConfig | None = None
+        self,
+        codec: ImageCodec,
+        prompts: PromptEncoder,
+        backbone: Backbone,
+        config: PipelineConfig | None = None,
     ):
         self.codec, self.prompts, self.backbone = codec, prompts, backbone
         self.config = config or PipelineConfig()
@@ -72,14 +76,18 @@ class Pipeline:
     # ---- weights ----------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(cls, path: str | Path | None = None, device: str | torch.device | None = None) -> Pipeline:
+    def from_pretrained(
+        cls, path: str | Path | None = None, device: str | torch.device | None = None
+    ) -> Pipeline:
         """Open a model folder (default: the shipped weights) on `device` (default: a GPU if there is one).
 
         ValueError names the file that is missing or does not fit.
         """
         path = Path(path) if path is not None else SHIPPED
         if not path.is_dir():
-            raise ValueError(f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json")
+            raise ValueError(
+                f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"
+            )
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         config = load_config(path / "config.json")
         codec, model = ImageTokenizer(config.tokenizer), MaskedDiffusionTransformer(config.model)
@@ -145,7 +153,14 @@ class Pipeline:
     # ---- sampling ------------------------------------------------------------------------------------
 
     def stream(
-        self, prompt: str, *, seed: int = 0, tokens: Any = None, locked: Any = None, region: Any = None, **settings
+        self,
+        prompt: str,
+        *,
+        seed: int = 0,
+        tokens: Any = None,
+        locked: Any = None,
+        region: Any = None,
+        **settings,
     ) -> Iterator[StepRecord]:
         """Sample one picture and yield a `StepRecord` after every step, the start state first.
 
@@ -171,7 +186,9 @@ class Pipeline:
         # a generator function would check nothing before its first next(): errors should come at the call
         return (records[0] for records in steps if records[0] is not None)
 
-    def generate(self, prompt: str, *, seed: int = 0, tokens=None, locked=None, region=None, **settings) -> Trajectory:
+    def generate(
+        self, prompt: str, *, seed: int = 0, tokens=None, locked=None, region=None, **settings
+    ) -> Trajectory:
         """Sample one picture; see `stream` for the arguments."""
         records = self.stream(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
         told = {"seed": int(seed), **dataclasses.asdict(self.settings(**settings))}
@@ -206,7 +223,9 @@ class Pipeline:
         """
         picture = self.fit(image_or_tokens) if isinstance(image_or_tokens, Image.Image) else None
         tokens = self.encode(picture) if picture is not None else self._tokens(image_or_tokens)
-        cells = as_cells(region, self.grid, self.image_size) & ~as_cells(locked, self.grid, self.image_size, "locked")
+        cells = as_cells(region, self.grid, self.image_size) & ~as_cells(
+            locked, self.grid, self.image_size, "locked"
+        )
         if not cells.any():
             raise ValueError("the region is empty: choose at least one cell that is not locked")
         start = np.where(cells, self.vocab_size, tokens)
@@ -216,7 +235,9 @@ class Pipeline:
             out.decoder = lambda t: composite(picture, decode(t), cells, feather)
         return out
 
-    def heal(self, tokens: Any, prompt: str, *, region: Any = None, seed: int = 0, locked: Any = None, **settings):
+    def heal(
+        self, tokens: Any, prompt: str, *, region: Any = None, seed: int = 0, locked: Any = None, **settings
+    ):
         """Edit-only passes over finished tokens (within `region`): repairs what was broken on purpose.
 
         Defaults differ from sampling: up to 12 passes, a quarter of the cells each, no rest between edits.
@@ -257,7 +278,9 @@ class Pipeline:
             out = []
             for part in parts:
                 part = list(part)
-                hidden = self.backbone.hidden(tokens[part], condition[[rows[b] for b in part]], config.guidance)
+                hidden = self.backbone.hidden(
+                    tokens[part], condition[[rows[b] for b in part]], config.guidance
+                )
                 seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(L)  # one a row
                 out.append(
                     sample_step(
@@ -280,7 +303,9 @@ class Pipeline:
     def _tokens(self, tokens: Any) -> np.ndarray:
         array = np.asarray(tokens)
         if array.shape != self.grid or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"tokens must be whole numbers of shape {self.grid[0]}x{self.grid[1]}, got {array.shape}")
+            raise ValueError(
+                f"tokens must be whole numbers of shape {self.grid[0]}x{self.grid[1]}, got {array.shape}"
+            )
         if array.min() < 0 or array.max() > self.vocab_size:
             raise ValueError(f"token ids must lie in 0..{self.vocab_size}")
         return array.astype(np.int64)

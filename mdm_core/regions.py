@@ -47,7 +47,9 @@ def as_pixels(cells: np.ndarray, image_size: int) -> np.ndarray:
     return np.kron(cells, np.ones((image_size // cells.shape[0], image_size // cells.shape[1]), bool))
 
 
-def composite(original: Image.Image, painted: Image.Image, cells: np.ndarray, feather: int = 3) -> Image.Image:
+def composite(
+    original: Image.Image, painted: Image.Image, cells: np.ndarray, feather: int = 3
+) -> Image.Image:
     """`painted` inside the cells, `original` outside; the seam is feathered inwards by `feather` pixels.
 
     Pixels outside the cells stay exactly the original's.

@@ -44,7 +44,11 @@ def check(config: SampleConfig) -> None:
             raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
     for name, (low, high) in real.items():
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value <= high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | np.number)
+            or not low <= value <= high
+        ):
             raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
     for name, choices in (("order", ORDERS), ("schedule", SCHEDULES), ("edit", EDITS)):
         if getattr(config, name) not in choices:
@@ -236,7 +240,9 @@ def edit_candidates(s: _State, p: _Prediction, visible: np.ndarray, config: Samp
     )  # fmt: skip
 
 
-def edit_rows(s: _State, p: _Prediction, visible: np.ndarray, k: int, config: SampleConfig, mask_id: int) -> np.ndarray:
+def edit_rows(
+    s: _State, p: _Prediction, visible: np.ndarray, k: int, config: SampleConfig, mask_id: int
+) -> np.ndarray:
     """Rows (position, from, to) of the edits of step k, the best gains first, within the budget."""
     candidates = np.flatnonzero(edit_candidates(s, p, visible, config) & (s.rest <= k))
     if config.edit_budget == 0 or len(candidates) == 0:
@@ -281,7 +287,9 @@ def _rows(value: np.ndarray | None, shape: tuple[int, int], default: bool) -> np
         return np.full(shape, default)
     value = np.asarray(value)
     if value.dtype != bool or value.shape not in (shape, shape[1:]):
-        raise ValueError(f"locks and regions must be boolean with {shape[1]} cells, got {value.dtype} {value.shape}")
+        raise ValueError(
+            f"locks and regions must be boolean with {shape[1]} cells, got {value.dtype} {value.shape}"
+        )
     return np.broadcast_to(value, shape).copy()
 
 

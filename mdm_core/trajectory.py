@@ -57,7 +57,9 @@ class Trajectory:
     def image_at(self, index: int):
         """The picture as decoded after record `index`; masked cells in the neutral mask colour."""
         if self.decoder is None:
-            raise ValueError("this trajectory was loaded without a model: set .decoder = pipeline.decode to see pictures")
+            raise ValueError(
+                "this trajectory was loaded without a model: set .decoder = pipeline.decode to see pictures"
+            )
         if not self.records:
             raise ValueError("this trajectory has no steps yet")
         return self.decoder(self.records[index].tokens.reshape(self.grid))
@@ -163,8 +165,12 @@ def _record(r: dict[str, Any], length: int, vocab: int) -> StepRecord:
     edited = _unpack(r["edited"], "<i4", (-1, 3), "edited")
     if r["phase"] not in PHASES:
         raise ValueError(f"phase must be one of {PHASES}")
-    for ids, top, name in ((tokens, vocab, "tokens"), (committed, length - 1, "committed"),
-                           (edited[:, 0], length - 1, "edited positions"), (edited[:, 1:], vocab, "edited tokens")):
+    for ids, top, name in (
+        (tokens, vocab, "tokens"),
+        (committed, length - 1, "committed"),
+        (edited[:, 0], length - 1, "edited positions"),
+        (edited[:, 1:], vocab, "edited tokens"),
+    ):
         if ids.size and (ids.min() < 0 or ids.max() > top):
             raise ValueError(f"{name} must lie in 0..{top}")
     return StepRecord(

@@ -18,7 +18,9 @@ FORMAT = {"format": "chisel", "format_version": "1"}
 _QUANTISE_FROM = 4096  # elements; smaller tensors stay fp16
 
 
-def save_weights(module: nn.Module, path: str | Path, *, int8: bool = False, metadata: dict[str, str] | None = None):
+def save_weights(
+    module: nn.Module, path: str | Path, *, int8: bool = False, metadata: dict[str, str] | None = None
+):
     """Write the parameters of `module`, fp16 or (matrices, with `int8`) 8 bits a weight."""
     tensors: dict[str, Tensor] = {}
     for name, p in module.state_dict().items():
@@ -41,7 +43,9 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json")
+        raise ValueError(
+            f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json"
+        )
     wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     state: dict[str, Tensor] = {}
     try:
@@ -64,7 +68,9 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 def _read(file, found: set[str], name: str, shape: tuple[int, ...]) -> Tensor:
     value = file.get_tensor(name)
     if tuple(value.shape) != shape:
-        raise ValueError(f"{name!r} has shape {list(value.shape)} where the configuration asks for {list(shape)}")
+        raise ValueError(
+            f"{name!r} has shape {list(value.shape)} where the configuration asks for {list(shape)}"
+        )
     if value.dtype == torch.int8:
         if name + SCALE not in found:
             raise ValueError(f"{name!r} is 8-bit but its row scales are missing")

@@ -32,7 +32,9 @@ def tiny_config() -> PipelineConfig:
     )  # fmt: skip
 
 
-def build_tiny(seed: int = 0) -> tuple[PipelineConfig, ImageTokenizer, MaskedDiffusionTransformer, TextTokenizer]:
+def build_tiny(
+    seed: int = 0,
+) -> tuple[PipelineConfig, ImageTokenizer, MaskedDiffusionTransformer, TextTokenizer]:
     torch.manual_seed(seed)
     config = tiny_config()
     model = MaskedDiffusionTransformer(config.model).eval()

@@ -93,7 +93,9 @@ def test_odd_sizes(n, d, v, reduction):
 def test_groups_of_one_and_groups_of_everything():
     hidden, weight, target = problem()
     ce = F.cross_entropy(hidden @ weight.t(), target)
-    alone = linear_grouped_cross_entropy(hidden, weight, target, Groups.from_ids(torch.arange(96)), group_weight=0.5)
+    alone = linear_grouped_cross_entropy(
+        hidden, weight, target, Groups.from_ids(torch.arange(96)), group_weight=0.5
+    )
     everything = linear_grouped_cross_entropy(
         hidden, weight, target, Groups.from_ids(torch.zeros(96).int()), group_weight=0.5
     )
@@ -120,7 +122,9 @@ def test_ignored_rows_have_no_part_in_anything():
     torch.testing.assert_close((loss, dh[kept], dw), expected)
     assert not dh[~kept].any()
     for reduction in ("mean", "sum", "none"):
-        loss, dh, dw = run(hidden, weight, torch.full_like(target, 7), groups, ignore_index=7, reduction=reduction)
+        loss, dh, dw = run(
+            hidden, weight, torch.full_like(target, 7), groups, ignore_index=7, reduction=reduction
+        )
         assert not loss.any() and not dh.any() and not dw.any()
         loss, dh, dw = run(hidden[:0], weight, target[:0], groups, reduction=reduction)
         assert not loss.any() and dh.shape == (0, 7) and not dw.any()
@@ -155,12 +159,16 @@ def test_infinite_and_undefined_logits_are_reported(reduction):
     for bad in (torch.nan, torch.inf):
         weight = torch.ones(12, 2)
         weight[5] = bad
-        loss = linear_grouped_cross_entropy(torch.ones(3, 2), weight, torch.tensor([0, 1, 5]), reduction=reduction)
+        loss = linear_grouped_cross_entropy(
+            torch.ones(3, 2), weight, torch.tensor([0, 1, 5]), reduction=reduction
+        )
         assert not loss.isfinite().any()
     weight = torch.ones(12, 2)
     weight[5] = -torch.inf  # a token that can never be chosen: no harm to others, infinite loss as a target
     groups = Groups.from_ids(torch.arange(12) // 4)
-    losses = linear_grouped_cross_entropy(torch.ones(2, 2), weight, torch.tensor([4, 5]), groups, reduction="none")
+    losses = linear_grouped_cross_entropy(
+        torch.ones(2, 2), weight, torch.tensor([4, 5]), groups, reduction="none"
+    )
     expected = linear_grouped_cross_entropy(
         torch.ones(2, 2), weight, torch.tensor([4, 5]), groups, reduction="none", backend="reference"
     )
@@ -186,7 +194,9 @@ def test_error_is_at_most_that_of_plain_pytorch(dtype, schedule):
 def test_a_rerun_is_bitwise_equal(reduction):
     hidden, weight, target = problem(100, 16, 300, torch.float32)
     options = dict(groups=some_groups(300), reduction=reduction, tile_bytes=40000)
-    for a, b in zip(run(hidden, weight, target, **options), run(hidden, weight, target, **options), strict=True):
+    for a, b in zip(
+        run(hidden, weight, target, **options), run(hidden, weight, target, **options), strict=True
+    ):
         assert torch.equal(a, b)
 
 
@@ -196,7 +206,9 @@ def test_gradient_only_where_it_is_asked_for():
         for h, w in ((hidden.detach(), weight), (hidden, weight.detach())):
             loss = linear_grouped_cross_entropy(h, w, target, reduction=reduction).sum()
             (got,) = torch.autograd.grad(loss, [x for x in (h, w) if x.requires_grad])
-            both = torch.autograd.grad(F.cross_entropy(hidden @ weight.t(), target, reduction="sum"), (hidden, weight))
+            both = torch.autograd.grad(
+                F.cross_entropy(hidden @ weight.t(), target, reduction="sum"), (hidden, weight)
+            )
             torch.testing.assert_close(got, both[0 if h.requires_grad else 1])
     with torch.no_grad():
         assert not linear_grouped_cross_entropy(hidden, weight, target).requires_grad

@@ -24,7 +24,9 @@ def test_lattice_cells_merge_neighbouring_codes_of_the_first_three_dimensions():
 @pytest.mark.parametrize("levels, factor", [((3, 5), 2), ((7,), 3), ((4, 3, 2), (1, 1, 1)), ((2, 2), (2, 2))])
 def test_lattice_cells_of_ragged_lattices_partition_the_codes(levels, factor):
     groups = Groups.lattice(levels, factor)
-    seen = torch.cat([groups.members(int((groups.group_of == g).nonzero()[0])) for g in range(groups.n_groups)])
+    seen = torch.cat(
+        [groups.members(int((groups.group_of == g).nonzero()[0])) for g in range(groups.n_groups)]
+    )
     assert seen.sort().values.tolist() == list(range(groups.vocab_size))
 
 
@@ -71,7 +73,9 @@ def test_patch_counts_every_token_once_and_knows_its_levels():
 
 
 def test_groups_survive_a_round_trip_through_plain_tensors():
-    groups = Groups.lattice((4, 4, 2)) + Groups.knn(torch.randn(32, 2, generator=torch.Generator().manual_seed(0)), 4)
+    groups = Groups.lattice((4, 4, 2)) + Groups.knn(
+        torch.randn(32, 2, generator=torch.Generator().manual_seed(0)), 4
+    )
     again = Groups.from_state_dict({**groups.state_dict(), "head.weight": torch.zeros(3)})
     target = torch.arange(32)
     assert torch.equal(groups.patch(target).ids, again.patch(target).ids)

@@ -28,4 +28,6 @@ def test_only_triton_files_import_triton():
 def test_nothing_reads_or_writes_pickle():
     for folder in ("mdm_core", "ui", "trainer"):
         for path in (ROOT / folder).rglob("*.py"):
-            assert not re.search(r"import pickle|torch\.load\(|torch\.save\(|np\.load\(", path.read_text()), path
+            assert not re.search(r"import pickle|torch\.load\(|torch\.save\(|np\.load\(", path.read_text()), (
+                path
+            )

@@ -49,7 +49,11 @@ def mixed(v):
 @pytest.mark.parametrize("schedule", ["auto", "vocabulary"])
 @pytest.mark.parametrize("n, d, v", [(1, 1, 1), (7, 5, 123), (19, 16, 257)])
 def test_gce_equals_the_formula(n, d, v, schedule):
-    same(*both(n, d, v, mixed(v), schedule=schedule, group_weight=(0.3, 0.2), z_loss=0.01, tile_bytes=4 * v * 8))
+    same(
+        *both(
+            n, d, v, mixed(v), schedule=schedule, group_weight=(0.3, 0.2), z_loss=0.01, tile_bytes=4 * v * 8
+        )
+    )
     same(*both(n, d, v, None, schedule=schedule))
 
 
@@ -89,7 +93,9 @@ def test_sampling_equals_the_definition_fed_the_same_noise(n, d, v, temperature)
     g = torch.Generator().manual_seed(v)
     hidden, weight = torch.randn(n, d, generator=g).to(DEVICE), torch.randn(v, d, generator=g).to(DEVICE)
     current = torch.randint(0, v + 1, (n,), generator=g).to(DEVICE)
-    options = dict(temperature=temperature, seed=-(2**40) + 3, step=5, row_ids=torch.arange(n, device=DEVICE) << 31)
+    options = dict(
+        temperature=temperature, seed=-(2**40) + 3, step=5, row_ids=torch.arange(n, device=DEVICE) << 31
+    )
     expected = sample_step(hidden, weight, current, backend="reference", **options)
     got = sample_step(hidden, weight, current, backend="triton", **options)
     for name, a, b in zip(expected._fields, got, expected, strict=True):

@@ -80,7 +80,9 @@ def test_masked_cells_are_drawn_in_the_mask_colour(tiny):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA", "I;16"])
 def test_any_picture_mode_and_size_is_encoded(tiny, mode):
-    picture = Image.new("L", (37, 90), 120).convert(mode) if mode != "I;16" else Image.new("I;16", (37, 90), 120)
+    picture = (
+        Image.new("L", (37, 90), 120).convert(mode) if mode != "I;16" else Image.new("I;16", (37, 90), 120)
+    )
     assert tiny.encode(picture).shape == (4, 4)
     assert tiny.encode(Image.new("RGB", (1, 1))).shape == (4, 4)
 

@@ -28,7 +28,10 @@ def assert_follows(drawn, probability):
     statistic = float(((seen - expected).square() / expected)[often].sum())
     freedom = int(often.sum()) - 1
     assert statistic < freedom + 5 * (2 * freedom) ** 0.5, (statistic, freedom)
-    assert float(seen[~often].sum()) < float(expected[~often].sum()) + 5 * float(expected[~often].sum()) ** 0.5 + 5
+    assert (
+        float(seen[~often].sum())
+        < float(expected[~often].sum()) + 5 * float(expected[~often].sum()) ** 0.5 + 5
+    )
 
 
 @pytest.mark.parametrize("v", [1, 63, 64, 65, 1000, 8192 + 70])
@@ -62,7 +65,9 @@ def test_draws_stay_in_the_restricted_set_and_follow_it():
         inside = torch.zeros(130, dtype=torch.bool)
         inside[list(allowed)] = True
         assert_follows(step.token, torch.where(inside, p, 0) / p[inside].sum())
-        torch.testing.assert_close(step.confidence, p[step.token], rtol=1e-4, atol=1e-6)  # of the whole softmax
+        torch.testing.assert_close(
+            step.confidence, p[step.token], rtol=1e-4, atol=1e-6
+        )  # of the whole softmax
 
 
 def test_noise_is_philox_and_gumbel():
@@ -136,7 +141,9 @@ def test_extreme_and_undefined_logits():
     logits[100], logits[3] = 1e4, -torch.inf
     step = sample_step(*fixed(logits, 3), seed=0, step=0)
     assert (
-        step.token.tolist() == [100] * 3 and step.confidence.tolist() == [1.0] * 3 and step.entropy.abs().max() < 1e-6
+        step.token.tolist() == [100] * 3
+        and step.confidence.tolist() == [1.0] * 3
+        and step.entropy.abs().max() < 1e-6
     )
     logits[100] = torch.nan
     assert sample_step(*fixed(logits, 3), seed=0, step=0).confidence.isnan().all()  # reported, not hidden
@@ -193,4 +200,6 @@ def test_no_tensor_of_all_logits_exists():
 def test_wrong_arguments_are_named_in_one_sentence(change):
     hidden, weight, current = problem()
     with pytest.raises(ValueError, match=r"\.$"):
-        sample_step(**{"hidden": hidden, "weight": weight, "current": current, "seed": 0, "step": 0, **change})
+        sample_step(
+            **{"hidden": hidden, "weight": weight, "current": current, "seed": 0, "step": 0, **change}
+        )

@@ -25,7 +25,9 @@ def random_predict(tokens, seeds, step):
         g = torch.Generator().manual_seed(int((row * torch.arange(1, L + 1)).sum()) * 131 + step)
         hidden = torch.randn(L, 8, generator=g) * 2
         weight = torch.randn(V, 8, generator=torch.Generator().manual_seed(7))
-        out.append(sample_step(hidden, weight, row, seed=seed, step=step, row_ids=torch.arange(L), backend="torch"))
+        out.append(
+            sample_step(hidden, weight, row, seed=seed, step=step, row_ids=torch.arange(L), backend="torch")
+        )
     return SampleStep(*(torch.stack(column) for column in zip(*out, strict=True)))
 
 
@@ -142,7 +144,9 @@ def test_edits_take_the_best_gains_first():
 
 
 def test_window_switches_editing_off_outside():
-    config = SampleConfig(steps=10, edit_threshold=0.0, edit_budget=1.0, edit_cooldown=0, edit_window=(0.5, 0.8), polish=0)
+    config = SampleConfig(
+        steps=10, edit_threshold=0.0, edit_budget=1.0, edit_cooldown=0, edit_window=(0.5, 0.8), polish=0
+    )
     (records,) = run(config)
     active = {r.step for r in records if len(r.edited)}
     assert active and active <= {5, 6, 7, 8}
@@ -188,7 +192,9 @@ def test_one_token_a_step_in_random_order_samples_the_exact_joint():
                 m = m.sum(axis=tuple(k for k, j in enumerate(free) if j != i))
                 p[i] = m / m.sum()
             z = torch.tensor(np.log(p), dtype=torch.float32)
-            fields.append(sample_step(z, torch.eye(v), torch.tensor(row), seed=seed, step=step, row_ids=torch.arange(n)))
+            fields.append(
+                sample_step(z, torch.eye(v), torch.tensor(row), seed=seed, step=step, row_ids=torch.arange(n))
+            )
         return SampleStep(*(torch.stack(c) for c in zip(*fields, strict=True)))
 
     count = 3000

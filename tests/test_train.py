@@ -16,7 +16,15 @@ from trainer.train import Trainer
 
 SMALL = Recipe(
     model=ModelConfig(
-        width=64, depth=1, heads=1, kv_heads=1, ffn=64, token_width=32, token_depth=1, token_heads=1, token_ffn=32
+        width=64,
+        depth=1,
+        heads=1,
+        kv_heads=1,
+        ffn=64,
+        token_width=32,
+        token_depth=1,
+        token_heads=1,
+        token_ffn=32,
     ),
     data=SceneDataConfig(n_objects=3, styles=("flat",), batch_size=8),
     corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
@@ -82,7 +90,9 @@ def test_a_nan_stops_the_run_before_it_is_saved(trained, tmp_path):
 def test_recipes_load_and_overrides_reach_every_part():
     for name in ("emoji_cpu", "emoji_gpu"):
         assert load_recipe(name, []).model.vocab_size == 16384
-    r = load_recipe("emoji_gpu", ["minutes=3", "data.batch_size=7", "corruption.schedule=linear", "compile=False"])
+    r = load_recipe(
+        "emoji_gpu", ["minutes=3", "data.batch_size=7", "corruption.schedule=linear", "compile=False"]
+    )
     assert (r.minutes, r.data.batch_size, r.corruption.schedule, r.compile) == (3, 7, "linear", False)
     with pytest.raises(ValueError, match="no recipe"):
         load_recipe("nothing", [])

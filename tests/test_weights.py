@@ -83,7 +83,9 @@ def test_foreign_and_damaged_files(copy):
         Pipeline.from_pretrained(copy)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "image_tokenizer.safetensors", "text.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "image_tokenizer.safetensors", "text.json"]
+)
 def test_missing_files_are_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(ValueError, match=name):

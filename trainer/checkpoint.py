@@ -56,7 +56,10 @@ def load_checkpoint(trainer) -> bool:
         s.copy_(tensors[f"ema.{i}"])
     for n, optimizer in enumerate(trainer.optimizers):
         state = optimizer.state_dict()
-        for key, value in [*tensors.items(), *((f"optimizer.{n}.{k}", v) for k, v in meta["scalars"][n].items())]:
+        for key, value in [
+            *tensors.items(),
+            *((f"optimizer.{n}.{k}", v) for k, v in meta["scalars"][n].items()),
+        ]:
             kind, _, rest = key.partition(".")
             if kind == "optimizer" and rest.startswith(f"{n}."):
                 _, i, name = rest.split(".")

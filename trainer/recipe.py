@@ -15,7 +15,7 @@ from trainer.data import SceneDataConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run. Every field can be overridden on the command line as `field=value` or `part.field=value`."""
+    """A whole training run. The command line overrides any field: `field=value` or `part.field=value`."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: SceneDataConfig = field(default_factory=SceneDataConfig)

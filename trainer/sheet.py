@@ -17,28 +17,37 @@ from tqdm import tqdm
 from mdm_core.pipeline import Pipeline
 
 PROMPTS = (
-    "a strawberry", "a panda on a pink background", "a cat in cartoon style", "a dog on a sky blue background",
-    "a penguin on white", "a slice of pizza on a navy background", "a red car", "a rocket in a starry night",
-    "a soccer ball in a meadow", "a cactus on a beige background", "a sunflower", "an umbrella on a teal background",
-    "an apple on a lavender background, flat style", "a frog", "a turtle on a beach", "a lion on a mint background",
-    "an owl", "a guitar on a black background", "a ladybug on a green background", "an octopus on a navy background",
-    "a mushroom in a meadow", "a house in a meadow", "a hamburger", "a doughnut on a pink background",
-    "three strawberries on a teal background", "two cats on a purple background", "four stars on a navy background",
-    "three balloons on a sky blue background", "two pandas on a green background", "four lemons on a grey background",
+    "a strawberry", "a panda on a pink background", "a cat in cartoon style",
+    "a dog on a sky blue background", "a penguin on white", "a slice of pizza on a navy background",
+    "a red car", "a rocket in a starry night", "a soccer ball in a meadow",
+    "a cactus on a beige background", "a sunflower", "an umbrella on a teal background",
+    "an apple on a lavender background, flat style", "a frog", "a turtle on a beach",
+    "a lion on a mint background", "an owl", "a guitar on a black background",
+    "a ladybug on a green background", "an octopus on a navy background", "a mushroom in a meadow",
+    "a house in a meadow", "a hamburger", "a doughnut on a pink background",
+    "three strawberries on a teal background", "two cats on a purple background",
+    "four stars on a navy background", "three balloons on a sky blue background",
+    "two pandas on a green background", "four lemons on a grey background",
     "three bells on a red background", "two rockets in a starry night",
-    "a penguin to the left of a cactus on a white background", "an umbrella above a soccer ball on a beige background",
+    "a penguin to the left of a cactus on a white background",
+    "an umbrella above a soccer ball on a beige background",
     "a cat to the right of a dog on a mint background", "a star above a house on a navy background",
-    "a car below an airplane on a sky blue background", "an apple to the left of a pear on a pink background",
-    "a banana above a watermelon on a lavender background", "a key to the right of a padlock on a beige background",
-    "a blue strawberry on a white background", "a purple cat on a yellow background", "a green car on a beige background",
-    "a pink elephant on a mint background", "an orange umbrella on a navy background", "a grey house on a sky blue background",
-    "a yellow butterfly on a purple background", "a red dolphin on a beige background",
-    "a red car and a blue cat on a white background", "a green star and a pink moon on a black background",
-    "a yellow balloon and a purple gift on a mint background", "a blue dog and an orange fox on a beige background",
-    "a glossy crown on a purple background", "a simple drawing of a tiger on a teal background",
-    "bright style: a unicorn on a lavender background", "flat butterfly on orange", "a cartoon fox on a brown background",
-    "a glossy birthday cake on a pink background", "a camera on a yellow background", "a rainbow on a sky blue background",
-    "a snowman on a navy background", "a castle in a meadow", "a whale on a beach", "a pineapple on a teal background",
+    "a car below an airplane on a sky blue background",
+    "an apple to the left of a pear on a pink background",
+    "a banana above a watermelon on a lavender background",
+    "a key to the right of a padlock on a beige background", "a blue strawberry on a white background",
+    "a purple cat on a yellow background", "a green car on a beige background",
+    "a pink elephant on a mint background", "an orange umbrella on a navy background",
+    "a grey house on a sky blue background", "a yellow butterfly on a purple background",
+    "a red dolphin on a beige background", "a red car and a blue cat on a white background",
+    "a green star and a pink moon on a black background",
+    "a yellow balloon and a purple gift on a mint background",
+    "a blue dog and an orange fox on a beige background", "a glossy crown on a purple background",
+    "a simple drawing of a tiger on a teal background", "bright style: a unicorn on a lavender background",
+    "flat butterfly on orange", "a cartoon fox on a brown background",
+    "a glossy birthday cake on a pink background", "a camera on a yellow background",
+    "a rainbow on a sky blue background", "a snowman on a navy background", "a castle in a meadow",
+    "a whale on a beach", "a pineapple on a teal background",
 )  # fmt: skip
 
 
@@ -76,11 +85,17 @@ def curves(log: list[dict], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
     left.plot([e["samples"] / 1e6 for e in log], [e["loss"] for e in log], color="#0f766e", linewidth=1.2)
-    left.set(xlabel="scenes seen (millions)", ylabel="training loss (CE + 0.2 GCE, masked + 0.2 visible)", yscale="log")
+    left.set(
+        xlabel="scenes seen (millions)",
+        ylabel="training loss (CE + 0.2 GCE, masked + 0.2 visible)",
+        yscale="log",
+    )
     checks = [e for e in log if "masked_bits" in e]
     seen = [e["samples"] / 1e6 for e in checks]
     right.plot(seen, [e["masked_bits"] for e in checks], "o-", color="#0f766e", label="masked tokens")
-    right.plot(seen, [e["flipped_bits"] for e in checks], "s--", color="#b45309", label="flipped visible tokens")
+    right.plot(
+        seen, [e["flipped_bits"] for e in checks], "s--", color="#b45309", label="flipped visible tokens"
+    )
     right.set(xlabel="scenes seen (millions)", ylabel="validation, plain-CE bits a token", ylim=(0, None))
     right.legend(frameon=False)
     for axis in (left, right):
@@ -90,7 +105,9 @@ def curves(log: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--out", type=Path, default=Path("assets/samples"))
     args = parser.parse_args()

@@ -40,7 +40,9 @@ def open_tokenizer(folder: Path) -> ImageTokenizer:
 
 def fidelity(codec: ImageTokenizer, atlas: Atlas, bank: SpriteBank, n: int) -> dict:
     """PSNR in dB over `n` scenes of a seed that training never draws, and the use of the codebook."""
-    stream = scene_batches(atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=10_007))
+    stream = scene_batches(
+        atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=10_007)
+    )
     scores, used = [], []
     for _ in range(n // 64):
         images = render(next(stream)[0], bank)
@@ -124,7 +126,9 @@ def report(folder: Path, n: int = 512) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/image_tokenizer.json"))
     args = parser.parse_args()

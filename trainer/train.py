@@ -118,7 +118,9 @@ class Trainer:
         drop = torch.rand(len(x0), device=self.device) < r.prompt_dropout
         with self.autocast():
             hidden = self.model(corrupted.zt, text, drop)
-            loss = objective(hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend)
+            loss = objective(
+                hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend
+            )
         for o in self.optimizers:
             o.zero_grad(set_to_none=True)
         loss.backward()
@@ -137,7 +139,9 @@ class Trainer:
     def run(self, stop_after: float = math.inf) -> None:
         """Train until the schedule ends, or for `stop_after` seconds of this process."""
         r = self.recipe
-        stream = scene_batches(self.atlas, dataclasses.replace(r.data, seed=r.data.seed + self.step), self.text)
+        stream = scene_batches(
+            self.atlas, dataclasses.replace(r.data, seed=r.data.seed + self.step), self.text
+        )
         began, already, losses = time.time(), self.seconds, []
         first_samples = self.samples
         while self.progress() < 1 and time.time() - began < stop_after:
@@ -154,9 +158,16 @@ class Trainer:
                 loss = torch.stack(losses).mean().item()
                 losses = []
                 if not math.isfinite(loss):
-                    raise RuntimeError(f"the loss is {loss} at step {self.step}: lower lr or matrix_lr and resume")
+                    raise RuntimeError(
+                        f"the loss is {loss} at step {self.step}: lower lr or matrix_lr and resume"
+                    )
                 rate = (self.samples - first_samples) / (time.time() - began)
-                entry = {"step": self.step, "samples": self.samples, "seconds": round(self.seconds, 1), "loss": round(loss, 4)}
+                entry = {
+                    "step": self.step,
+                    "samples": self.samples,
+                    "seconds": round(self.seconds, 1),
+                    "loss": round(loss, 4),
+                }
                 if self.step % r.validate_every == 0:
                     entry.update(self.validate())
                 self.log.append(entry)
@@ -194,8 +205,9 @@ class Trainer:
         model = MaskedDiffusionTransformer(r.model)
         self.ema.copy_to(model)
         card = {
-            "objects": [o.name for o in self.atlas.objects[: self.bank.n_objects]], "styles": self.bank.styles, "samples": self.samples,
-            "steps": self.step, "minutes": round(self.seconds / 60, 1), "parameters": count_parameters(model),
+            "objects": [o.name for o in self.atlas.objects[: self.bank.n_objects]],
+            "styles": self.bank.styles, "samples": self.samples, "steps": self.step,
+            "minutes": round(self.seconds / 60, 1), "parameters": count_parameters(model),
             "recipe": json.loads(json.dumps(dataclasses.asdict(r))),
         }  # fmt: skip
         config = PipelineConfig(tokenizer=self.codec_config, model=r.model, card=card)
@@ -203,11 +215,17 @@ class Trainer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe", help="name of a file in trainer/recipes")
     parser.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256")
-    parser.add_argument("--codec", type=Path, default=Path("assets/model"), help="model folder with the image tokenizer")
-    parser.add_argument("--out", type=Path, default=Path("runs/emoji"), help="run folder; resumes if it holds a checkpoint")
+    parser.add_argument(
+        "--codec", type=Path, default=Path("assets/model"), help="model folder with the image tokenizer"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/emoji"), help="run folder; resumes if it holds a checkpoint"
+    )
     parser.add_argument("--stop-after", type=float, default=math.inf, help="seconds; the run can be resumed")
     parser.add_argument("--device", default=None)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all)")

@@ -47,7 +47,9 @@ def augment(images: Tensor, share: float) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(codec: ImageTokenizer, atlas: Atlas, bank: SpriteBank, data: SceneDataConfig, n: int = 512) -> dict:
+def evaluate(
+    codec: ImageTokenizer, atlas: Atlas, bank: SpriteBank, data: SceneDataConfig, n: int = 512
+) -> dict:
     """PSNR over unseen scenes, and how many codes are in use."""
     stream = scene_batches(atlas, data)
     scores, used = [], []
@@ -80,7 +82,9 @@ def train(args: argparse.Namespace) -> dict:
     if args.init:
         load_weights(codec, args.init)
     codec.to(device)
-    data = SceneDataConfig(n_objects=args.objects, batch_size=args.batch, workers=args.workers, seed=args.seed)
+    data = SceneDataConfig(
+        n_objects=args.objects, batch_size=args.batch, workers=args.workers, seed=args.seed
+    )
     unseen = SceneDataConfig(n_objects=args.objects, batch_size=64, seed=10_007)
     stream = scene_batches(atlas, data)
     optimizer = torch.optim.AdamW(codec.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
@@ -108,7 +112,10 @@ def train(args: argparse.Namespace) -> dict:
         if step % args.log_every == 0:
             log.append({"step": step, "images": seen, "seconds": round(time.time() - started, 1),
                         "loss": round(loss.item(), 5)})  # fmt: skip
-            print(f"step {step}  {seen / (time.time() - started):.0f} images/s  loss {loss.item():.5f}", flush=True)
+            print(
+                f"step {step}  {seen / (time.time() - started):.0f} images/s  loss {loss.item():.5f}",
+                flush=True,
+            )
     ema.copy_to(codec)
     codec.eval()
     save_weights(codec, out / "image_tokenizer.safetensors")
@@ -122,15 +129,21 @@ def train(args: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", default="runs/tokenizer", help="folder for weights and record")
-    parser.add_argument("--levels", type=int, nargs="+", default=[8, 8, 8, 8, 4], help="lattice of the quantiser")
+    parser.add_argument(
+        "--levels", type=int, nargs="+", default=[8, 8, 8, 8, 4], help="lattice of the quantiser"
+    )
     parser.add_argument("--objects", type=int, default=None, help="train on the first N objects of the atlas")
     parser.add_argument("--init", type=Path, default=None, help="start from these weights (.safetensors)")
     parser.add_argument("--minutes", type=float, default=20.0, help="training time")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--augment", type=float, default=0.125, help="share of pictures shifted off the lattice")
+    parser.add_argument(
+        "--augment", type=float, default=0.125, help="share of pictures shifted off the lattice"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that draw scenes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default=None)

@@ -89,7 +89,9 @@ def linear_grouped_cross_entropy(
     Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise
     equal. NaN and infinite logits show up in the loss. Not twice differentiable.
     """
-    coefficients = _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule)
+    coefficients = _check_gce(
+        hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule
+    )
     backend = choose_backend(backend, hidden.device)
     groups = None if groups is None else groups.to(hidden.device)
     dtype = torch.promote_types(hidden.dtype, weight.dtype)
@@ -103,7 +105,9 @@ def linear_grouped_cross_entropy(
         and not torch.compiler.is_compiling()
         and ((target < 0) & valid | (label >= len(weight))).any()
     ):
-        raise ValueError(f"Targets must be token ids from 0 to {len(weight) - 1}, or ignore_index ({ignore_index}).")
+        raise ValueError(
+            f"Targets must be token ids from 0 to {len(weight) - 1}, or ignore_index ({ignore_index})."
+        )
     sums = torch.promote_types(dtype, torch.float32)
     scale = valid.to(sums)  # [N]
     if row_weight is not None:
@@ -113,7 +117,9 @@ def linear_grouped_cross_entropy(
 
     if backend == "reference":
         levels = [] if groups is None else groups.levels
-        loss, lse = gce_reference.row_losses(hidden.to(dtype), weight.to(dtype), label, levels, coefficients, z_loss)
+        loss, lse = gce_reference.row_losses(
+            hidden.to(dtype), weight.to(dtype), label, levels, coefficients, z_loss
+        )
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
         return (loss, lse) if return_lse else loss
 
@@ -137,25 +143,35 @@ def linear_grouped_cross_entropy(
     return (loss, lse.detach()) if return_lse else loss
 
 
-def _check_gce(hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule) -> list[float]:
+def _check_gce(
+    hidden, weight, target, groups, group_weight, ce_weight, reduction, row_weight, schedule
+) -> list[float]:
     """Reject wrong arguments with one sentence; return (ce_weight, *group weights)."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
-        raise ValueError(f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}.")
+        raise ValueError(
+            f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}."
+        )
     if not hidden.is_floating_point() or not weight.is_floating_point():
         raise ValueError("hidden and weight must be floating point.")
     if target.shape != hidden.shape[:1] or target.is_floating_point():
-        raise ValueError(f"target must hold one integer per row of hidden, not {list(target.shape)} {target.dtype}.")
+        raise ValueError(
+            f"target must hold one integer per row of hidden, not {list(target.shape)} {target.dtype}."
+        )
     if row_weight is not None and row_weight.shape != target.shape:
         raise ValueError(f"row_weight must hold one number per row of hidden, not {list(row_weight.shape)}.")
     if groups is not None and groups.vocab_size != weight.shape[0]:
-        raise ValueError(f"Groups over {groups.vocab_size} tokens do not fit a head of {weight.shape[0]} tokens.")
+        raise ValueError(
+            f"Groups over {groups.vocab_size} tokens do not fit a head of {weight.shape[0]} tokens."
+        )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"Unknown reduction {reduction!r}; choose mean, sum or none.")
     if schedule not in ("auto", "rows", "vocabulary") or (schedule == "rows" and reduction == "none"):
         raise ValueError(f"Schedule {schedule!r} does not serve reduction {reduction!r}; use auto.")
     levels = 0 if groups is None else len(groups.levels)
     per_level = (
-        [float(group_weight)] * levels if isinstance(group_weight, int | float) else [float(g) for g in group_weight]
+        [float(group_weight)] * levels
+        if isinstance(group_weight, int | float)
+        else [float(g) for g in group_weight]
     )
     if levels and len(per_level) != levels:
         raise ValueError(f"{len(per_level)} group weights were given for {levels} group levels.")
@@ -226,10 +242,14 @@ def sample_step(
 def _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p) -> None:
     """Reject wrong arguments with one sentence."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
-        raise ValueError(f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}.")
+        raise ValueError(
+            f"hidden [N, D] and weight [V, D] do not fit: {list(hidden.shape)} and {list(weight.shape)}."
+        )
     for name, ids in (("current", current), ("row_ids", row_ids), ("seed", seed)):
         if isinstance(ids, Tensor) and (ids.shape != hidden.shape[:1] or ids.is_floating_point()):
-            raise ValueError(f"{name} must hold one integer per row of hidden, not {list(ids.shape)} {ids.dtype}.")
+            raise ValueError(
+                f"{name} must hold one integer per row of hidden, not {list(ids.shape)} {ids.dtype}."
+            )
     if isinstance(seed, int) and not -(2**63) <= seed < 2**63:
         raise ValueError(f"The seed must fit in 64 bits, and {seed} does not.")
     if not 0 <= step < 2**31:

@@ -150,7 +150,9 @@ def gce_forward(
     )  # fmt: skip
     valid = target[rows] >= 0  # [N]
     loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
-    return tuple(_spread(value, used, len(target)) for value in (loss, lse, stats.top, stats.slot, stats.rest))
+    return tuple(
+        _spread(value, used, len(target)) for value in (loss, lse, stats.top, stats.slot, stats.rest)
+    )
 
 
 @gce_forward.register_fake

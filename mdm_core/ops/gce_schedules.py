@@ -25,7 +25,6 @@ from torch import Tensor
 from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
-STREAM_BYTES = 6 << 20  # the forward alone gains nothing from larger tiles
 SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
 
 
@@ -114,10 +113,14 @@ def streaming(
     """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient is to follow."""
     (count, _), size = hidden.shape, weight.shape[0]
     columns = min(size, engine.STREAM_COLUMNS)
-    fit = rows_per_tile(columns + SPARE, min(tile_bytes, STREAM_BYTES), engine.bytes_per_logit(hidden.dtype), slots)
+    fit = rows_per_tile(
+        columns + SPARE, min(tile_bytes, engine.STREAM_BYTES), engine.bytes_per_logit(hidden.dtype), slots
+    )
     chunks = even_chunks(count, fit)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
-    top, lse, loss, rest_factor = (hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4))  # [N] each
+    top, lse, loss, rest_factor = (
+        hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4)
+    )  # [N] each
     slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
     for first, stop in chunks:
         part = hidden[first:stop]  # [n, D]

@@ -27,6 +27,7 @@ from torch import Tensor
 from mdm_core.groups import Level, Patch, patch_levels
 
 STREAM_COLUMNS = 8192  # of the vocabulary at a time, when only the loss is asked for
+STREAM_BYTES = 16 << 20  # and the logits in flight then: the forward alone gains nothing from more
 
 
 def bytes_per_logit(dtype: torch.dtype) -> int:

@@ -26,6 +26,7 @@ from mdm_core.groups import Patch
 from mdm_core.ops.gce_torch import Stats
 
 STREAM_COLUMNS = 2048  # of the vocabulary at a time, when only the loss is asked for
+STREAM_BYTES = 6 << 20  # and the logits in flight then: the forward alone gains nothing from more
 ONE_SWEEP = 32768  # the longest row that one program holds in registers
 
 

@@ -47,7 +47,9 @@ def sample_rows(
         zero = torch.zeros((), dtype=torch.long, device=logits.device)
         block = (tempered.logsumexp(2) + gumbel(seed, row_ids, step, zero, blocks)).argmax(1)  # [N]
         inner = tempered[torch.arange(len(block)), block]  # [N, 64]
-        token = block * BLOCK + (inner + gumbel(seed, row_ids, step, TOKEN_NOISE + block * BLOCK, BLOCK)).argmax(1)
+        token = block * BLOCK + (
+            inner + gumbel(seed, row_ids, step, TOKEN_NOISE + block * BLOCK, BLOCK)
+        ).argmax(1)
 
     best = logits.argmax(1)  # [N]
     best_p = p.gather(1, best[:, None])[:, 0]

@@ -120,7 +120,9 @@ def _finish_kernel(
     peak, place = tl.max(peaks, 0, return_indices=True)
     safe = tl.maximum(peak, -3e38)
     best_id = tl.load(best + row * T + place)
-    rival = tl.maximum(tl.max(tl.where(t == place, float("-inf"), peaks), 0), tl.load(second + row * T + place))
+    rival = tl.maximum(
+        tl.max(tl.where(t == place, float("-inf"), peaks), 0), tl.load(second + row * T + place)
+    )
     down = tl.maximum(peaks - safe, -1e30)  # [BT]
     scale = tl.exp(down)
     part = tl.load(mass + record, mask=known, other=0.0)

@@ -39,7 +39,9 @@ def test_error_is_at_most_that_of_plain_pytorch():
                 {"reduction": "none"},
                 {"schedule": "vocabulary", "z_loss": 1e-3},
             ):
-                exact = results(hidden.double(), weight.double(), target, groups, backend="reference", **options)
+                exact = results(
+                    hidden.double(), weight.double(), target, groups, backend="reference", **options
+                )
                 plain = results(hidden, weight, target, groups, backend="reference", **options)
                 ours = results(hidden, weight, target, groups, backend="triton", **options)
                 for name, a, b, c in zip(("loss", "dH", "dW"), ours, plain, exact, strict=True):

@@ -11,6 +11,7 @@ first shapes.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,9 +21,13 @@ from trainer.bench import gce, record, sample
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["gce", "sample", "table"])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
+    )
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
@@ -32,16 +37,20 @@ def main() -> None:
         return
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
-    rows = gce_rows(device, arguments.quick) if arguments.what == "gce" else sample_rows(device, arguments.quick)
-    print("wrote", record.save(arguments.out, arguments.what, device, rows))
+    rows: list[dict] = []
+    for part in (gce_rows if arguments.what == "gce" else sample_rows)(device, arguments.quick):
+        print(record.table(part), flush=True)
+        rows += part
+        path = record.save(arguments.out, arguments.what, device, rows)  # what is measured is kept
+    print("wrote", path)
 
 
-def gce_rows(device: torch.device, quick: bool) -> list[dict]:
+def gce_rows(device: torch.device, quick: bool) -> Iterator[list[dict]]:
+    """The rows of each shape, with groups and without."""
     on_gpu = device.type == "cuda"
     dtype = torch.bfloat16 if on_gpu else torch.float32
     shapes = gce.GPU_SHAPES if on_gpu else gce.CPU_SHAPES
     seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 4.0)
-    rows = []
     for shape in shapes[:3] if quick else shapes:
         for grouped in (True, False):
             part = gce.bench_shape(shape, device, dtype, grouped, seconds, with_errors=not quick)
@@ -49,21 +58,17 @@ def gce_rows(device: torch.device, quick: bool) -> list[dict]:
                 part.append(gce.bench_streaming(shape, device, dtype))
                 if on_gpu:
                     part += gce.sweep_tiles(shape, device, dtype, [64, 128, 256, 512, 1024])
-            print(record.table(part), flush=True)
-            rows += part
-    return rows
+            yield part
 
 
-def sample_rows(device: torch.device, quick: bool) -> list[dict]:
+def sample_rows(device: torch.device, quick: bool) -> Iterator[list[dict]]:
+    """The rows of each shape."""
     shapes = sample.GPU_SHAPES if device.type == "cuda" else sample.CPU_SHAPES
-    rows = []
     for shape in shapes:
         part = sample.bench_shape(shape, device, 0.5 if quick else 3.0)
         if device.type == "cuda":
             part += sample.sweep_tiles(shape, device)
-        print(record.table(part), flush=True)
-        rows += part
-    return rows
+        yield part
 
 
 if __name__ == "__main__":

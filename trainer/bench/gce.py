@@ -20,7 +20,9 @@ GPU_SHAPES = [
 GROUP = 8
 
 
-def problem(shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def problem(
+    shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
     """Random hidden states and a head whose logits have a standard deviation of about 2."""
     n, d, v = shape
     g = torch.Generator(device).manual_seed(0)
@@ -37,7 +39,9 @@ def make_groups(vocab_size: int, device: torch.device) -> tuple[Groups, Tensor]:
     return Groups.from_ids(label), members
 
 
-def errors(loss, shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, members) -> dict[str, float]:
+def errors(
+    loss, shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, members
+) -> dict[str, float]:
     """Relative error of loss and gradients against fp64, on the first rows of the shape."""
     n, d, v = min(shape[0], 256), shape[1], min(shape[2], 16384)
     hidden, weight, target = problem((n, d, v), device, dtype)

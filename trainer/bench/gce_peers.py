@@ -31,7 +31,9 @@ def eager(hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor | None
     return (ce + GROUP_WEIGHT * gce).mean()
 
 
-def checkpointed(hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor | None, rows: int = 2048) -> Tensor:
+def checkpointed(
+    hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor | None, rows: int = 2048
+) -> Tensor:
     """The formula on chunks of rows, each recomputed in the backward."""
     parts = [
         checkpoint(eager, h, weight, y, members, use_reentrant=False) * len(y)
@@ -40,7 +42,9 @@ def checkpointed(hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor
     return torch.stack(parts).sum() / len(target)
 
 
-def gce_peers(groups: Groups | None, members: Tensor | None, device: torch.device, report=print) -> dict[str, Loss]:
+def gce_peers(
+    groups: Groups | None, members: Tensor | None, device: torch.device, report=print
+) -> dict[str, Loss]:
     """Ours first, then every contender that is installed; the missing ones are named."""
     peers: dict[str, Loss] = {
         "ours": lambda h, w, y: linear_grouped_cross_entropy(h, w, y, groups, group_weight=GROUP_WEIGHT),
@@ -64,7 +68,9 @@ def gce_peers(groups: Groups | None, members: Tensor | None, device: torch.devic
     if hasattr(F, "linear_cross_entropy"):
         options = torch.nn.LinearCrossEntropyOptions()
         peers["F.linear_cross_entropy"] = lambda h, w, y: F.linear_cross_entropy(h, w, y)
-        peers["F.linear_cross_entropy, chunked"] = lambda h, w, y: F.linear_cross_entropy(h, w, y, options=options)
+        peers["F.linear_cross_entropy, chunked"] = lambda h, w, y: F.linear_cross_entropy(
+            h, w, y, options=options
+        )
     else:
         report(f"left out: F.linear_cross_entropy (PyTorch {torch.__version__} does not have it)")
     if device.type != "cuda":

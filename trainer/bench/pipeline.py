@@ -62,14 +62,18 @@ def measure(model: Path, runs: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/pipeline_cpu.json"))
     args = parser.parse_args()
     result = measure(args.model, args.runs)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"environment": environment(torch.device("cpu")), **result}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps({"environment": environment(torch.device("cpu")), **result}, indent=1) + "\n"
+    )
     print(json.dumps(result, indent=1))
 
 

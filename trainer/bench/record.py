@@ -28,7 +28,9 @@ def environment(device: torch.device) -> dict:
             versions[package] = getattr(__import__(package), "__version__", "installed")
         except ImportError:
             versions[package] = None
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return {
         "device": name,
         "versions": versions,
@@ -61,7 +63,9 @@ def plot(path: Path) -> Path:
     panels = list(dict.fromkeys((tuple(row["shape"]), row.get("grouped", False)) for row in rows))
     figure, axes = pyplot.subplots(len(panels), 2, figsize=(11, 1 + 2.4 * len(panels)), squeeze=False)
     for (shape, grouped), (left, right) in zip(panels, axes, strict=True):
-        mine = [row for row in rows if tuple(row["shape"]) == shape and row.get("grouped", False) == grouped][::-1]
+        mine = [row for row in rows if tuple(row["shape"]) == shape and row.get("grouped", False) == grouped][
+            ::-1
+        ]
         names = [row["name"] for row in mine]
         colours = ["#c8553d" if name.startswith("ours") else "#8d99ae" for name in names]
         left.barh(names, [row["ms"] for row in mine], color=colours)

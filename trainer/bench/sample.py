@@ -85,7 +85,9 @@ def sweep_tiles(shape: tuple[int, int, int], device: torch.device, report=print)
     ]:
         sample_triton.TILE_HALF = tile
         try:
-            ms = times({"ours": lambda: sample_step(hidden, weight, current, seed=1, step=3)}, device, 0.3)["ours"]
+            ms = times({"ours": lambda: sample_step(hidden, weight, current, seed=1, step=3)}, device, 0.3)[
+                "ours"
+            ]
             rows.append({"name": "tile " + "x".join(map(str, tile)), "shape": list(shape), "ms": ms})
         except Exception as failure:  # noqa: BLE001  a tile may not fit the device
             report(f"left out: tile {tile}: {type(failure).__name__}: {str(failure)[:120]}")

@@ -1,6 +1,6 @@
 """The shipped weights: one large GPU for a quarter of an hour.
 
-    python -m trainer.train emoji_gpu --codec assets/model --out runs/emoji
+python -m trainer.train emoji_gpu --codec assets/model --out runs/emoji
 """
 
 from mdm_core.config import ModelConfig
