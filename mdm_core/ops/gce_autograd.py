@@ -171,18 +171,18 @@ def gce_backward(
     """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
-    dw = weight.new_empty(weight.shape) if need_weight else None  # [V, D]
-    exact = dw if dw is None or weight.dtype == dtype else dw.to(dtype)
+    sums = weight.dtype if weight.dtype in (dtype, schedules.wide(dtype)) else dtype
+    dw = weight.new_empty(weight.shape, dtype=sums) if need_weight else None  # [V, D]
     stats = Stats(top[rows], top[rows], top[rows], slot[rows], rest[rows])
     scale = upstream[rows].to(top.dtype) * (target[rows] >= 0)  # [N]
     engine = engine_for(backend)
     dh = schedules.vocabulary(
         hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0), scale,
-        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, exact,
+        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, dw,
         engine,
     )  # fmt: skip
     dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
-    dw = weight.new_empty(0) if exact is None else exact.to(weight.dtype)
+    dw = weight.new_empty(0) if dw is None else dw.to(weight.dtype)
     return dh, dw
 
 

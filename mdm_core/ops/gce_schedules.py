@@ -169,5 +169,5 @@ def vocabulary(
         if need_hidden:
             accumulate_(grad_hidden, tile[:, :-1], weight[v0:v1], first=v0 == 0)
         if grad_weight is not None:
-            multiply_(grad_weight[v0:v1], tile[:, :-1].t(), hidden)
+            accumulate_(grad_weight[v0:v1], tile[:, :-1].t(), hidden, first=True)
     return grad_hidden
