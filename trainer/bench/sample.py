@@ -35,6 +35,7 @@ def _decide(logits: Tensor) -> tuple[Tensor, ...]:
 
 def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: float) -> list[dict]:
     """One row per contender: milliseconds, ratio to ours, extra MiB."""
+    torch.compiler.reset()  # after some recompilations a compiled peer would quietly run as eager code
     n, d, v = shape
     g = torch.Generator(device).manual_seed(0)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
