@@ -1,6 +1,6 @@
 """Chisel's studio: parse arguments, load the pipeline, build the page, launch.
 
-python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N]
+python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N] [--no-open]
 """
 
 import argparse
@@ -39,6 +39,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=None, help="CPU threads for the model (default: all cores)"
     )
+    parser.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     args = parser.parse_args(argv)
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"--port must be from 1 to 65535, not {args.port}.")
@@ -111,7 +112,12 @@ def main(argv: list[str] | None = None) -> int:
     print(backend_line(), flush=True)
     try:
         _, url, _ = studio.launch(
-            server_name=args.host, server_port=args.port, prevent_thread_lock=True, **page.launch_arguments()
+            server_name=args.host,
+            server_port=args.port,
+            prevent_thread_lock=True,
+            # only for a person at a terminal: a service or a test has no use for a browser window
+            inbrowser=sys.stdout.isatty() and not args.no_open,
+            **page.launch_arguments(),
         )
     except OSError as error:
         print(f"The page cannot be served on {args.host}: {error}", file=sys.stderr)

@@ -245,7 +245,9 @@ class Pipeline:
         tokens = self._tokens(tokens)
         if (tokens == self.vocab_size).any():
             raise ValueError("healing edits finished tokens, and some are masked: repaint those first")
-        settings = {"polish": 12, "edit_budget": 0.25, "edit_cooldown": 0, "edit_threshold": 0.4, **settings}
+        if settings.get("edit", "overwrite") != "overwrite":
+            raise ValueError("healing overwrites tokens, so edit must be 'overwrite'; to make cells anew use repaint")
+        settings = {"polish": 12, "edit_budget": 0.25, "edit_cooldown": 0, "edit_threshold": 0.3, **settings}
         return self.generate(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
 
     # ---- parts -----------------------------------------------------------------------------------------

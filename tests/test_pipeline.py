@@ -116,6 +116,7 @@ def test_parts_meet_their_protocols(tiny):
         (lambda p: p.generate("a cat", tokens=np.full((4, 4), 99)), "token ids must lie"),
         (lambda p: p.repaint(np.zeros((4, 4), int), None, "a cat"), "region is empty"),
         (lambda p: p.heal(np.full((4, 4), 32), "a cat"), "some are masked"),
+        (lambda p: p.heal(np.zeros((4, 4), int), "a cat", edit="remask"), "edit must be 'overwrite'"),
         (lambda p: p.encode("photo.png"), "expected a PIL image"),
         (lambda p: p.decode(np.zeros((3, 3), int)), "tokens must have shape"),
         (lambda p: p.generate_batch(["a", "b"], [1]), "equally many"),
