@@ -18,8 +18,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 # out costs the first visitor half a second.
 os.environ.setdefault("MPLBACKEND", "agg")
 # The model often shares its cores with the browser that shows it: threads that spin while they wait for each
-# other then make three seconds into twenty, so they sleep. OpenMP reads this when torch is imported.
+# other then make three seconds into twenty, so they sleep after a few microseconds (sleeping at once costs half
+# as much again as the model needs). OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

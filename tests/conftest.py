@@ -6,6 +6,7 @@ import os
 
 # Waiting threads sleep instead of spinning, so that two cores can also serve a browser. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import pytest
 import torch

@@ -85,11 +85,7 @@ def curves(log: list[dict], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
     left.plot([e["samples"] / 1e6 for e in log], [e["loss"] for e in log], color="#0f766e", linewidth=1.2)
-    left.set(
-        xlabel="scenes seen (millions)",
-        ylabel="training loss (CE + 0.2 GCE, masked + 0.2 visible)",
-        yscale="log",
-    )
+    left.set(xlabel="scenes seen (millions)", ylabel="training loss", ylim=(0, None))
     checks = [e for e in log if "masked_bits" in e]
     seen = [e["samples"] / 1e6 for e in checks]
     right.plot(seen, [e["masked_bits"] for e in checks], "o-", color="#0f766e", label="masked tokens")

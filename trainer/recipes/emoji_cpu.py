@@ -1,8 +1,9 @@
-"""A small model on two CPU cores.
+"""A small model (9.9 M parameters, 60 objects) on two CPU cores.
 
     python -m trainer.train emoji_cpu --codec assets/model --out runs/emoji_cpu
 
-Cost: about 4 hours on 2 cores.
+Cost: 17 scenes/s on two cores of a 2023 server, so 4 hours see about 245,000 scenes.
+Result: not run to its end; the first 640 scenes bring the loss from 14.0 to about 13.
 """
 
 from mdm_core.config import ModelConfig

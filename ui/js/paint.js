@@ -29,6 +29,8 @@ class Painter {
     this.ctx = canvas.getContext("2d", { alpha: false });
     this.slab = null;
     this.slabKey = "";
+    this.ground = document.createElement("canvas");
+    this.groundKey = "";
   }
 
   // Matches the backing store to the size on screen: whole device pixels per cell keep the joints crisp.
@@ -89,17 +91,7 @@ class Painter {
     const frame = run.frames[k];
     const before = run.frames[Math.max(k - 1, 0)];
     const reveal = view.since === null ? 1 : Math.min(view.since / REVEAL_MS, 1);
-    if (frame.image) {
-      ctx.imageSmoothingEnabled = true;
-      ctx.imageSmoothingQuality = "high";
-      ctx.drawImage(frame.image, 0, 0, this.canvas.width, this.canvas.height);
-    } else {
-      ctx.drawImage(this.slab, 0, 0);
-    }
-    for (let cell = 0; cell < run.cells; cell++) {
-      if (run.isMasked(k, cell)) this.stone(cell, 1);
-    }
-    this.ledges(run, k);
+    ctx.drawImage(this.still(run, k, frame), 0, 0);
     if (reveal < 1) {
       const left = (1 - reveal) ** 2;
       for (const cell of frame.set) this.stone(cell, left);
@@ -114,6 +106,30 @@ class Painter {
     }
     if (view.hover >= 0 && view.hover !== view.selected) this.outline(view.hover, 0.55);
     if (view.selected >= 0) this.outline(view.selected, 1);
+  }
+
+  // Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it.
+  still(run, k, frame) {
+    const key = `${run.id} ${k} ${Boolean(frame.image)} ${this.slabKey}`;
+    if (key === this.groundKey) return this.ground;
+    this.groundKey = key;
+    this.ground.width = this.canvas.width;
+    this.ground.height = this.canvas.height;
+    const screen = this.ctx;
+    this.ctx = this.ground.getContext("2d", { alpha: false });
+    if (frame.image) {
+      this.ctx.imageSmoothingEnabled = true;
+      this.ctx.imageSmoothingQuality = "high";
+      this.ctx.drawImage(frame.image, 0, 0, this.canvas.width, this.canvas.height);
+    } else {
+      this.ctx.drawImage(this.slab, 0, 0);
+    }
+    for (let cell = 0; cell < run.cells; cell++) {
+      if (run.isMasked(k, cell)) this.stone(cell, 1);
+    }
+    this.ledges(run, k);
+    this.ctx = screen;
+    return this.ground;
   }
 
   at(cell) {

@@ -6,6 +6,7 @@ const canvas = find(".cz-canvas");
 const painter = new Painter(canvas);
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const PLAY_MS = 260;
+const MOTION_MS = 30;
 
 let run = null;
 let shown = 0; // the step on screen
@@ -42,7 +43,8 @@ function paint(now) {
     overlay,
   });
   if (window.chisel) window.chisel.painted = performance.now() - began;
-  if (moving && !calm.matches && age < MARK_MS) request();
+  // Motion runs at half the screen's rate: on a machine without a graphics card the model needs the time more.
+  if (moving && !calm.matches && age < MARK_MS) setTimeout(request, MOTION_MS);
 }
 
 function request() {
