@@ -246,7 +246,9 @@ class Pipeline:
         if (tokens == self.vocab_size).any():
             raise ValueError("healing edits finished tokens, and some are masked: repaint those first")
         if settings.get("edit", "overwrite") != "overwrite":
-            raise ValueError("healing overwrites tokens, so edit must be 'overwrite'; to make cells anew use repaint")
+            raise ValueError(
+                "healing overwrites tokens, so edit must be 'overwrite'; to make cells anew use repaint"
+            )
         settings = {"polish": 12, "edit_budget": 0.25, "edit_cooldown": 0, "edit_threshold": 0.3, **settings}
         return self.generate(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
 
