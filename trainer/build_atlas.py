@@ -1,6 +1,6 @@
 """Render the sprite atlas from open-licensed emoji sets. Needed only to rebuild `assets/atlas/`.
 
-    npm install --prefix DIR @resvg/resvg-js emojibase-data @iconify-json/{noto,noto-v1,twemoji} \
+    npm install --prefix DIR @resvg/resvg-js emojibase-data @iconify-json/{noto,noto-v1,twemoji} \\
         @iconify-json/{fluent-emoji-flat,fluent-emoji,emojione,fxemoji}
     python -m trainer.build_atlas --npm DIR
 
@@ -253,7 +253,9 @@ EXCLUDE: dict[str, set[str]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Render the sprite atlas from npm emoji packages.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--npm", type=Path, required=True, help="folder that holds node_modules")
     parser.add_argument("--out", type=Path, default=ATLAS_DIR)
     args = parser.parse_args()
