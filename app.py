@@ -80,7 +80,8 @@ def load_beside(model: str | None, threads: int | None) -> Future:
         future.set_result(pipe)
         warm_up(pipe)
 
-    Thread(target=work, name="load", daemon=True).start()
+    future.thread = Thread(target=work, name="load", daemon=True)
+    future.thread.start()
     return future
 
 
@@ -121,8 +122,10 @@ def main(argv: list[str] | None = None) -> int:
             inbrowser=sys.stdout.isatty() and not args.no_open,
             **page.launch_arguments(),
         )
-    except OSError as error:
-        print(f"The page cannot be served on {args.host}: {error}", file=sys.stderr)
+    except OSError:
+        where = f"{args.host}:{args.port}" if args.port else args.host
+        print(f"The page cannot be served on {where}: choose another --port or --host.", file=sys.stderr)
+        pipeline.thread.join(timeout=30)  # a warm-up cut off inside torch would abort the program
         return 2
     print(f"Open {url} (ready after {time.perf_counter() - began:.1f} s; Ctrl+C ends it)", flush=True)
     studio.block_thread()

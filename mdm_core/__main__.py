@@ -6,16 +6,18 @@ python -m mdm_core "three strawberries on a teal background" --seed 0 --out stra
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
 
+from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.config import SampleConfig
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline
-from mdm_core.sampler import EDITS, ORDERS
+from mdm_core.sampler import EDITS, ORDERS, check_seed
 from mdm_core.schedule import SCHEDULES
 from mdm_core.trajectory import Trajectory
 
@@ -55,6 +57,11 @@ def main(argv: list[str] | None = None) -> int:
                 raise ValueError(
                     f"the folder {path.resolve().parent} does not exist: create it or write elsewhere"
                 )
+        if args.out.is_dir() or args.out.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(
+                f"{args.out} is no picture file: give --out a name that ends in .png, .webp or .jpg"
+            )
+        check_seed(args.seed)
         pipe = Pipeline.from_pretrained(args.model, args.device)
         config = pipe.settings(**settings)
         print(describe_backend(pipe.device), file=sys.stderr)
@@ -65,9 +72,8 @@ def main(argv: list[str] | None = None) -> int:
                 edits += len(record.edited)
                 bar.update(record.step > 0)
                 bar.set_postfix_str(f"{int((record.tokens == pipe.vocab_size).sum())} masked, {edits} edited")
-        run = Trajectory(
-            args.prompt, {"seed": args.seed, **settings}, pipe.grid, pipe.vocab_size, records, pipe.decode
-        )
+        told = {"seed": args.seed, **dataclasses.asdict(config)}
+        run = Trajectory(args.prompt, told, pipe.grid, pipe.vocab_size, records, pipe.decode)
         image = run.image
         image.resize((image.width * args.scale, image.height * args.scale)).save(args.out)
         if args.trajectory:

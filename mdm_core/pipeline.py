@@ -88,7 +88,7 @@ class Pipeline:
             raise ValueError(
                 f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"
             )
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         config = load_config(path / "config.json")
         codec, model = ImageTokenizer(config.tokenizer), MaskedDiffusionTransformer(config.model)
         load_weights(codec, path / "image_tokenizer.safetensors")
@@ -198,6 +198,8 @@ class Pipeline:
         """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU."""
         if len(prompts) != len(seeds):
             raise ValueError("prompts and seeds must be equally many")
+        if not prompts:
+            raise ValueError("give at least one prompt")
         config = self.settings(**settings)
         conditions = torch.cat([self._condition(p) for p in prompts])
         start = np.full((len(prompts), self.grid[0] * self.grid[1]), self.vocab_size)
@@ -313,6 +315,15 @@ class Pipeline:
         if array.min() < 0 or array.max() > self.vocab_size:
             raise ValueError(f"token ids must lie in 0..{self.vocab_size}")
         return array.astype(np.int64)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, or ValueError where this machine or this PyTorch has none such."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"the device {str(device)!r} cannot be used here; try cpu") from error
+    return torch.device(device)
 
 
 def _nearest_visible(ids: Tensor, masked: Tensor) -> Tensor:

@@ -20,12 +20,19 @@ def as_cells(region: Any, grid: tuple[int, int], image_size: int, name: str = "r
         return np.zeros(grid, bool)
     if isinstance(region, Image.Image):
         region = np.asarray(region.convert("L").resize((image_size, image_size), Image.NEAREST)) > 127
-    array = np.asarray(region)
+    try:
+        array = np.asarray(region)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths") from None
     if array.ndim == 1 and array.dtype != bool and array.size <= h * w:
         if array.size == 0:
             return np.zeros(grid, bool)
         if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= h * w:
             raise ValueError(f"{name} as a list must hold cell numbers from 0 to {h * w - 1}")
+        if len(np.unique(array)) != array.size:
+            raise ValueError(
+                f"{name} as a list must name each cell once; for on/off values use true and false"
+            )
         cells = np.zeros(h * w, bool)
         cells[array] = True
         return cells.reshape(grid)

@@ -55,10 +55,16 @@ def check(config: SampleConfig) -> None:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")
     if config.top_k is not None and (not isinstance(config.top_k, int) or config.top_k < 1):
         raise ValueError(f"top_k must be a whole number of 1 or more, got {config.top_k!r}")
-    if config.top_p is not None and not 0 < config.top_p <= 1:
+    if config.top_p is not None and not (_real(config.top_p) and 0 < config.top_p <= 1):
         raise ValueError(f"top_p must be above 0 and at most 1, got {config.top_p!r}")
-    if len(config.edit_window) != 2 or not 0 <= config.edit_window[0] <= config.edit_window[1] <= 1:
+    window = config.edit_window
+    rising = isinstance(window, tuple | list) and len(window) == 2 and all(map(_real, window))
+    if not (rising and 0 <= window[0] <= window[1] <= 1):
         raise ValueError(f"edit_window must be two rising numbers within 0..1, got {config.edit_window!r}")
+
+
+def _real(value) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def check_seed(seed: int) -> int:
@@ -169,13 +175,13 @@ def sample(
 def denoise(s: _State, p: _Prediction, k: int, config: SampleConfig, mask_id: int) -> StepRecord:
     """Step k of config.steps on one image: commit, then edit."""
     masked = s.tokens == mask_id
-    # 3. commit
+    # commit: as many as the schedule asks, the surest first
     n = commit_quota(int(masked.sum()), s.n_start, k, config)
     committed = commit_order(s, p, masked, k, config)[:n]
     if config.order == "threshold":
         sure = np.flatnonzero(masked & (p.confidence > config.mask_threshold))
         committed = np.union1d(committed, sure)
-    # 4. edit: decided on the same forward pass, before the new tokens are written
+    # edit: decided on the same forward pass, before the new tokens are written
     edited = np.zeros((0, 3), np.int64)
     low, high = config.edit_window
     if config.edit != "off" and low <= k / config.steps <= high:

@@ -111,6 +111,12 @@ def test_parts_meet_their_protocols(tiny):
         (lambda p: p.generate("a cat", steps=10_000), "steps must be"),
         (lambda p: p.generate("a cat", step=3), "unknown setting 'step'"),
         (lambda p: p.generate("a cat", region=np.zeros((3, 3), bool)), "region must be"),
+        (lambda p: p.generate("a cat", region=[0] * 8 + [1] * 8), "name each cell once"),
+        (lambda p: p.generate("a cat", region=[[True], [True, False]]), "rows of different lengths"),
+        (lambda p: p.generate("a cat", top_p="x"), "top_p must be"),
+        (lambda p: p.generate("a cat", edit_window=None), "edit_window must be"),
+        (lambda p: p.generate("a cat", edit_window=("a", "b")), "edit_window must be"),
+        (lambda p: p.generate_batch([], []), "at least one prompt"),
         (lambda p: p.generate("a cat", locked=[99]), "cell numbers from 0 to 15"),
         (lambda p: p.generate("a cat", tokens=np.zeros((2, 2), int)), "shape 4x4"),
         (lambda p: p.generate("a cat", tokens=np.full((4, 4), 99)), "token ids must lie"),
@@ -161,3 +167,9 @@ def test_composite_keeps_every_pixel_outside():
 def test_missing_model_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="is no model folder"):
         Pipeline.from_pretrained(tmp_path / "nowhere")
+
+
+def test_a_device_that_is_not_there_is_named():
+    for device in ("tpu", "meta9x", "cuda:77"):
+        with pytest.raises(ValueError, match=f"the device '{device}' cannot be used here"):
+            Pipeline.from_pretrained(device=device)

@@ -148,11 +148,16 @@ const KEYS = {
   Escape: () => select(-1),
 };
 
-canvas.addEventListener("keydown", (event) => {
+function onKey(event) {
   const action = KEYS[event.key];
   if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   action();
+}
+canvas.addEventListener("keydown", onKey);
+// After Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page.
+document.addEventListener("keydown", (event) => {
+  if (event.target === document.body && run && ["[", "]", " "].includes(event.key)) onKey(event);
 });
 canvas.addEventListener("click", (event) => {
   canvas.focus({ preventScroll: true });

@@ -1,0 +1,61 @@
+"""The command line: a picture and its record, and one sentence where something is wrong."""
+
+import dataclasses
+
+import pytest
+from conftest import build_tiny
+from PIL import Image
+
+from mdm_core.__main__ import main
+from mdm_core.pipeline import Pipeline
+from mdm_core.trajectory import Trajectory
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "model"
+    config, codec, weights, text = build_tiny()
+    Pipeline.save(path, codec, weights, text, config)
+    return str(path)
+
+
+def test_a_picture_and_its_record(model, tmp_path, capsys):
+    out, record = tmp_path / "x.png", tmp_path / "x.json"
+    arguments = ["a cat", "--model", model, "--seed", "4", "--steps", "5", "--scale", "3", "--edit", "remask"]
+    assert main([*arguments, "--out", str(out), "--trajectory", str(record)]) == 0
+    with Image.open(out) as picture:
+        assert picture.size == (96, 96)
+    run = Trajectory.load(record)
+    again = Pipeline.from_pretrained(model).generate("a cat", **run.settings)  # the record repeats the run
+    assert (again.tokens == run.tokens).all() and run.settings["edit"] == "remask"
+    assert set(run.settings) == {
+        "seed",
+        *(f.name for f in dataclasses.fields(Pipeline.from_pretrained(model).config.sample)),
+    }
+    assert "5 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments,sentence",
+    [
+        ([""], "the prompt is empty"),
+        (["a cat", "--steps", "0"], "steps must be"),
+        (["a cat", "--steps", "10000"], "steps must be"),
+        (["a cat", "--seed", "-1"], "the seed must be"),
+        (["a cat", "--scale", "0"], "--scale must be"),
+        (["a cat", "--out", "nowhere/x.png"], "does not exist"),
+        (["a cat", "--out", "picture"], "is no picture file"),
+        (["a cat", "--out", "picture.xyz"], "is no picture file"),
+        (["a cat", "--model", "nowhere"], "is no model folder"),
+        (["a cat", "--device", "tpu"], "cannot be used here"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(
+    arguments, sentence, model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = arguments if "--model" in arguments else [*arguments, "--model", model]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said.splitlines()[-1] and said.count("error:") == 1
+    assert not list(tmp_path.iterdir())
