@@ -2,7 +2,8 @@
 
     python -m trainer.train emoji_cpu --codec assets/model --out runs/emoji_cpu
 
-Cost: 17 scenes/s on two cores of an AMD EPYC server, in a run of one minute; 4 hours at that rate see about 245,000 scenes.
+Cost: 17 scenes/s on two cores of an AMD EPYC server, in a run of one minute; 4 hours at that rate see
+about 245,000 scenes.
 Result: not run to its end; over its first 640 scenes the loss is 13.3 on average.
 """
 

@@ -3,8 +3,9 @@
     python -m trainer.train emoji_gpu --codec assets/model --out runs/emoji
 
 Cost: 7,500 scenes/s on an H200 (batch 768, 103 ms a step), after half a minute of compilation.
-Result: the shipped weights are this recipe cut off after 534 s and 3.8 M scenes, at full learning rate. The last
-check, at 3.46 M, had 1.495 bits per masked token on scenes of another seed, still falling. Its last third, where the learning rate falls, has not been run.
+Result: the shipped weights are this recipe cut off after 534 s and 3.8 M scenes, at full learning rate.
+The last check, at 3.46 M, had 1.495 bits per masked token on scenes of another seed, still falling. Its
+last third, where the learning rate falls, has not been run.
 """
 
 from mdm_core.config import ModelConfig
