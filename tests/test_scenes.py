@@ -302,3 +302,13 @@ def test_speed(atlas, bank):
     start = time.perf_counter()
     render(batch, bank)
     assert (time.perf_counter() - start) / 64 < 5e-3
+
+
+def test_favoured_objects_come_twice_as_often(atlas):
+    generator = SceneGenerator(
+        atlas, n_objects=40, styles=["flat"], seed=3, kinds=["single_object"], favour_from=20
+    )
+    names = [o.name for o in atlas.objects[:40]]
+    drawn = [names.index(generator.sample().objects[0].name) for _ in range(3000)]
+    share = sum(i >= 20 for i in drawn) / len(drawn)
+    assert abs(share - 2 / 3) < 0.04  # five standard deviations are 0.043

@@ -16,10 +16,12 @@ from trainer.scenes import SceneGenerator
 
 @dataclass(frozen=True)
 class SceneDataConfig:
-    """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it)."""
+    """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it);
+    objects from index `favour_from` on are drawn twice as often."""
 
     n_objects: int | None = None
     styles: tuple[str, ...] | None = None
+    favour_from: int | None = None
     split: str = "train"
     batch_size: int = 64
     workers: int = 0
@@ -36,7 +38,14 @@ class SceneStream(IterableDataset):
         c = self.config
         info = get_worker_info()
         seed = c.seed * 1000 + (info.id if info else 0)
-        scenes = SceneGenerator(self.atlas, n_objects=c.n_objects, styles=c.styles, seed=seed, split=c.split)
+        scenes = SceneGenerator(
+            self.atlas,
+            n_objects=c.n_objects,
+            styles=c.styles,
+            seed=seed,
+            split=c.split,
+            favour_from=c.favour_from,
+        )
         while True:
             batch = scenes.batch(c.batch_size)
             yield batch, None if self.text is None else self.text.encode(batch.captions)

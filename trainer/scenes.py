@@ -20,12 +20,12 @@ from trainer.splits import is_held_out
 SIZES = (96, 72, 56, 48)  # sprite sides in pixels
 SLOTS = 4  # most objects in a scene
 KINDS = {  # kind -> share of the train split
-    "single_object": 0.40,
+    "single_object": 0.34,
     "colors": 0.12,
-    "two_object": 0.05,
-    "position": 0.17,
-    "counting": 0.18,
-    "color_attr": 0.08,
+    "two_object": 0.06,
+    "position": 0.16,
+    "counting": 0.16,
+    "color_attr": 0.16,
 }
 HELD_OUT_KINDS = (
     "colors",
@@ -134,11 +134,22 @@ class SceneGenerator:
 
     n_objects: use the first n objects of the atlas (all by default). styles: names (all by default); only
     objects drawn in a style appear in it. split: "train" or "seen" (the same distribution, other lots) or
-    "held_out" (only combinations kept from training). kinds: names, or {name: weight}. Raises ValueError for
-    unknown names or an n_objects out of range.
+    "held_out" (only combinations kept from training). kinds: names, or {name: weight}. favour_from: objects
+    from this index on are drawn twice as often (they joined a model that knows the others). Raises ValueError
+    for unknown names or an n_objects out of range.
     """
 
-    def __init__(self, atlas: Atlas, *, n_objects=None, styles=None, seed=0, split="train", kinds=None):
+    def __init__(
+        self,
+        atlas: Atlas,
+        *,
+        n_objects=None,
+        styles=None,
+        seed=0,
+        split="train",
+        kinds=None,
+        favour_from=None,
+    ):
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
             raise ValueError(f"n_objects must be between 2 and {len(atlas)}, got {n_objects}.")
@@ -157,7 +168,11 @@ class SceneGenerator:
         self.held_out = split == "held_out"
         self.objects = atlas.objects[: self.n_objects]
         self._style_names = [(s, *atlas.aliases[s]) for s in self.styles]
-        self._members = [[i for i in range(self.n_objects) if atlas.has(i, s)] for s in self.styles]
+        drawn = [
+            *range(self.n_objects),
+            *range(self.n_objects if favour_from is None else favour_from, self.n_objects),
+        ]
+        self._members = [[i for i in drawn if atlas.has(i, s)] for s in self.styles]
         self._kinds, self._cumulative = (
             list(kinds),
             list(np.cumsum(list(kinds.values())) / sum(kinds.values())),

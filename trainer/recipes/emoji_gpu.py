@@ -16,7 +16,7 @@ from trainer.recipe import Recipe
 RECIPE = Recipe(
     model=ModelConfig(),
     data=SceneDataConfig(
-        n_objects=160,
+        n_objects=311,
         styles=("flat", "cartoon", "simple", "glossy", "bright"),
         batch_size=768,
         workers=12,
