@@ -133,7 +133,7 @@ class Line:
         self.changed.notify_all()
 
     def drop_stale(self) -> None:
-        """Puts out tickets without an owner: a handler that was dropped without being closed must not hold up the line for ever."""
+        """Puts out tickets whose handler was dropped without being closed: they must not hold up the line."""
         oldest = time.monotonic() - STALE_S
         for place in (self._waiting, self._running):
             for ticket in [t for t in place if t.seen < oldest]:
