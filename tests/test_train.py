@@ -31,7 +31,7 @@ SMALL = Recipe(
     self_flip_steps=0.25,
     steps=12,
     lr=1e-2,
-    matrix_lr=0.02 if hasattr(torch.optim, "Muon") else 0.0,
+    matrix_lr=0.02,
     log_every=4,
     validate_every=12,
     ema=0.9,
@@ -112,3 +112,28 @@ def test_muon_gets_the_blocks_matrices_only(trained):
     body, rest = parameter_groups(trained.model)
     assert all(p.ndim == 2 for p in body) and len(body) == 8
     assert any(p is trained.model.head.weight for p in rest)
+
+
+def test_a_run_can_start_from_the_weights_of_a_model_folder(trained, tmp_path):
+    trained.export(tmp_path / "start", int8=True)
+    more = dataclasses.replace(SMALL, data=dataclasses.replace(SMALL.data, n_objects=5))
+    run = Trainer(more, SHIPPED, tmp_path / "run", torch.device("cpu"), init=tmp_path / "start")
+    assert (tmp_path / "run" / "text.json").read_bytes() == (tmp_path / "start" / "text.json").read_bytes()
+    for mine, theirs in zip(run.model.parameters(), trained.ema.shadow, strict=True):
+        assert torch.allclose(mine, theirs, atol=float(theirs.abs().max()) / 200)  # int8 rows
+    with pytest.raises(ValueError, match="cannot be used"):
+        wide = dataclasses.replace(more, model=dataclasses.replace(SMALL.model, ffn=128))
+        Trainer(wide, SHIPPED, tmp_path / "wide", torch.device("cpu"), init=tmp_path / "start")
+
+
+def test_a_model_folder_is_written_during_the_run(trained, tmp_path, monkeypatch):
+    (tmp_path / "text.json").write_bytes((trained.out / "text.json").read_bytes())
+    recipe = dataclasses.replace(SMALL, steps=2, export_every=1e-6)
+    run = Trainer(recipe, SHIPPED, tmp_path, torch.device("cpu"))
+    written = []
+    export = run.export
+    monkeypatch.setattr(run, "export", lambda path: (export(path), written.append(run.step)))
+    run.run()
+    assert written == [1, 2]
+    assert Pipeline.from_pretrained(tmp_path / "model").config.card["steps"] == 2
+    assert not (tmp_path / ".model.tmp").exists()

@@ -39,6 +39,7 @@ class Recipe:
     log_every: int = 20
     save_every: int = 1000
     validate_every: int = 500
+    export_every: float = 120.0  # seconds between model folders written during the run; 0: only at the end
 
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -40,7 +41,9 @@ from trainer.render import SpriteBank, render
 class Trainer:
     """Holds the parts of one run; `run` trains, `export` writes a model folder."""
 
-    def __init__(self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device):
+    def __init__(
+        self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device, init: Path | None = None
+    ):
         self.recipe, self.out, self.device = recipe, out, device
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -50,11 +53,14 @@ class Trainer:
         self.codec = ImageTokenizer(self.codec_config)
         load_weights(self.codec, codec_dir / "image_tokenizer.safetensors")
         self.codec.eval().to(device)
-        self.text = self._text(codec_dir / "text.json")
+        self.text = self._text((init or codec_dir) / "text.json")
         self.bank = SpriteBank(
             self.atlas, n_objects=recipe.data.n_objects, styles=recipe.data.styles, device=device
         )
-        self.model = MaskedDiffusionTransformer(recipe.model).to(device)
+        self.model = MaskedDiffusionTransformer(recipe.model)
+        if init:
+            load_weights(self.model, init / "model.safetensors")
+        self.model.to(device)
         if recipe.compile:
             self.model.compile_blocks()
         self.optimizers = build_optimizers(
@@ -143,7 +149,7 @@ class Trainer:
             self.atlas, dataclasses.replace(r.data, seed=r.data.seed + self.step), self.text
         )
         began, already, losses = time.time(), self.seconds, []
-        first_samples = self.samples
+        first_samples, exported = self.samples, time.time()
         while self.progress() < 1 and time.time() - began < stop_after:
             factor = trapezoid(self.progress(), r.warmup, r.decay)
             for o, base in zip(self.optimizers, self.base_lr, strict=True):
@@ -174,6 +180,9 @@ class Trainer:
                 print({**entry, "samples/s": round(rate)}, flush=True)
             if self.step % r.save_every == 0:
                 save_checkpoint(self)
+            if r.export_every and time.time() - exported > r.export_every:
+                self.export(self.out / "model")
+                exported = time.time()
         save_checkpoint(self)
 
     @torch.no_grad()
@@ -200,7 +209,7 @@ class Trainer:
         return {k: round(v, 4) for k, v in totals.items()}
 
     def export(self, path: Path, int8: bool = True) -> None:
-        """Write the averaged weights as a model folder."""
+        """Write the averaged weights as a model folder; at every moment the files of a folder there are whole."""
         r = self.recipe
         model = MaskedDiffusionTransformer(r.model)
         self.ema.copy_to(model)
@@ -211,7 +220,12 @@ class Trainer:
             "recipe": json.loads(json.dumps(dataclasses.asdict(r))),
         }  # fmt: skip
         config = PipelineConfig(tokenizer=self.codec_config, model=r.model, card=card)
-        Pipeline.save(path, self.codec, model, self.text, config, int8=int8)
+        aside = path.with_name(f".{path.name}.tmp")
+        Pipeline.save(aside, self.codec, model, self.text, config, int8=int8)
+        path.mkdir(exist_ok=True)
+        for file in sorted(aside.iterdir(), key=lambda f: f.name == "config.json"):  # the card comes last
+            os.replace(file, path / file.name)
+        aside.rmdir()
 
 
 def main() -> None:
@@ -226,6 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/emoji"), help="run folder; resumes if it holds a checkpoint"
     )
+    parser.add_argument("--init", type=Path, default=None, help="start from the weights of this model folder")
     parser.add_argument("--stop-after", type=float, default=math.inf, help="seconds; the run can be resumed")
     parser.add_argument("--device", default=None)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all)")
@@ -233,7 +248,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = Trainer(load_recipe(args.recipe, args.overrides), args.codec, args.out, device)
+    trainer = Trainer(load_recipe(args.recipe, args.overrides), args.codec, args.out, device, args.init)
     print(describe_backend(device), f"| {count_parameters(trainer.model) / 1e6:.1f} M parameters", flush=True)
     if load_checkpoint(trainer):
         print(f"resumed at step {trainer.step}", flush=True)
