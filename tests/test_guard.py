@@ -1,0 +1,135 @@
+"""What reaches Gradio: open and closed addresses, body limits, odd bodies, headers."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ui.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, Guard, shape
+
+
+async def inner(scope, receive, send):
+    """A stand-in for Gradio: answers with the length of the body it was given."""
+    length = len((await receive())["body"]) if scope["method"] == "POST" else 0
+    headers = [(b"content-type", b"text/plain"), (b"referrer-policy", b"origin")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": str(length).encode()})
+
+
+def ask(path, method="GET", parts=(b"",), headers=(), guard=None):
+    """(status, headers, body) of one request whose body arrives in `parts`."""
+    sent, chunks = [], list(parts)
+
+    async def receive():
+        part = chunks.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(chunks)}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+    run = (guard or Guard(inner))(scope, receive, send)
+    with ThreadPoolExecutor(1) as pool:  # the browser tests keep a loop running in this thread
+        pool.submit(lambda: asyncio.run(run)).result()
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+JOIN = "/gradio_api/queue/join"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/config", "/theme.css", "/assets/index-1.js", "/static/fonts/a.woff2", "/gradio_api/info", JOIN]
+    + ["/gradio_api/call/generate", "/gradio_api/call/generate/0a1b", "/gradio_api/heartbeat/ab12cd"],
+)
+def test_what_the_page_needs_is_open(path):
+    assert ask(path)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/upload",
+        "/gradio_api/upload_progress",
+        "/gradio_api/run/generate",
+        "/gradio_api/api/generate",
+    ]
+    + [
+        "/gradio_api/file=/etc/passwd",
+        "/file=app.py",
+        "/gradio_api/file/app.py",
+        "/gradio_api/proxy=http://x",
+    ]
+    + ["/monitoring", "/monitoring/summary", "/gradio_api/vibe-edit", "/gradio_api/process_recording"]
+    + [
+        "/gradio_api/stream/a",
+        "/gradio_api/deep_link",
+        "/gradio_api/dev/reload",
+        "/docs",
+        "/login",
+        "/app.py",
+    ]
+    + ["/gradio_api/heartbeat/" + "a" * 65, "/gradio_api/heartbeat/../file=x", "/gradio_api/call/a/b/c"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_everything_else_is_closed(path, method):
+    status, _, body = ask(path, method)
+    assert status == 404 and json.loads(body) == {"detail": "There is nothing at this address."}
+
+
+def test_other_methods_are_refused():
+    assert ask("/", "DELETE")[0] == 405
+
+
+def test_every_answer_keeps_the_page_at_home():
+    for path in ("/", "/nowhere"):
+        headers = ask(path)[1]
+        for name in HEADERS:
+            assert name.encode() in headers
+    assert ask("/")[1][b"referrer-policy"] == b"origin"  # what Gradio says itself stays
+    assert "connect-src 'self' data: blob:;" in HEADERS["content-security-policy"]
+
+
+def test_a_body_is_passed_on_whole_or_refused_by_its_length():
+    body = json.dumps({"data": ["x" * 1000]}).encode()
+    assert ask(JOIN, "POST", [body[:10], body[10:]])[2] == str(len(body)).encode()
+    claimed = [(b"content-length", str(MAX_BODY + 1).encode())]
+    assert ask(JOIN, "POST", headers=claimed)[0] == 413
+    assert ask(JOIN, "POST", headers=[(b"content-length", b"9" * 400)])[0] == 413
+    assert ask(JOIN, "POST", headers=[(b"content-length", b"-1")])[0] == 413
+    assert ask(JOIN, "POST", [b" " * 2**20] * 13)[0] == 413  # one that lied about it
+    assert ask("/gradio_api/cancel", "POST", [b" " * (MAX_SMALL + 1)])[0] == 413
+
+
+def test_few_large_bodies_at_once():
+    guard = Guard(inner)
+    body = json.dumps({"data": ["x" * MAX_SMALL]}).encode()
+    guard.large = LARGE_AT_ONCE
+    assert ask(JOIN, "POST", [body], guard=guard)[0] == 503
+    assert ask(JOIN, "POST", [b"{}"], guard=guard)[0] == 200
+    guard.large -= 1
+    assert ask(JOIN, "POST", [body], guard=guard)[0] == 200
+    assert guard.large == LARGE_AT_ONCE - 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"x", b"[1]", b'"text"', b"\xff\xfe", b"[" * 200_000, b'{"session_hash": 5}']
+    + [
+        json.dumps({"session_hash": "a" * 65}).encode(),
+        b'{"session_hash": ["a"]}',
+        b'{"session_hash": "../a"}',
+    ]
+    + [b'{"fn_index": "0"}', b'{"fn_index": 1e300}', b'{"fn_index": true}', b'{"component_id": 99999999999}']
+    + [b'{"event_id": "<script>"}', b'{"api_name": {"a": 1}}', b'{"fn_name": 3}'],
+)
+def test_odd_bodies_are_refused_in_one_sentence(body):
+    status, _, said = ask(JOIN, "POST", [body])
+    sentence = json.loads(said)["detail"]
+    assert status == 400 and sentence.endswith(".") and len(sentence) < 80
+
+
+def test_good_bodies_pass():
+    assert shape(b'{"data": [NaN], "session_hash": "ab12", "fn_index": 3, "trigger_id": null}') == ""
+    assert shape(b"") == ""

@@ -1,0 +1,166 @@
+"""What reaches Gradio at all: only the addresses this page uses, with bodies of a sane size and shape.
+
+Gradio serves more than our page needs: file uploads to the server's disk, files from its cache, a proxy, direct
+calls that pass the queue by. Each is closed here, in front of it, rather than trusted to stay harmless. The page
+sends pictures and saved runs inside its events, so no file of a visitor is ever written to disk.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+MAX_BODY = 12 * 2**20  # an upload of 8 MiB as base64, and the JSON around it
+MAX_SMALL = 64 * 2**10  # every other request
+LARGE_AT_ONCE = 4
+
+API = "/gradio_api"
+# Addresses the page and gradio_client ask for. Everything else is answered with 404.
+OPEN = re.compile(
+    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?"
+    r"|/(assets|static)/[^?#]*|/svelte/[^?#]*"
+    rf"|{API}/(info|openapi\.json|startup-events|app_id|theme\.css|login_check|cancel|reset|component_server)/?"
+    rf"|{API}/queue/(join|data|status)/?"
+    rf"|{API}/heartbeat/[A-Za-z0-9_-]{{1,64}}"
+    rf"|{API}/call/[a-z_]{{1,40}}(/[A-Za-z0-9_-]{{1,64}})?"
+)
+# Where a large body is right: the events that bring a picture or a saved run.
+LARGE = re.compile(rf"{API}/(queue/join|call/[a-z_]{{1,40}})/?")
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+HEADERS = {
+    # Gradio's page needs inline and evaluated scripts; what matters is that nothing is asked of another host.
+    "content-security-policy": (
+        "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+        "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; object-src 'none'; "
+        "base-uri 'self'; form-action 'self'; "
+        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Guard:
+    """ASGI middleware: closed addresses, body limits, and the headers that keep the page at home."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+        self.large = 0  # large bodies being read or worked on now
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return None  # the page opens no websockets
+        path = scope["path"]
+        if not OPEN.fullmatch(path):
+            return await _refuse(send, 404, "There is nothing at this address.")
+        if scope["method"] not in ("GET", "HEAD", "POST", "OPTIONS"):
+            return await _refuse(send, 405, "This address does not know that method.")
+        if scope["method"] == "POST":
+            return await self._post(scope, receive, send)
+        await self.app(scope, receive, _with_headers(send))
+
+    async def _post(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Reads the body up to its limit, looks at its shape, and only then lets Gradio see it."""
+        most = MAX_BODY if LARGE.fullmatch(scope["path"]) else MAX_SMALL
+        said = dict(scope["headers"]).get(b"content-length", b"0")
+        if not said.isdigit() or len(said) > 12 or int(said) > most:
+            return await _refuse(send, 413, f"That is too large: at most {most // 2**10:,} KiB fit here.")
+        counted = False
+        try:
+            body, more = bytearray(), True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > most:
+                    return await _refuse(
+                        send, 413, f"That is too large: at most {most // 2**10:,} KiB fit here."
+                    )
+                if len(body) > MAX_SMALL and not counted:
+                    if self.large >= LARGE_AT_ONCE:
+                        return await _refuse(send, 503, "Too many uploads at once: try again in a moment.")
+                    self.large, counted = self.large + 1, True
+            wrong = shape(bytes(body))
+            if wrong:
+                return await _refuse(send, 400, wrong)
+            await self.app(scope, _replay(bytes(body), receive), _with_headers(send))
+        finally:
+            self.large -= counted
+
+
+def shape(body: bytes) -> str:
+    """What is wrong with the body of a POST, in one sentence; empty when nothing is."""
+    if not body:
+        return ""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return "The request must be JSON."
+    if not isinstance(data, dict):
+        return "The request must be a JSON object."
+    for name in ("session_hash", "event_id", "api_name"):
+        value = data.get(name)
+        if value is not None and not (isinstance(value, str) and NAME.fullmatch(value.strip("/"))):
+            return f"{name} must be a short name of letters and digits."
+    for name in ("fn_index", "trigger_id", "component_id"):
+        value = data.get(name)
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**31
+        ):
+            return f"{name} must be a whole number."
+    if data.get("fn_name") is not None and not isinstance(data["fn_name"], str):
+        return "fn_name must be text."
+    return ""
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body that was read, then whatever comes after it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    """A send that adds our headers to every answer."""
+
+    async def add(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            have = {name.lower() for name, _ in message.get("headers", [])}
+            extra = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in have]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return add
+
+
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    """An answer of one sentence, as the JSON that Gradio's own clients understand."""
+    body = json.dumps({"detail": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    send = _with_headers(send)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def launch_arguments() -> dict[str, Any]:
+    """What `Blocks.launch` must be told so that every request passes here, and threads suffice for the line."""
+    from starlette.middleware import Middleware
+
+    return {"app_kwargs": {"middleware": [Middleware(Guard)]}, "max_threads": 80}
