@@ -31,6 +31,7 @@ from mdm_core.pipeline import Pipeline
 from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
 from trainer.atlas import Atlas
+from trainer.card import words as card_words
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.data import SceneDataConfig, captions, scene_batches
 from trainer.optim import EMA, build_optimizers, trapezoid
@@ -213,9 +214,10 @@ class Trainer:
         r = self.recipe
         model = MaskedDiffusionTransformer(r.model)
         self.ema.copy_to(model)
+        objects = [o.name for o in self.atlas.objects[: self.bank.n_objects]]
         card = {
-            "objects": [o.name for o in self.atlas.objects[: self.bank.n_objects]],
-            "styles": self.bank.styles, "samples": self.samples, "steps": self.step,
+            "objects": objects, "styles": self.bank.styles,
+            "words": card_words(self.atlas, objects, self.bank.styles), "samples": self.samples, "steps": self.step,
             "minutes": round(self.seconds / 60, 1), "parameters": count_parameters(model),
             "recipe": json.loads(json.dumps(dataclasses.asdict(r))),
         }  # fmt: skip
