@@ -142,6 +142,24 @@ class SpriteBank:
         return sprite_index(self._order[name], self.styles.index(style), colour, len(self.styles))
 
 
+def paste(
+    flat: torch.Tensor, bank: SpriteBank, scene: np.ndarray, sprite: np.ndarray, size: int, xy: np.ndarray
+) -> None:
+    """Draw K sprites of one size over their scenes, in place. Sprites that share pixels need a call each.
+
+    flat: uint8 [B * 128 * 128, 3]; scene, sprite: int [K], a scene's number and a row of the bank; xy: [K, 2].
+    """
+    device = flat.device
+    corner = (scene * IMAGE + xy[:, 1]) * IMAGE + xy[:, 0]  # [K], flat index of the top-left pixel
+    side = torch.arange(size, device=device)
+    pixel = torch.from_numpy(corner).to(device)[:, None, None] + side[:, None] * IMAGE + side  # [K, s, s]
+    drawn = bank.sprites[size][torch.from_numpy(sprite).to(device)]  # [K, s, s, 4]
+    behind = flat[pixel].to(torch.int32)  # [K, s, s, 3]
+    clear = 255 - drawn[..., 3:].to(torch.int32)  # [K, s, s, 1]
+    mixed = drawn[..., :3] + torch.div(behind * clear + 127, 255, rounding_mode="floor")
+    flat[pixel] = mixed.clamp_(max=255).to(torch.uint8)
+
+
 def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
     """Draw a batch: sprites over the background, slot by slot. Returns uint8 [B, 128, 128, 3] on the device.
 
@@ -159,22 +177,12 @@ def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
     device = bank.device
     canvas = bank.grounds[torch.from_numpy(batch.background).to(device)]  # [B, 128, 128, 3], a copy
     flat = canvas.view(-1, 3)  # [B * 128 * 128, 3]
-    for slot in range(SLOTS):
+    for slot in range(batch.sprite.shape[1]):
         for s in bank.sizes:
             scene = np.flatnonzero(used[:, slot] & (batch.size[:, slot] == s))  # [K]
             if not len(scene):
                 continue
-            x, y = batch.xy[scene, slot, 0], batch.xy[scene, slot, 1]
-            corner = torch.from_numpy((scene * IMAGE + y) * IMAGE + x).to(
-                device
-            )  # [K], flat index of the top-left pixel
-            side = torch.arange(s, device=device)
-            pixel = corner[:, None, None] + side[:, None] * IMAGE + side  # [K, s, s]
-            sprite = bank.sprites[s][torch.from_numpy(batch.sprite[scene, slot]).to(device)]  # [K, s, s, 4]
-            behind = flat[pixel].to(torch.int32)  # [K, s, s, 3]
-            clear = 255 - sprite[..., 3:].to(torch.int32)  # [K, s, s, 1]
-            mixed = sprite[..., :3] + torch.div(behind * clear + 127, 255, rounding_mode="floor")
-            flat[pixel] = mixed.clamp_(max=255).to(torch.uint8)
+            paste(flat, bank, scene, batch.sprite[scene, slot], s, batch.xy[scene, slot])
     return canvas
 
 
