@@ -4,11 +4,13 @@ python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N] [--no
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
 import time
 from concurrent.futures import Future
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -61,6 +63,15 @@ def load(model: str | None, threads: int | None) -> Any:
     return Pipeline.from_pretrained(model)
 
 
+def sample_defaults(model: str | None) -> dict[str, Any]:
+    """The sampling defaults of the model folder, for the form; {} when it cannot be read (loading then says why)."""
+    folder = Path(model) if model else Path(__file__).resolve().parent / "assets" / "model"
+    try:
+        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8"))["sample"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def warm_up(pipe: Any) -> None:
     """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
     for record in pipe.stream("a warm-up", steps=1, polish=0):
@@ -106,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from ui import page
 
-    studio = page.build(pipeline.result)
+    studio = page.build(pipeline.result, sample_defaults(args.model))
     try:
         pipeline.result()
     except (ValueError, OSError) as error:

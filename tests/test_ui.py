@@ -12,8 +12,10 @@ from PIL import Image
 from test_limits import GOOD
 
 from ui import limits, page
-from ui.frames import WINDOW, Registry, Run, fixed_point, jpeg_uri, pack, pack_record
+from ui.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
 from ui.handlers import BROKEN, Studio
+from ui.runs import Request as Asked
+from ui.runs import Run
 
 V = 16384
 
@@ -86,7 +88,7 @@ class Request:
 def messages(studio, **changes):
     """All yields of one Generate."""
     values = list({**GOOD, **changes}.values())
-    return list(studio.generate(*values, Request()))
+    return list(studio.generate(*values, None, Request()))
 
 
 def within_a_loop(call, *args):
@@ -142,24 +144,12 @@ def test_pictures_travel_as_jpeg():
 
 
 def test_the_newest_frames_while_running_all_frames_at_the_end():
-    run = Run("a panda", 7, 2, (16, 16), V)
+    settings = limits.check_run(**GOOD)
+    run = Run(Asked("generate", settings), (16, 16), V)
     run.frames += [{"k": k} for k in range(WINDOW + 2)]
-    assert [f["k"] for f in run.message("running")["frames"]] == list(range(2, WINDOW + 2))
-    assert [f["k"] for f in run.message("done")["frames"]] == list(range(WINDOW + 2))
-    assert run.id != Run("a panda", 7, 2, (16, 16), V).id
-
-
-def test_the_registry_keeps_one_run_a_tab_and_forgets_it():
-    registry = Registry()
-    first, second = (Run("a", 0, 1, (16, 16), V) for _ in range(2))
-    registry.begin("tab", first)
-    assert not registry.stop("another tab")
-    registry.begin("tab", second)
-    assert first.stop.is_set() and not second.stop.is_set()
-    registry.end("tab", first)
-    assert registry.stop("tab") and second.stop.is_set()
-    registry.end("tab", second)
-    assert len(registry) == 0
+    assert [f["k"] for f in message(run, "running")["frames"]] == list(range(2, WINDOW + 2))
+    assert [f["k"] for f in message(run, "done")["frames"]] == list(range(WINDOW + 2))
+    assert run.id != Run(Asked("generate", settings), (16, 16), V).id
 
 
 # ---- handlers -------------------------------------------------------------------------------------------
@@ -178,11 +168,11 @@ def test_a_run_streams_every_step_and_then_the_whole():
     assert pipe.asked == ("a panda", limits.check_run(**GOOD).sampler())
     assert out[0][1] == ""  # an older complaint is cleared
     assert out[0][4] == 7
-    assert pipe.closed and len(studio.registry) == 0
+    assert pipe.closed and studio.line.busy == 0
 
 
 def test_refused_input_leaves_the_picture_alone():
-    studio = Studio(lambda: pytest.fail("the pipeline must not be asked"))
+    studio = Studio(Pipe)
     (out,) = messages(studio, text="")
     assert not isinstance(out[0], dict) or "frames" not in out[0]
     assert out[1].startswith("Type what you would like to see")
@@ -191,7 +181,7 @@ def test_refused_input_leaves_the_picture_alone():
 def test_stop_ends_the_run_and_keeps_what_is_there():
     pipe = Pipe()
     studio = Studio(lambda: pipe)
-    stream = studio.generate(*GOOD.values(), Request())
+    stream = studio.generate(*GOOD.values(), None, Request())
     next(stream)
     studio.stop(Request("another tab"))
     next(stream)
@@ -199,17 +189,17 @@ def test_stop_ends_the_run_and_keeps_what_is_there():
     (last,) = stream
     assert last[0]["state"] == "stopped"
     assert len(last[0]["frames"]) == 2
-    assert pipe.closed and len(studio.registry) == 0
+    assert pipe.closed and studio.line.busy == 0
 
 
 def test_a_closed_tab_frees_the_run():
     pipe = Pipe()
     studio = Studio(lambda: pipe)
-    stream = studio.generate(*GOOD.values(), Request())
+    stream = studio.generate(*GOOD.values(), None, Request())
     next(stream)
-    assert len(studio.registry) == 1
+    assert studio.line.busy == 1
     stream.close()
-    assert pipe.closed and len(studio.registry) == 0
+    assert pipe.closed and studio.line.busy == 0
 
 
 def test_a_refusal_of_the_pipeline_is_shown_as_a_sentence():
@@ -228,9 +218,10 @@ def test_an_unexpected_error_is_logged_and_not_shown(caplog):
 
 def test_callers_without_a_tab_do_not_stop_each_other():
     studio = Studio(Pipe)
-    first = studio.generate(*GOOD.values(), Request(None))
-    second = studio.generate(*GOOD.values(), Request(None))
-    next(first), next(second)
+    first = studio.generate(*GOOD.values(), None, Request(None))
+    second = studio.generate(*GOOD.values(), None, Request(None))
+    next(first)
+    assert next(second)[0] == {"v": 1, "state": "waiting", "ahead": 1}
     assert list(first)[-1][0]["state"] == "done"
     assert list(second)[-1][0]["state"] == "done"
 

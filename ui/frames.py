@@ -1,9 +1,11 @@
-"""Step records packed for the browser, and the registry that lets Stop reach a run.
+"""Step records packed for the browser. Which run they belong to stands in `ui.runs`.
 
-Wire format (version 1), one JSON message per yield of the generate event:
+Wire format (version 1), one JSON message per yield of a model event:
 
-    {"v": 1, "run": id, "state": "running" | "done" | "stopped" | "failed", "seed": int, "prompt": str,
-     "grid": [h, w], "vocab": V, "planned": steps, "frames": [frame, ...]}
+    {"v": 1, "run": id, "state": "running" | "done" | "stopped" | "failed", "role": "main" | "beside",
+     "kind": "generate" | "repaint" | "heal" | "branch" | ..., "seed": int, "prompt": str, "settings": {...},
+     "grid": [h, w], "vocab": V, "planned": steps, "parent": [id, step] or null, "prefix": n, "ground": bool,
+     "frames": [frame, ...]}
 
     frame = {"k": index, "phase": "start" | "unmask" | "polish", "ms": elapsed, "image": data URI or "",
              "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L],
@@ -12,15 +14,15 @@ Wire format (version 1), one JSON message per yield of the generate event:
 Arrays are base64 of little-endian values. `p` is a probability times 65,535, `h` an entropy in thousandths of
 a nat, both clipped. A masked token is the value V. A running message carries its new frame and the few before
 it (WINDOW in all), because a busy browser may merge two messages into one; the last message of a run repeats
-all of them, so that a tab which slept through most of a run still ends with the whole.
+all of them, so that a tab which slept through most of a run still ends with the whole. The first `prefix`
+steps of a branch are its parent's own: the browser has them and they are not sent again.
+
+Two more messages. Waiting for the model: {"v": 1, "state": "waiting", "ahead": n}. Variations of a region:
+{"v": 1, "role": "variation", "state": ..., "of": n, "variations": [message, ...]}, those finished so far.
 """
 
 import base64
 import io
-import secrets
-import threading
-import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,67 +71,23 @@ def pack_record(record: Any, image_uri: str, elapsed_ms: int) -> dict[str, Any]:
     }
 
 
-@dataclass
-class Run:
-    """One run as the server sees it: its unguessable id, its frames so far, and the flag that Stop raises."""
-
-    prompt: str
-    seed: int
-    planned: int
-    grid: tuple[int, int]
-    vocab: int
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    started: float = field(default_factory=time.perf_counter)
-    frames: list[dict[str, Any]] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def elapsed_ms(self) -> int:
-        """Milliseconds since the run was accepted."""
-        return round((time.perf_counter() - self.started) * 1000)
-
-    def message(self, state: str) -> dict[str, Any]:
-        """The message to send now: the newest frames while running, every frame in the last message."""
-        return {
-            "v": VERSION,
-            "run": self.id,
-            "state": state,
-            "seed": self.seed,
-            "prompt": self.prompt,
-            "grid": list(self.grid),
-            "vocab": self.vocab,
-            "planned": self.planned,
-            "frames": self.frames[-WINDOW:] if state == "running" else list(self.frames),
-        }
-
-
-class Registry:
-    """Which run belongs to which tab. A tab has at most one; its entry leaves with the run."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, Run] = {}
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def begin(self, session: str, run: Run) -> None:
-        """Registers `run` for the tab `session`; a run of the same tab still going is told to stop."""
-        with self._lock:
-            before = self._runs.get(session)
-            self._runs[session] = run
-        if before is not None:
-            before.stop.set()
-
-    def stop(self, session: str) -> bool:
-        """Raises the stop flag of the tab's run; False when it has none."""
-        with self._lock:
-            run = self._runs.get(session)
-        if run is not None:
-            run.stop.set()
-        return run is not None
-
-    def end(self, session: str, run: Run) -> None:
-        """Forgets `run`; a newer run of the same tab is left alone."""
-        with self._lock:
-            if self._runs.get(session) is run:
-                del self._runs[session]
+def message(run: Any, state: str) -> dict[str, Any]:
+    """The message to send now: the newest frames while running, every frame in the last message of a run."""
+    request = run.request
+    return {
+        "v": VERSION,
+        "run": run.id,
+        "state": state,
+        "role": run.role,
+        "kind": request.kind,
+        "seed": request.seed,
+        "prompt": request.prompt,
+        "settings": request.sampler(),
+        "grid": list(run.grid),
+        "vocab": run.vocab,
+        "planned": run.planned,
+        "parent": list(request.parent) if request.parent else None,
+        "prefix": run.prefix,
+        "ground": run.ground is not None,
+        "frames": run.frames[-WINDOW:] if state == "running" else list(run.frames),
+    }

@@ -1,5 +1,6 @@
-"""The events of the page: Generate streams frames, Stop raises a flag. No layout here, and no model code."""
+"""The events of the page: an ask is carved and streamed, Stop ends it. No layout here, and no model code."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ui import limits
-from ui.frames import Registry, Run, jpeg_uri, pack_record
+from ui import asks, limits, upload
+from ui.frames import VERSION, jpeg_uri, message, pack_record
+from ui.line import Line, Ticket
+from ui.runs import Request, Run, Store
 
 log = logging.getLogger("chisel")
 
@@ -18,7 +21,7 @@ BROKEN = (
 
 
 class Studio:
-    """The handlers bound to one pipeline.
+    """The handlers bound to one pipeline, with the runs that it keeps and the line of those who wait.
 
     `get_pipeline` returns the loaded pipeline and may wait for it: it is called when a run starts, not when
     the page is built, so that the page can be laid out while the weights are still being read.
@@ -26,7 +29,15 @@ class Studio:
 
     def __init__(self, get_pipeline: Callable[[], Any]) -> None:
         self._get_pipeline = get_pipeline
-        self.registry = Registry()
+        self.store = Store()
+        self.line = Line()
+
+    @property
+    def pipe(self) -> Any:
+        """The loaded pipeline; waits for it."""
+        return self._get_pipeline()
+
+    # ---- the model event ----------------------------------------------------------------------------
 
     def generate(
         self,
@@ -44,69 +55,206 @@ class Studio:
         edit_margin: Any,
         edit_budget: Any,
         polish: Any,
+        ask: Any,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate button, Stop button, seed); see `ui.frames` for the message.
 
-        Refused input yields one sentence and leaves everything else as it was: the visible picture stays.
+        `ask` says what to do (`ui.asks`); without one a new picture is made. Refused input yields one sentence
+        and leaves everything else as it was: the visible picture stays.
         """
         sent = (prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel)
         try:
             settings = limits.check_run(*sent, edit_mode, edit_threshold, edit_margin, edit_budget, polish)
+            pipe = self.pipe
+            asked = asks.check(ask, settings, tuple(pipe.grid), int(pipe.vocab_size), self.store)
         except limits.Refused as error:
             yield gr.skip(), str(error), *_buttons(running=False), gr.skip()
             return
-        session, run = "", None
-        try:
-            pipe = self._get_pipeline()
-            run = Run(settings.prompt, settings.seed, settings.steps, tuple(pipe.grid), int(pipe.vocab_size))
-            session = (
-                request.session_hash or run.id
-            )  # a caller without a tab cannot be stopped, nor stop another
-            self.registry.begin(session, run)
-            yield from self._stream(pipe, settings, run)
-        except ValueError as error:  # the pipeline's own refusals are written for the visitor
-            yield _last(run, "failed"), _sentence(error), *_buttons(running=False), gr.skip()
         except Exception:
-            log.exception("a run failed")
-            yield _last(run, "failed"), BROKEN, *_buttons(running=False), gr.skip()
-        finally:  # also reached when the tab closes in the middle of a run
-            if run is not None:
-                self.registry.end(session, run)
+            log.exception("a request could not be checked")
+            yield gr.skip(), BROKEN, *_buttons(running=False), gr.skip()
+            return
+        yield from self.carve(asked, request.session_hash or "")
 
-    def _stream(self, pipe: Any, settings: limits.RunSettings, run: Run) -> Iterator[tuple[Any, ...]]:
-        """The frames of an accepted run. Stop is looked at between two steps."""
-        state = "done"
-        records = pipe.stream(settings.prompt, **settings.sampler())
+    def carve(self, asked: asks.Ask, session: str) -> Iterator[tuple[Any, ...]]:
+        """Carves a checked ask for the tab `session`, after those who came before; the outputs of `generate`."""
+        # a caller without a tab can stop nobody, nor be stopped by another
+        name = session or f"nobody {id(asked)}"
+        try:
+            ticket = self.line.join(name)
+        except limits.Refused as error:
+            yield gr.skip(), str(error), *_buttons(running=False), gr.skip()
+            return
+        with ticket:  # also left when the tab closes in the middle of a run
+            for ahead in ticket.places():
+                waiting = {"v": VERSION, "state": "waiting", "ahead": ahead}
+                yield waiting, "", *_buttons(running=True), gr.skip()
+            if ticket.cancelled:
+                yield {"v": VERSION, "state": "left"}, "", *_buttons(running=False), gr.skip()
+            elif asked.role == "variation":
+                yield from self._variations(asked, ticket, session)
+            else:
+                yield from self._one(asked, ticket, session)
+
+    def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
+        run = self._begin(asked.requests[0], asked, session)
+        first = True
+        state, words = "done", ""
+        try:
+            for _ in self._steps(run, asked.parent, ticket):
+                changed = ("", *_buttons(running=True), run.seed) if first else (gr.skip(),) * 4
+                first = False
+                yield message(run, "running"), *changed
+            state = "stopped" if ticket.cancelled else "done"
+        except Exception as error:
+            state, words = "failed", _complaint(error)
+        finally:
+            self._close(run, state)
+        last = message(run, state) if run.frames else gr.skip()
+        run.frames = []
+        yield last, words or gr.skip(), *_buttons(running=False), gr.skip()
+
+    def _variations(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
+        """Several runs of one region with different seeds, sent when each is finished."""
+        sent: list[dict[str, Any]] = []
+        words = ""
+
+        def so_far(state: str) -> dict[str, Any]:
+            count = len(asked.requests)
+            return {"v": VERSION, "role": "variation", "state": state, "of": count, "variations": list(sent)}
+
+        yield so_far("running"), "", *_buttons(running=True), gr.skip()
+        for request in asked.requests:
+            run = self._begin(request, asked, session)
+            state = "stopped"
+            try:
+                for _ in self._steps(run, asked.parent, ticket):
+                    yield gr.skip(), *(gr.skip(),) * 4  # a closed tab is noticed here
+                state = "stopped" if ticket.cancelled else "done"
+            except Exception as error:
+                state, words = "failed", _complaint(error)
+            finally:
+                self._close(run, state)
+            if state != "done":
+                self.store.forget(run)
+                break
+            sent.append(message(run, state))
+            run.frames = []
+            yield so_far("running"), *(gr.skip(),) * 4
+        state = "done" if len(sent) == len(asked.requests) else "stopped"
+        yield so_far(state), words or gr.skip(), *_buttons(running=False), gr.skip()
+
+    # ---- one run --------------------------------------------------------------------------------------
+
+    def _begin(self, request: Request, asked: asks.Ask, session: str) -> Run:
+        """A run for `request`; a branch takes over its parent's steps up to the one it leaves from."""
+        pipe, parent, prefix = self.pipe, asked.parent, 0
+        if request.kind == "branch" and parent is not None:
+            prefix = request.parent[1]
+            left = max(request.settings.steps - prefix, 1)
+            request = dataclasses.replace(request, settings=dataclasses.replace(request.settings, steps=left))
+        run = Run(request, tuple(pipe.grid), int(pipe.vocab_size), asked.role, session)
+        run.prefix = prefix
+        masked = request.tokens is None or bool((request.tokens == run.vocab).any())
+        run.planned = prefix + (request.settings.steps if masked else 0)
+        if parent is not None:
+            run.records = list(parent.records[:prefix])
+            if request.kind != "generate":
+                run.ground, run.given = parent.ground, parent.given
+        return self.store.keep(run)
+
+    def _steps(self, run: Run, parent: Run | None, ticket: Ticket) -> Iterator[None]:
+        """Carves step by step into run.records and run.frames. Stop is looked at between two steps."""
+        records = run.request.stream(self.pipe)
         try:
             for record in records:
-                run.frames.append(pack_record(record, _picture(pipe, record), run.elapsed_ms()))
-                first = len(run.frames) == 1
-                changed = ("", *_buttons(running=True), run.seed) if first else (gr.skip(),) * 4
-                yield run.message("running"), *changed
-                if run.stop.is_set():
-                    state = "stopped"
-                    break
+                record = _continued(record, run, parent)
+                run.records.append(record)
+                run.frames.append(pack_record(record, self.picture(run, record.tokens), run.elapsed_ms()))
+                ticket.beat()
+                yield
+                if ticket.cancelled:
+                    return
         finally:
             records.close()
-        yield run.message(state), gr.skip(), *_buttons(running=False), gr.skip()
+
+    def _close(self, run: Run, state: str) -> None:
+        """The end of a run, however it came; one that showed nothing is forgotten."""
+        run.state = state
+        if len(run.records) > run.prefix:
+            self.store.keep(run)
+        else:
+            self.store.forget(run)
+
+    def show(self, run: Run) -> dict[str, Any]:
+        """The closing message of a run whose records are all there (opened from a file, uploaded)."""
+        run.frames = [
+            pack_record(record, self.picture(run, record.tokens), 0) for record in run.records[run.prefix :]
+        ]
+        self._close(run, "done")
+        said = message(run, "done")
+        run.frames = []
+        return said
+
+    def picture(self, run: Run, tokens: Any) -> str:
+        """Tokens of a run as a data URI; empty while every token is masked, there is nothing to see."""
+        tokens = np.asarray(tokens).reshape(run.grid)
+        if (tokens == run.vocab).all() and run.ground is None:
+            return ""
+        if run.ground is None:
+            return jpeg_uri(self.pipe.decode(tokens))
+        return jpeg_uri(upload.picture(self.pipe, tokens, run.ground, run.given, run.request.region))
 
     def stop(self, request: gr.Request) -> None:
-        """Asks the tab's run to end after the step it is in; what is on the canvas stays."""
-        self.registry.stop(request.session_hash or "")
+        """Asks the tab's run to end after the step it is in, or its wait to end; the canvas stays."""
+        self.line.cancel(request.session_hash or "")
+
+    # ---- light look-ups of the canvas, past the queue -----------------------------------------------------
+
+    def functions(self) -> list[Callable[..., Any]]:
+        """What js may call as `server.name(argument)`; each answers {"error": sentence} to what it refuses."""
+
+        def preview(data: Any) -> dict[str, Any]:
+            """Edited tokens as a picture: {"run": id, "tokens": i32 [L]} -> {"image": data URI}."""
+            return answered(lambda: self._preview(data))
+
+        return [preview]
+
+    def _preview(self, data: Any) -> dict[str, Any]:
+        run = self.store.get(data.get("run") if isinstance(data, dict) else None)
+        tokens = asks.tokens(data.get("tokens"), run.cells, run.vocab)
+        return {"image": self.picture(run, tokens)}
 
 
-def _picture(pipe: Any, record: Any) -> str:
-    """The picture at this step as a data URI; empty while every token is masked, there is nothing to see."""
-    tokens = np.asarray(record.tokens)
-    if (tokens == pipe.vocab_size).all():
-        return ""
-    return jpeg_uri(pipe.decode(tokens.reshape(tuple(pipe.grid))))
+def answered(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """work(), or its refusal as {"error": sentence}; what nobody foresaw is logged and not shown."""
+    try:
+        return work()
+    except (limits.Refused, ValueError) as error:
+        return {"error": _sentence(error)}
+    except Exception:
+        log.exception("a look-up failed")
+        return {"error": BROKEN}
 
 
-def _last(run: Run | None, state: str) -> Any:
-    """The closing message of a run that began; nothing for one that did not, so the old picture stays."""
-    return run.message(state) if run is not None and run.frames else gr.skip()
+def _continued(record: Any, run: Run, parent: Run | None) -> Any:
+    """A record of a branch, numbered after the steps it grew from; the first keeps what its parent had seen."""
+    if not run.prefix or parent is None:
+        return record
+    if record.phase != "start":
+        planned = record.steps_planned + run.prefix
+        return dataclasses.replace(record, step=record.step + run.prefix, steps_planned=planned)
+    before = parent.record(run.prefix)
+    return dataclasses.replace(before, tokens=record.tokens, locked=record.locked)
+
+
+def _complaint(error: Exception) -> str:
+    """What to say about a run that broke: the pipeline's own refusals are written for the visitor."""
+    if isinstance(error, ValueError):
+        return _sentence(error)
+    log.error("a run failed", exc_info=error)
+    return BROKEN
 
 
 def _sentence(error: ValueError) -> str:

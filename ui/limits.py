@@ -7,7 +7,7 @@ that is refused raises `Refused` with one sentence that says what is wrong and w
 
 import math
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 PROMPT_CHARACTERS = 500
@@ -42,6 +42,14 @@ EDIT_MARGIN = Bound("Edit margin", 0, 1, 0, 0.01)
 EDIT_BUDGET = Bound("Edit budget", 0, 1, 0.05, 0.01)
 POLISH = Bound("Polish passes", 0, 8, 2)
 SEED = Bound("Seed", 0, SEED_LAST, 0)
+
+
+def of_model(bound: Bound, default: Any) -> Bound:
+    """`bound` with the opened model's own default, where that is a number inside it."""
+    usable = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if not usable or not bound.low <= default <= bound.high or (bound.whole and default != int(default)):
+        return bound
+    return replace(bound, default=default)
 
 
 class Refused(ValueError):

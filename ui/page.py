@@ -7,14 +7,27 @@ from typing import Any
 
 import gradio as gr
 
-from ui import limits, theme
+from ui import export, inspect, learn, limits, theme
+from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
-from ui.token_grid import Notice, TokenGrid
+from ui.line import PLACES
+from ui.token_grid import Notice, Static, TokenGrid
 
 HERE = Path(__file__).parent
 TITLE = "Chisel"
-STYLES = ("page.css", "form.css", "stage.css", "timeline.css", "inspector.css")
+STYLES = (
+    "page.css",
+    "form.css",
+    "tasks.css",
+    "stage.css",
+    "tools.css",
+    "timeline.css",
+    "runs.css",
+    "inspector.css",
+    "learn.css",
+    "export.css",
+)
 
 # Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a
 # picture.
@@ -28,46 +41,12 @@ EXAMPLES = (
 )
 
 HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
-
-
-class Range(gr.Slider):
-    """A slider whose bounds are checked by `ui.limits`, so that a refusal is our sentence, not a toast."""
-
-    def get_block_name(self) -> str:
-        """Drawn by Gradio's own slider."""
-        return "slider"
-
-    def preprocess(self, payload: Any) -> Any:
-        """The value as it came: the handler checks it."""
-        return payload
-
-
-class Whole(gr.Number):
-    """A number field whose value reaches the handler as it was typed, whole or not."""
-
-    def get_block_name(self) -> str:
-        """Drawn by Gradio's own number field."""
-        return "number"
-
-    def preprocess(self, payload: Any) -> Any:
-        """The value as it came: the handler checks it."""
-        return payload
-
-
-class Pick(gr.Dropdown):
-    """A dropdown whose value is checked by the handler."""
-
-    def get_block_name(self) -> str:
-        """Drawn by Gradio's own dropdown."""
-        return "dropdown"
-
-    def preprocess(self, payload: Any) -> Any:
-        """The value as it came: the handler checks it."""
-        return payload
+TASKS = (HERE / "html" / "tasks.html").read_text(encoding="utf-8")
+EDIT = (HERE / "html" / "edit.html").read_text(encoding="utf-8")
 
 
 def css() -> str:
-    """The style sheets of the page and of the stage."""
+    """The style sheets of the page and of the stage; each colleague of the canvas may have one of its own."""
     return "\n".join((HERE / "css" / name).read_text(encoding="utf-8") for name in STYLES)
 
 
@@ -90,67 +69,96 @@ def launch_arguments() -> dict[str, Any]:
     }
 
 
-def build(get_pipeline: Callable[[], Any], queue_size: int = 24) -> gr.Blocks:
-    """The page over the pipeline that `get_pipeline` returns; at most `queue_size` visitors wait in line."""
+def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None) -> gr.Blocks:
+    """The page over the pipeline that `get_pipeline` returns.
+
+    `sample` holds the opened model's own sampling defaults (`SampleConfig` as a dict): the form starts there.
+    """
     studio = Studio(get_pipeline)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(html_template=HEADER, js_on_load=_theme_script(), apply_default_css=False)
+        Static(HEADER, _theme_script())
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
-                inputs, generate, stop, notice, seed = _controls()
+                Static(TASKS, TASKS_SCRIPT, elem_id="tasks")
+                inputs, generate, stop, notice, seed = _controls(studio, sample or {})
             with gr.Column(elem_id="stage", scale=1, min_width=320):
-                grid = TokenGrid(elem_id="grid")
+                grid = TokenGrid(
+                    elem_id="grid", server_functions=[*studio.functions(), *inspect.functions(studio)]
+                )
+                export.panel(studio)
+        ask = Ask(None, visible=False)
+        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by js/ask.js
         run = gr.on(
-            [generate.click, inputs[0].submit],
+            [generate.click, inputs[0].submit, act.click],
             studio.generate,
-            inputs,
+            [*inputs, ask],
             [grid, notice, generate, stop, seed],
             js="(...values) => window.chisel ? window.chisel.before(values) : values",
             api_name="generate",
             show_progress="hidden",
-            trigger_mode="always_last",
+            trigger_mode="once",
             concurrency_id="model",
-            concurrency_limit=1,
+            concurrency_limit=PLACES + 2,  # each enters its handler at once and waits in studio.line
         )
         run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
-    page.queue(max_size=queue_size, default_concurrency_limit=1)
+    page.queue(max_size=4 * PLACES, default_concurrency_limit=1)
+    page.studio = studio
     return page
 
 
-def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
+def _controls(studio: Studio, sample: dict[str, Any]) -> tuple[list[Any], Any, Any, Notice, Any]:
     """The left column; the inputs come back in the order of `limits.check_run`."""
-    prompt = gr.Textbox(
-        EXAMPLES[0],
-        label="Prompt",
-        placeholder="What would you like to see?",
-        lines=1,
-        max_lines=5,
-        elem_id="prompt",
-        autofocus=False,
-    )
-    with gr.Row(elem_id="chips"):
-        for text in EXAMPLES:
-            chip = gr.Button(text, size="sm", elem_classes="chip", min_width=0, scale=0)
-            chip.click(
-                None,
-                None,
-                prompt,
-                js=f"() => {json.dumps(text)}",
-                show_progress="hidden",
-                api_visibility="private",
-            )
+    with gr.Column(elem_id="ask", min_width=0):
+        prompt = gr.Textbox(
+            EXAMPLES[0],
+            label="Prompt",
+            placeholder="What would you like to see?",
+            lines=1,
+            max_lines=5,
+            elem_id="prompt",
+            autofocus=False,
+        )
+        with gr.Row(elem_id="chips", elem_classes="cz-create"):
+            for text in EXAMPLES:
+                _chip(text, prompt)
+    with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
+        Static(EDIT, EDIT_SCRIPT, elem_id="edit-actions")
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     notice = Notice(elem_id="notice")
+    with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
+        learn.panel(studio)
+    settings, seed = _settings(sample)
+    return [prompt, *settings], generate, stop, notice, seed
+
+
+def _chip(text: str, prompt: gr.Textbox) -> None:
+    """A small button that fills the prompt."""
+    chip = gr.Button(text, size="sm", elem_classes="chip", min_width=0, scale=0)
+    chip.click(
+        None,
+        None,
+        prompt,
+        js=f"() => {json.dumps(text)}",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _settings(sample: dict[str, Any]) -> tuple[list[Any], gr.Number]:
+    """Seed, steps, guidance, editing, and the rest folded away; in the order of `limits.check_run`."""
+
+    def field(bound: Bound, name: str, info: str | None = None, elem_id: str | None = None) -> Range:
+        return _field(limits.of_model(bound, sample.get(name)), info, elem_id)
+
     with gr.Column(elem_id="settings", min_width=0):
         with gr.Row(elem_id="seed-row"):
             seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
-            keep = gr.Checkbox(
-                False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False
-            )
+            # read by the browser alone, see before() in js/ask.js
+            gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
         dice.click(
             None,
             None,
@@ -159,57 +167,98 @@ def _controls() -> tuple[list[Any], gr.Button, gr.Button, Notice, gr.Number]:
             show_progress="hidden",
             api_visibility="private",
         )
-        steps = _field(limits.STEPS, "Steps", elem_id="steps")
-        guidance = _field(limits.GUIDANCE, "Guidance", elem_id="guidance")
+        steps = field(limits.STEPS, "steps", elem_id="steps")
+        guidance = field(limits.GUIDANCE, "guidance", elem_id="guidance")
         editing = gr.Checkbox(
-            True,
+            sample.get("edit", "overwrite") != "off",
             label="Editing",
             info="Let the model change tokens it no longer believes.",
             elem_id="editing",
         )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            temperature = _field(limits.TEMPERATURE, "Temperature", "Below 1 plays safe, above 1 dares more.")
+            temperature = field(limits.TEMPERATURE, "temperature", "Below 1 plays safe, above 1 dares more.")
             order = Pick(
-                list(limits.ORDERS), value="confidence", label="Order", info="Which masked tokens come first."
+                list(limits.ORDERS),
+                value=sample.get("order", "confidence"),
+                label="Order",
+                info="Which masked tokens come first.",
             )
             schedule = Pick(
-                list(limits.SCHEDULES), value="cosine", label="Schedule", info="How many tokens per step."
+                list(limits.SCHEDULES),
+                value=sample.get("schedule", "cosine"),
+                label="Schedule",
+                info="How many tokens per step.",
             )
-            gumbel = _field(
-                limits.GUMBEL, "Order noise", "Gumbel noise on the order, fading to 0 by the last step."
+            gumbel = field(
+                limits.GUMBEL, "gumbel", "Gumbel noise on the order, fading to 0 by the last step."
             )
             mode = Pick(
                 list(limits.EDIT_MODES),
-                value="overwrite",
+                value="remask" if sample.get("edit") == "remask" else "overwrite",
                 label="Edit mode",
-                info="Replace at once, or mask again.",
+                info="Replace at once, or mask again (then without polish passes).",
+                elem_id="edit-mode",
             )
-            threshold = _field(
-                limits.EDIT_THRESHOLD, "Edit threshold", "How sure the model must be of the new token."
+            threshold = field(
+                limits.EDIT_THRESHOLD, "edit_threshold", "How sure the model must be of the new token."
             )
-            margin = _field(
-                limits.EDIT_MARGIN, "Edit margin", "How much likelier than the old one it must be."
+            margin = field(
+                limits.EDIT_MARGIN, "edit_margin", "How much likelier than the old one it must be."
             )
-            budget = _field(limits.EDIT_BUDGET, "Edit budget", "Largest share of set tokens edited per step.")
-            polish = _field(limits.POLISH, "Polish passes", "Edit-only passes once every token is set.")
-    inputs = [prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel]
-    inputs += [mode, threshold, margin, budget, polish]
-    del keep  # read by the browser alone, see window.chisel.before
-    return inputs, generate, stop, notice, seed
+            budget = field(limits.EDIT_BUDGET, "edit_budget", "Largest share of set tokens edited per step.")
+            polish = field(
+                limits.POLISH, "polish", "Edit-only passes once every token is set.", elem_id="polish"
+            )
+    inputs = [seed, steps, guidance, editing, temperature, order, schedule, gumbel]
+    return [*inputs, mode, threshold, margin, budget, polish], seed
 
 
-def _field(bound: Bound, label: str, info: str | None = None, elem_id: str | None = None) -> Range:
+def _field(bound: Bound, info: str | None = None, elem_id: str | None = None) -> Range:
     """The slider of one bounded number."""
     return Range(
         bound.low,
         bound.high,
         bound.default,
         step=bound.step,
-        label=label,
+        label=bound.name,
         info=info,
         elem_id=elem_id,
         buttons=[],
     )
+
+
+# Which task is chosen is the browser's business alone: a class of the page shows and hides, nothing is sent.
+TASKS_SCRIPT = """
+    const tabs = Array.from(element.querySelectorAll("[data-task]"));
+    const choose = (name) => {
+        document.body.dataset.task = name;
+        tabs.forEach((tab) => {
+            tab.setAttribute("aria-selected", String(tab.dataset.task === name));
+            tab.tabIndex = tab.dataset.task === name ? 0 : -1;
+        });
+        document.dispatchEvent(new CustomEvent("chisel:task", { detail: name }));
+    };
+    tabs.forEach((tab, i) => {
+        tab.addEventListener("click", () => choose(tab.dataset.task));
+        tab.addEventListener("keydown", (event) => {
+            const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (!by) return;
+            const next = tabs[(i + by + tabs.length) % tabs.length];
+            next.focus();
+            choose(next.dataset.task);
+        });
+    });
+    document.addEventListener("chisel:choose-task", (event) => choose(event.detail));
+    choose("create");
+"""
+
+EDIT_SCRIPT = """
+    element.addEventListener("click", (event) => {
+        const button = event.target.closest("[data-press]");
+        if (button && window.chisel) window.chisel.press(button.dataset.press);
+    });
+    document.dispatchEvent(new CustomEvent("chisel:refresh"));
+"""
 
 
 def _theme_script() -> str:

@@ -12,9 +12,25 @@ from typing import Any
 import gradio as gr
 
 HERE = Path(__file__).parent
-SCRIPTS = ("frames.js", "paint.js", "timeline.js", "inspector.js", "token_grid.js")
+SCRIPTS = (
+    "frames.js",
+    "paint.js",
+    "overlays.js",
+    "timeline.js",
+    "sheet.js",
+    "tools.js",
+    "runs.js",
+    "inspector.js",
+    "ask.js",
+    "token_grid.js",
+)
 
-TEMPLATE = (HERE / "html" / "stage.html").read_text(encoding="utf-8")
+
+def _html(name: str) -> str:
+    return (HERE / "html" / name).read_text(encoding="utf-8")
+
+
+TEMPLATE = _html("stage.html").replace("<!-- inspector -->", _html("inspector.html"))
 
 
 class TokenGrid(gr.HTML):
@@ -36,6 +52,21 @@ class TokenGrid(gr.HTML):
     def api_info(self) -> dict[str, Any]:
         """The message is an object, for those who call the endpoint themselves."""
         return {"type": "object", "description": "one message of the wire format in ui/frames.py"}
+
+
+class Static(gr.HTML):
+    """A piece of the page that never changes from the server's side: a template and the script that wakes it."""
+
+    def __init__(self, template: str, script: str = "", **kwargs: Any) -> None:
+        super().__init__(html_template=template, js_on_load=script, apply_default_css=False, **kwargs)
+
+    def get_block_name(self) -> str:
+        """Drawn as plain HTML."""
+        return "html"
+
+    def preprocess(self, payload: Any) -> None:
+        """Nothing comes back."""
+        return None
 
 
 class Notice(gr.HTML):

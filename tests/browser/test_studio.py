@@ -241,7 +241,7 @@ def test_a_dark_phone_shows_everything_in_one_column(visit):
 
 
 def test_direct_calls_meet_the_same_checks(address):
-    good = [PROMPT, 0, 4, 3, True, 1, "confidence", "cosine", 4, "overwrite", 0.6, 0, 0.05, 2]
+    good = [PROMPT, 0, 4, 3, True, 1, "confidence", "cosine", 4, "overwrite", 0.6, 0, 0.05, 2, None]
     for place, value in ((0, ""), (1, -1), (2, 10_000), (3, "high"), (4, 3), (6, "../order"), (12, 1e9)):
         bad = [*good[:place], value, *good[place + 1 :]]
         with pytest.raises(Refused) as refused:

@@ -8,9 +8,22 @@ function unpack(text, Type) {
   return new Type(bytes.buffer);
 }
 
+function pack(values, Type) {
+  const bytes = new Uint8Array(Type.from(values).buffer);
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
 class Run {
-  constructor(message) {
+  // `parent` is the run that a branch grew from, when this tab still has it: its first steps are shared.
+  constructor(message, parent = null) {
     this.id = message.run;
+    this.kind = message.kind;
+    this.role = message.role;
+    this.parent = message.parent;
+    this.ground = Boolean(message.ground);
+    this.settings = message.settings;
     this.rows = message.grid[0];
     this.columns = message.grid[1];
     this.cells = this.rows * this.columns;
@@ -19,7 +32,8 @@ class Run {
     this.seed = message.seed;
     this.prompt = message.prompt;
     this.state = message.state;
-    this.frames = [];
+    this.frames = parent ? parent.frames.slice(0, message.prefix) : [];
+    this.offset = message.prefix - this.frames.length;
   }
 
   get last() {
@@ -30,7 +44,7 @@ class Run {
   take(message) {
     this.state = message.state;
     for (const raw of message.frames) {
-      if (raw.k === this.frames.length) this.frames.push(this.frame(raw));
+      if (raw.k - this.offset === this.frames.length) this.frames.push(this.frame(raw));
     }
   }
 
@@ -42,7 +56,7 @@ class Run {
       edited.push({ at: triples[i], from: triples[i + 1], to: triples[i + 2] });
     }
     const frame = {
-      k: raw.k,
+      k: raw.k - this.offset,
       phase: raw.phase,
       ms: raw.ms,
       tokens: unpack(raw.tokens, Int32Array),
@@ -51,6 +65,7 @@ class Run {
       p: unpack(raw.p, Uint16Array),
       h: unpack(raw.h, Uint16Array),
       editsSoFar: (before ? before.editsSoFar : 0) + edited.length,
+      locked: unpack(raw.locked, Uint8Array),
       image: null,
       ready: Promise.resolve(),
     };

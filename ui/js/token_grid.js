@@ -178,10 +178,13 @@ new MutationObserver(refresh).observe(document.body, { attributes: true, attribu
 
 watch("value", () => {
   const message = props.value;
-  if (!message || message.v !== 1 || !Array.isArray(message.frames)) return;
+  if (!message || message.v !== 1) return;
+  if (message.state === "waiting") return waiting(message.ahead);
+  if (message.state === "left") return window.chisel.ended();
+  if (!Array.isArray(message.frames)) return;
   if (!run || run.id !== message.run) {
     pause();
-    run = new Run(message);
+    run = new Run(message, run && message.parent && run.id === message.parent[0] ? run : null);
     follow = true;
     element.classList.remove("is-waiting");
   }
@@ -194,17 +197,24 @@ watch("value", () => {
   else refresh();
 });
 
+function waiting(ahead) {
+  find(".cz-status").textContent = ahead === 1 ? "waiting: one visitor is ahead of you" : `waiting: ${ahead} visitors are ahead of you`;
+}
+
 // Pressing Generate again with nothing changed rolls a new seed, unless the seed is kept: the same press always gives
 // something new to look at, and a changed slider keeps the seed, so that the two pictures can be compared.
 let finished = null;
+let asking = null;
 function remember() {
   finished = window.chisel.sent;
 }
 window.chisel = {
   sent: null,
   painted: 0, // how long the last drawing took, in ms
-  // Called with the values of the form, in the order of limits.check_run; the second one is the seed.
+  // Called with the values of the form, in the order of limits.check_run, and the ask last; the second is the seed.
   before(values) {
+    values[values.length - 1] = asking;
+    asking = null;
     const keep = document.querySelector("#keep-seed input");
     const form = JSON.stringify(values);
     if (keep && !keep.checked && form === finished) values[1] = this.roll();
@@ -213,6 +223,16 @@ window.chisel = {
     find(".cz-status").textContent = "waiting for the first step …";
     return values;
   },
+  // Starts a model event for the canvas as it stands: {kind, role, count}, see ui/asks.py.
+  ask(wish) {
+    if (!run) return;
+    asking = { run: run.id, step: shown, tokens: pack(run.frames[shown].tokens, Int32Array), locked: null, ...wish };
+    document.querySelector("#act").click();
+  },
+  press(name) { this.ask({ kind: name }); },
+  server,
+  step: () => shown,
+  go,
   roll: () => crypto.getRandomValues(new Uint32Array(1))[0],
   // Called when the event is over, however it ended: a refused run never sends a frame.
   ended() {
