@@ -20,6 +20,7 @@ SCRIPTS = (
     "sheet.js",
     "tools.js",
     "runs.js",
+    "lookup.js",
     "inspector.js",
     "ask.js",
     "token_grid.js",

@@ -5,6 +5,7 @@ class Inspector {
     this.root = root;
     this.onJump = onJump;
     this.find = (name) => root.querySelector(name);
+    this.lookup = new Lookup(this.find(".cz-lookup"), this.find(".cz-lookup-say"));
   }
 
   show(run, k, cell, painter) {
@@ -12,6 +13,7 @@ class Inspector {
     this.root.classList.toggle("is-empty", !ready);
     this.find(".cz-hint").hidden = ready;
     this.find(".cz-token").hidden = !ready;
+    this.lookup.show(ready ? run : null, k, cell);
     if (!ready) {
       delete this.root.dataset.cell;
       return;
