@@ -55,7 +55,7 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
         if (parent.grid, parent.vocab) != (grid, vocab):
             raise Refused("This picture was made by another model: make a new one with Generate.")
     request = Request(kind, settings, start, locked, None, (parent.id, step) if parent else None)
-    request = _checked(request, vocab)
+    request = checked(request, vocab)
     if role != "variation":
         return Ask((request,), role, parent)
     seeds = [(settings.seed + i) % 2**32 for i in range(count)]
@@ -71,7 +71,7 @@ def tokens(text: Any, length: int, vocab: int) -> np.ndarray:
     return array
 
 
-def _checked(request: Request, vocab: int) -> Request:
+def checked(request: Request, vocab: int) -> Request:
     """The request with its region, once its tokens suit its kind."""
     kind, tokens, locked = request.kind, request.tokens, request.locked
     if tokens is None:

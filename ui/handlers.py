@@ -98,11 +98,11 @@ class Studio:
                 yield from self._one(asked, ticket, session)
 
     def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
-        run = self._begin(asked.requests[0], asked, session)
+        run = self.begin(asked.requests[0], asked, session)
         first = True
         state, words = "done", ""
         try:
-            for _ in self._steps(run, asked.parent, ticket):
+            for _ in self.steps(run, asked.parent, ticket):
                 changed = ("", *_buttons(running=True), run.seed) if first else (gr.skip(),) * 4
                 first = False
                 yield message(run, "running"), *changed
@@ -110,7 +110,7 @@ class Studio:
         except Exception as error:
             state, words = "failed", _complaint(error)
         finally:
-            self._close(run, state)
+            self.close(run, state)
         last = message(run, state) if run.frames else gr.skip()
         run.frames = []
         yield last, words or gr.skip(), *_buttons(running=False), gr.skip()
@@ -126,16 +126,16 @@ class Studio:
 
         yield so_far("running"), "", *_buttons(running=True), gr.skip()
         for request in asked.requests:
-            run = self._begin(request, asked, session)
+            run = self.begin(request, asked, session)
             state = "stopped"
             try:
-                for _ in self._steps(run, asked.parent, ticket):
+                for _ in self.steps(run, asked.parent, ticket):
                     yield gr.skip(), *(gr.skip(),) * 4  # a closed tab is noticed here
                 state = "stopped" if ticket.cancelled else "done"
             except Exception as error:
                 state, words = "failed", _complaint(error)
             finally:
-                self._close(run, state)
+                self.close(run, state)
             if state != "done":
                 self.store.forget(run)
                 break
@@ -147,7 +147,7 @@ class Studio:
 
     # ---- one run --------------------------------------------------------------------------------------
 
-    def _begin(self, request: Request, asked: asks.Ask, session: str) -> Run:
+    def begin(self, request: Request, asked: asks.Ask, session: str) -> Run:
         """A run for `request`; a branch takes over its parent's steps up to the one it leaves from."""
         pipe, parent, prefix = self.pipe, asked.parent, 0
         if request.kind == "branch" and parent is not None:
@@ -161,10 +161,10 @@ class Studio:
         if parent is not None:
             run.records = list(parent.records[:prefix])
             if request.kind != "generate":
-                run.ground, run.given = parent.ground, parent.given
+                run.ground = parent.ground
         return self.store.keep(run)
 
-    def _steps(self, run: Run, parent: Run | None, ticket: Ticket) -> Iterator[None]:
+    def steps(self, run: Run, parent: Run | None, ticket: Ticket) -> Iterator[None]:
         """Carves step by step into run.records and run.frames. Stop is looked at between two steps."""
         records = run.request.stream(self.pipe)
         try:
@@ -179,7 +179,7 @@ class Studio:
         finally:
             records.close()
 
-    def _close(self, run: Run, state: str) -> None:
+    def close(self, run: Run, state: str) -> None:
         """The end of a run, however it came; one that showed nothing is forgotten."""
         run.state = state
         if len(run.records) > run.prefix:
@@ -192,7 +192,7 @@ class Studio:
         run.frames = [
             pack_record(record, self.picture(run, record.tokens), 0) for record in run.records[run.prefix :]
         ]
-        self._close(run, "done")
+        self.close(run, "done")
         said = message(run, "done")
         run.frames = []
         return said
@@ -202,9 +202,7 @@ class Studio:
         tokens = np.asarray(tokens).reshape(run.grid)
         if (tokens == run.vocab).all() and run.ground is None:
             return ""
-        if run.ground is None:
-            return jpeg_uri(self.pipe.decode(tokens))
-        return jpeg_uri(upload.picture(self.pipe, tokens, run.ground, run.given, run.request.region))
+        return jpeg_uri(upload.picture(self.pipe, tokens, run.ground))
 
     def stop(self, request: gr.Request) -> None:
         """Asks the tab's run to end after the step it is in, or its wait to end; the canvas stays."""

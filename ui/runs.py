@@ -84,8 +84,7 @@ class Run:
     session: str = ""
     planned: int = 0
     prefix: int = 0  # this many first steps are the parent's own, see `branch`
-    ground: Any = None  # PIL image 128x128 under the tokens: an uploaded picture
-    given: np.ndarray | None = None  # int32 [L], the upload's own tokens: where they still stand, it shows
+    ground: Any = None  # upload.Ground: the uploaded picture under the tokens
     state: str = "running"
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     started: float = field(default_factory=time.perf_counter)
