@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import math
+import shutil
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +87,8 @@ def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor
 
 def train(args: argparse.Namespace, began: float) -> None:
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    where = environment(device)  # first, so that nothing trained is lost where it cannot be read
+    # read before the training, so that nothing is lost by it; a copy of the code may come without git
+    where = environment(device, None if shutil.which("git") else "unknown")
     torch.manual_seed(args.seed)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")

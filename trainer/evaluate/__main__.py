@@ -1,0 +1,166 @@
+"""Score a model on EmojiEval.
+
+    python -m trainer.evaluate --quick                              five minutes on two cores
+    python -m trainer.evaluate --json assets/evidence/emojieval.json        all 2,400 prompts
+    python -m trainer.evaluate --model runs/emoji/model --tags counting position --limit 50 --set steps=16
+
+Prints the table with its control rows, and what the judge itself is worth: its accuracy on real renders, the round
+trip through the image tokenizer (the ceiling), the share of near misses that it refuses, and how often template
+matching agrees. The noise seed of a picture is its prompt's place in the file, so that runs are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mdm_core.pipeline import Pipeline
+from trainer.atlas import Atlas
+from trainer.bench.record import environment
+from trainer.evaluate.controls import (
+    agreement,
+    frechet,
+    renders_and_round_trip,
+    shuffled,
+    specificity,
+    verdicts,
+)  # fmt: skip
+from trainer.evaluate.generate import Artist, generate
+from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
+from trainer.evaluate.report import tables
+from trainer.evaluate.scoring import mistakes, summary
+from trainer.evaluate.templates import Templates
+from trainer.verifier import Verifier, sha256
+
+QUICK = 30  # prompts a tag
+
+
+def evaluate(
+    pipe: Pipeline, prompts: list[Prompt], judge: Verifier, *, batch: int | None = None, **settings
+) -> tuple[dict, np.ndarray]:
+    """The whole record for a pipeline, and the tokens [B, h, w] of its pictures."""
+    atlas = Atlas.load()
+    card = pipe.config.card
+    styles = [s for s in card.get("styles", atlas.styles) if s in atlas.styles]
+    scenes_styles = sorted({p.scene.style for p in prompts} | set(styles), key=atlas.styles.index)
+    n_objects = len(atlas)
+    artist = Artist(atlas, n_objects, scenes_styles, pipe.device)
+    made = generate(pipe, [p.prompt for p in prompts], [p.index for p in prompts], batch=batch, **settings)
+    found = judge.detect(made.images)
+    right = verdicts(prompts, found)
+    wrong = [mistakes(p, f) for p, f in zip(prompts, found, strict=True)]
+    real, ceiling, drawn, back = renders_and_round_trip(prompts, judge, artist, pipe)
+    templates = Templates(atlas, n_objects, scenes_styles, judge.device)
+    features = [judge.features(images).numpy() for images in (drawn, back, made.images)]
+    record = {
+        "settings": {k: v for k, v in vars(pipe.settings(**settings)).items()},
+        "rows": {
+            "model": summary(prompts, right),
+            "real renders": real,
+            "round trip": ceiling,
+            "shuffled prompts": summary(prompts, shuffled(prompts, found)),
+        },
+        "near_misses_refused": specificity(prompts, judge, artist, atlas, n_objects),
+        "template_agreement": {
+            "real renders": agreement(prompts, drawn, judge.detect(drawn), templates),
+            "model": agreement(prompts, made.images, found, templates),
+        },
+        "frechet_to_real_renders": {
+            "model": round(frechet(features[2], features[0]), 4),
+            "round trip": round(frechet(features[1], features[0]), 4),
+        },
+        "mistakes": tally(prompts, wrong),
+        "seconds_per_picture": round(made.seconds / len(prompts), 4),
+        "forward_passes": round(float(np.mean(made.passes)), 3),
+        "edits_per_picture": round(float(np.mean(made.edits)), 3),
+        "pictures": [
+            [p.index, w, [f"{d.colour + ' ' if d.colour else ''}{d.name}" for d in f]]
+            for p, w, f in zip(prompts, wrong, found, strict=True)
+        ],
+    }  # fmt: skip
+    return record, made.tokens
+
+
+def tally(prompts: list[Prompt], wrong: list[list[str]]) -> dict[str, dict[str, int]]:
+    """Pictures of each tag with each kind of mistake; one picture may have several."""
+    out: dict[str, Counter] = {p.tag: Counter() for p in prompts}
+    for p, w in zip(prompts, wrong, strict=True):
+        out[p.tag].update(set(w))
+    return {tag: dict(count) for tag, count in out.items()}
+
+
+def header(pipe: Pipeline, model: Path, judge: Verifier) -> dict:
+    """What explains the figures: machine, weights, budget, judge."""
+    card = pipe.config.card
+    return {
+        "environment": environment(pipe.device),
+        "model": {
+            "sha256": sha256(model / "model.safetensors"),
+            **{k: card.get(k) for k in ("parameters", "samples", "minutes", "styles")},
+            "objects": len(card.get("objects", [])),
+        },
+        "verifier_sha256": judge.card["sha256"],
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
+
+
+def override(text: str) -> tuple[str, object]:
+    key, sep, value = text.partition("=")
+    if not sep:
+        raise argparse.ArgumentTypeError(f"{text!r} should look like field=value")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument(
+        "--tags", nargs="+", choices=TAGS, default=list(TAGS), metavar="TAG", help=", ".join(TAGS)
+    )
+    parser.add_argument("--split", choices=(*SPLITS, "both"), default="both")
+    parser.add_argument("--limit", type=int, default=None, help="prompts a tag")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} prompts a tag: 5 minutes on two cores")
+    parser.add_argument("--json", type=Path, default=None, help="write the record here")
+    parser.add_argument("--tokens", type=Path, default=None, help="write the pictures' tokens here (.npz)")
+    parser.add_argument("--verifier", type=Path, default=None, help="folder of the judge")
+    parser.add_argument("--prompts", type=Path, default=None, help="another prompts.jsonl")
+    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--device", default=None)
+    parser.add_argument(
+        "--set", type=override, nargs="+", default=[], metavar="FIELD=VALUE", help="sampler settings"
+    )
+    args = parser.parse_args()
+    judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    pipe = Pipeline.from_pretrained(args.model, args.device)
+    known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
+    limit = min(QUICK, args.limit or QUICK) if args.quick else args.limit
+    prompts = load(args.prompts, tuple(args.tags), limit, known)
+    prompts = [p for p in prompts if args.split in ("both", p.split)]
+    if not prompts:
+        parser.error("no prompt is left: choose other tags or another split")
+    info = header(pipe, args.model, judge)
+    record, tokens = evaluate(pipe, prompts, judge, batch=args.batch, **dict(args.set))
+    record = {**info, **record}
+    print(tables(record))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(record, indent=None, separators=(",", ":")) + "\n")
+    if args.tokens:
+        args.tokens.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(args.tokens, index=[p.index for p in prompts], tokens=tokens.astype(np.int32))
+
+
+if __name__ == "__main__":
+    main()

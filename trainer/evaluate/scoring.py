@@ -1,0 +1,121 @@
+"""When a picture is right, and how sure a share of right pictures is.
+
+The rules are GenEval's (Ghosh et al. 2023) made stricter: nothing but what the prompt names may be in the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import mean
+
+import numpy as np
+
+from trainer.evaluate.prompts import TAGS, Prompt
+from trainer.verifier import NOTHING, Detection
+
+MARGIN = 8.0  # pixels by which one centre must lie beyond the other
+
+
+def mistakes(p: Prompt, found: list[Detection]) -> list[str]:
+    """What is wrong with the picture; an empty list is a right one.
+
+    include: the class as often as asked, in the colour where one is asked for. exclude: fewer than so many of it.
+    Anything else in the picture is wrong too, whether it can be named or not. position: the first object lies
+    beyond the second by more along the axis of the relation than across it.
+    """
+    out = []
+    wanted = {e["class"] for e in p.include}
+    for entry in p.include:
+        mine = [d for d in found if d.name == entry["class"]]
+        right = [d for d in mine if "color" not in entry or d.colour == entry["color"]]
+        if len(mine) < entry["count"]:
+            out.append("missing")
+        elif len(right) < entry["count"]:
+            out.append("colour")
+    for entry in p.exclude:
+        if sum(d.name == entry["class"] for d in found) >= entry["count"]:
+            out.append("too many")
+    if any(d.name == NOTHING for d in found):
+        out.append("broken object")
+    if any(d.name not in wanted and d.name != NOTHING for d in found):
+        out.append("unasked object")
+    position = p.include[0].get("position")
+    if position and not out:
+        first = next(d for d in found if d.name == p.include[0]["class"])
+        second = next(d for d in found if d.name == p.include[position[1]]["class"])
+        if not lies(first.centre, position[0], second.centre):
+            out.append("position")
+    return out
+
+
+def lies(a: tuple[float, float], relation: str, b: tuple[float, float]) -> bool:
+    """Whether a lies to b as the relation says; points in pixels, y downwards."""
+    dx, dy = a[0] - b[0], a[1] - b[1]
+    along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
+    across = abs(dy) if relation in ("left of", "right of") else abs(dx)
+    return along > max(MARGIN, across)
+
+
+def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    p = right / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap_mean(
+    verdicts: dict[str, Sequence[bool]], rounds: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean over tags of the share of right pictures, and its 95 % interval with prompts redrawn within each tag."""
+    lots = [np.asarray(v, float) for v in verdicts.values() if len(v)]
+    rng = np.random.default_rng(seed)
+    redrawn = [lot[rng.integers(0, len(lot), (rounds, len(lot)))].mean(1) for lot in lots]
+    low, high = np.quantile(np.mean(redrawn, 0), (0.025, 0.975))
+    return mean(float(lot.mean()) for lot in lots), float(low), float(high)
+
+
+def paired_difference(
+    a: Sequence[bool], b: Sequence[bool], rounds: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """share(b) - share(a) over the same prompts and noise seeds, and its 95 % bootstrap interval."""
+    difference = np.asarray(b, float) - np.asarray(a, float)
+    rng = np.random.default_rng(seed)
+    redrawn = difference[rng.integers(0, len(difference), (rounds, len(difference)))].mean(1)
+    low, high = np.quantile(redrawn, (0.025, 0.975))
+    return float(difference.mean()), float(low), float(high)
+
+
+def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
+    """Shares with intervals: each tag, each split of it, and the mean of the tags."""
+    out: dict = {"tags": {}}
+    by_tag: dict[str, list[bool]] = {}
+    for tag in TAGS:
+        rows = [(p.split, bool(r)) for p, r in zip(prompts, right, strict=True) if p.tag == tag]
+        if not rows:
+            continue
+        by_tag[tag] = [r for _, r in rows]
+        out["tags"][tag] = share(by_tag[tag])
+        for split in ("seen", "held_out"):
+            if mine := [r for s, r in rows if s == split]:
+                out["tags"][tag][split] = share(mine)
+    middle, low, high = bootstrap_mean(by_tag)
+    out["mean"] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+    for split in ("seen", "held_out"):
+        lots = {
+            t: [bool(r) for p, r in zip(prompts, right, strict=True) if (p.tag, p.split) == (t, split)]
+            for t in by_tag
+        }
+        if lots := {t: v for t, v in lots.items() if v}:
+            middle, low, high = bootstrap_mean(lots)
+            out["mean"][split] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+    return out
+
+
+def share(right: Sequence[bool]) -> dict:
+    low, high = wilson(sum(right), len(right))
+    return {"right": int(sum(right)), "n": len(right), "share": round(sum(right) / len(right), 4),
+            "low": round(low, 4), "high": round(high, 4)}  # fmt: skip
