@@ -8,9 +8,10 @@ import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
+from trainer.fidelity import fidelity
 from trainer.render import SpriteBank, render
 from trainer.scenes import ONE, SceneObject
-from trainer.tokenizer_report import consistency, fidelity, one_sprite, open_tokenizer
+from trainer.tokenizer_report import consistency, one_sprite, open_tokenizer, scenes
 
 OBJECTS = ("strawberry", "panda", "banana", "penguin", "soccer ball", "cactus", "rocket", "umbrella")
 
@@ -32,7 +33,7 @@ def test_size_and_card():
 
 
 def test_round_trip_of_unseen_scenes(bank):
-    assert fidelity(open_tokenizer(SHIPPED), Atlas.load(), bank, 64)["psnr_db"] >= 27
+    assert fidelity(open_tokenizer(SHIPPED), scenes(Atlas.load(), bank, 64))["psnr_db"] >= 27
 
 
 def test_tokens_mean_the_same_everywhere(bank):

@@ -1,7 +1,10 @@
 """How good an image tokenizer is: PSNR on unseen scenes, and whether tokens mean the same thing everywhere.
 
     python -m trainer.tokenizer_report [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
+    python -m trainer.tokenizer_report --model OLD NEW --photos runs/photos.safetensors --sheet photos.png
 
+With several models, `tokens_as_first` is the share of tokens that equal the first model's: 1.0 means that weights
+trained on the first one's tokens may be used with it.
 Token consistency decides what a small model can learn (a token that changes with its surroundings must be learnt
 once per surrounding), so it is reported beside PSNR:
   place       tokens of a sprite's cells kept when it stands at another lattice place on the same background
@@ -19,12 +22,14 @@ import numpy as np
 import torch
 
 from mdm_core.config import load_config
-from mdm_core.image_tokenizer import ImageTokenizer, psnr
+from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.weights import load_weights
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.data import SceneDataConfig, scene_batches
+from trainer.fidelity import fidelity, round_trip, save_sheet
 from trainer.palette import BACKGROUNDS, PATCH
+from trainer.photos import load_pictures
 from trainer.render import SpriteBank, render
 from trainer.scenes import SLOTS, VARIANTS, SceneBatch
 
@@ -38,27 +43,12 @@ def open_tokenizer(folder: Path) -> ImageTokenizer:
     return codec.eval()
 
 
-def fidelity(codec: ImageTokenizer, atlas: Atlas, bank: SpriteBank, n: int) -> dict:
-    """PSNR in dB over `n` scenes of a seed that training never draws, and the use of the codebook."""
+def scenes(atlas: Atlas, bank: SpriteBank, n: int) -> torch.Tensor:
+    """n scenes of a seed that training never draws, uint8 [n, 128, 128, 3]."""
     stream = scene_batches(
         atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=10_007)
     )
-    scores, used = [], []
-    for _ in range(n // 64):
-        images = render(next(stream)[0], bank)
-        ids = codec.encode(images)
-        scores.append(psnr(codec.decode(ids), images))
-        used.append(ids.flatten())
-    scores = torch.cat(scores)
-    counts = torch.bincount(torch.cat(used), minlength=codec.vocab_size).double()
-    p = counts[counts > 0] / counts.sum()
-    return {
-        "images": len(scores),
-        "psnr_db": round(float(scores.mean()), 2),
-        "psnr_worst_5_percent_db": round(float(scores.quantile(0.05)), 2),
-        "codes_used": int((counts > 0).sum()),
-        "code_entropy_bits": round(float(-(p * p.log2()).sum()), 2),
-    }
+    return torch.cat([render(next(stream)[0], bank) for _ in range(n // 64)])
 
 
 def one_sprite(rows: np.ndarray, ground: np.ndarray, size: int, xy: tuple[int, int]) -> SceneBatch:
@@ -113,16 +103,23 @@ def decode_ms(codec: ImageTokenizer, runs: int = 20) -> float:
     return round(float(np.median(times[3:])) * 1000, 1)
 
 
-def report(folder: Path, n: int = 512) -> dict:
-    """All figures of one tokenizer."""
+def report(folder: Path, n: int = 512, photos: torch.Tensor | None = None) -> dict:
+    """All figures of one tokenizer; photos: uint8 [B, 128, 128, 3] that it was not trained on."""
     codec, atlas = open_tokenizer(folder), Atlas.load()
     bank = SpriteBank(atlas)
     return {
         "levels": list(codec.config.levels), "vocab_size": codec.vocab_size,
         "bits_per_pixel": round(float(np.log2(codec.vocab_size)) / codec.config.patch**2, 3),
         "objects": bank.n_objects, "styles": len(bank.styles),
-        **fidelity(codec, atlas, bank, n), **consistency(codec, bank, 200), "decode_ms": decode_ms(codec),
+        **fidelity(codec, scenes(atlas, bank, n)), **consistency(codec, bank, 200),
+        **({} if photos is None else {"photos": fidelity(codec, photos)}), "decode_ms": decode_ms(codec),
     }  # fmt: skip
+
+
+def tokens_as_first(folders: list[Path], images: torch.Tensor) -> list[float]:
+    """For every tokenizer the share of tokens of `images` that equal the first one's."""
+    ids = [round_trip(open_tokenizer(folder), images)[1] for folder in folders]
+    return [round(float((i == ids[0]).float().mean()), 6) if i.shape == ids[0].shape else 0.0 for i in ids]
 
 
 def main() -> None:
@@ -131,8 +128,22 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/image_tokenizer.json"))
+    parser.add_argument("--photos", type=Path, default=None, help="packed photographs (trainer.photos)")
+    parser.add_argument(
+        "--sheet", type=Path, default=None, help="picture: each photograph, then every model's"
+    )
     args = parser.parse_args()
-    rows = [report(folder) for folder in args.model]
+    photos = load_pictures(args.photos, "held_out") if args.photos else None
+    rows = [report(folder, photos=photos) for folder in args.model]
+    if len(rows) > 1:
+        atlas = Atlas.load()
+        everything = scenes(atlas, SpriteBank(atlas), 512)
+        everything = everything if photos is None else torch.cat([everything, photos])
+        for row, share in zip(rows, tokens_as_first(args.model, everything), strict=True):
+            row["tokens_as_first"] = share
+    if args.sheet and photos is not None:
+        shown = [round_trip(open_tokenizer(folder), photos)[0] for folder in args.model]
+        save_sheet(args.sheet, [photos, *shown], columns=14)
     for row in rows:
         print(row)
     args.out.parent.mkdir(parents=True, exist_ok=True)

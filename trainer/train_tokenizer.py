@@ -22,7 +22,9 @@ from mdm_core.image_tokenizer import ImageTokenizer, psnr, to_float
 from mdm_core.weights import load_weights, save_weights
 from trainer.atlas import Atlas
 from trainer.data import SceneDataConfig, scene_batches
+from trainer.fidelity import fidelity, round_trip, save_sheet
 from trainer.optim import EMA, trapezoid
+from trainer.photos import cut, load_pictures
 from trainer.render import SpriteBank, render
 
 
@@ -32,6 +34,19 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     for dim in (2, 3):
         loss = loss + 0.02 * F.l1_loss(output.diff(dim=dim), target.diff(dim=dim))
     return loss
+
+
+def mixed_loss(output: Tensor, target: Tensor, photos: int) -> Tensor:
+    """The loss of a batch whose last `photos` pictures are photographs.
+
+    Photographs are several times harder, so that a common mean would train for them alone; the sum of the two
+    logarithms asks for the same number of decibels from either.
+    """
+    if photos == 0:
+        return reconstruction_loss(output, target)
+    n, share = len(output) - photos, photos / len(output)
+    parts = [(output[:n], target[:n], 1 - share), (output[n:], target[n:], share)]
+    return sum(weight * reconstruction_loss(a, b).log() for a, b, weight in parts if len(a))
 
 
 def augment(images: Tensor, share: float) -> Tensor:
@@ -82,14 +97,23 @@ def train(args: argparse.Namespace) -> dict:
     if args.init:
         load_weights(codec, args.init)
     codec.to(device)
+    if args.freeze_encoder:
+        codec.encoder.requires_grad_(False)
+    photos = int(args.batch * args.images_share) if args.images else 0
+    pictures = load_pictures(args.images).to(device) if photos else None
+    held_out = load_pictures(args.images, "held_out").to(device) if photos else None
+    before = round_trip(codec, held_out) if photos else None
+    draw = torch.Generator().manual_seed(args.seed)
     data = SceneDataConfig(
-        n_objects=args.objects, batch_size=args.batch, workers=args.workers, seed=args.seed
+        n_objects=args.objects, batch_size=args.batch - photos, workers=args.workers, seed=args.seed
     )
     unseen = SceneDataConfig(n_objects=args.objects, batch_size=64, seed=10_007)
     stream = scene_batches(atlas, data)
-    optimizer = torch.optim.AdamW(codec.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
+    learning = [p for p in codec.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
     ema = EMA(codec, 0.999)
-    forward = torch.compile(codec) if args.compile else codec
+    decode = torch.compile(codec.pixels) if args.compile else codec.pixels
+    encode = torch.compile(codec.features) if args.compile else codec.features
 
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -97,13 +121,19 @@ def train(args: argparse.Namespace) -> dict:
     while (progress := (time.time() - started) / (60 * args.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = args.lr * trapezoid(progress, 0.02, 0.4)
-        images = to_float(augment(render(next(stream)[0], bank), args.augment))
+        drawn = augment(render(next(stream)[0], bank), args.augment)
+        if photos:
+            drawn = torch.cat([drawn, cut(pictures, photos, config.image_size, draw)])
+        images = to_float(drawn)
+        if args.freeze_encoder:
+            with torch.no_grad():  # fp32, so that the codes are those that `encode` gives
+                codes = codec.fsq.value(codec.fsq.index(codec.features(images)))
         with torch.autocast(device.type, torch.bfloat16):
-            recon = forward(images)
-        loss = reconstruction_loss(recon.float(), images)
+            recon = decode(codes if args.freeze_encoder else codec.fsq(encode(images)))
+        loss = mixed_loss(recon.float(), images, photos)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         ema.update(codec)
         step, seen = step + 1, seen + len(images)
@@ -121,8 +151,14 @@ def train(args: argparse.Namespace) -> dict:
     save_weights(codec, out / "image_tokenizer.safetensors")
     result = {
         "levels": list(config.levels), "vocab_size": config.vocab_size, "images_seen": seen, "steps": step,
-        "minutes": args.minutes, **evaluate(codec, atlas, bank, unseen), "log": log,
+        "minutes": args.minutes, **evaluate(codec, atlas, bank, unseen),
     }  # fmt: skip
+    if photos:
+        output, ids = round_trip(codec, held_out)
+        result["photos"] = fidelity(codec, held_out)
+        result["photo_tokens_kept"] = round(float((ids == before[1]).float().mean()), 6)
+        save_sheet(out / "photos.png", [held_out, before[0], output], columns=14)
+    result["log"] = log
     (out / "tokenizer.json").write_text(json.dumps(result, indent=1))
     print({k: v for k, v in result.items() if k != "log"}, flush=True)
     return result
@@ -138,6 +174,13 @@ def main() -> None:
     )
     parser.add_argument("--objects", type=int, default=None, help="train on the first N objects of the atlas")
     parser.add_argument("--init", type=Path, default=None, help="start from these weights (.safetensors)")
+    parser.add_argument("--images", type=Path, default=None, help="packed photographs (trainer.photos)")
+    parser.add_argument("--images-share", type=float, default=0.4, help="share of photographs in a batch")
+    parser.add_argument(
+        "--freeze-encoder",
+        action="store_true",
+        help="train the decoder only: no token of any picture changes",
+    )
     parser.add_argument("--minutes", type=float, default=20.0, help="training time")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
