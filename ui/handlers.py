@@ -69,11 +69,11 @@ class Studio:
             pipe = self.pipe
             asked = asks.check(ask, settings, tuple(pipe.grid), int(pipe.vocab_size), self.store)
         except limits.Refused as error:
-            yield gr.skip(), str(error), *_buttons(running=False), gr.skip()
+            yield gr.skip(), str(error), *buttons(running=False), gr.skip()
             return
         except Exception:
             log.exception("a request could not be checked")
-            yield gr.skip(), BROKEN, *_buttons(running=False), gr.skip()
+            yield gr.skip(), BROKEN, *buttons(running=False), gr.skip()
             return
         yield from self.carve(asked, request.session_hash or "")
 
@@ -84,14 +84,14 @@ class Studio:
         try:
             ticket = self.line.join(name)
         except limits.Refused as error:
-            yield gr.skip(), str(error), *_buttons(running=False), gr.skip()
+            yield gr.skip(), str(error), *buttons(running=False), gr.skip()
             return
         with ticket:  # also left when the tab closes in the middle of a run
             for ahead in ticket.places():
                 waiting = {"v": VERSION, "state": "waiting", "ahead": ahead}
-                yield waiting, "", *_buttons(running=True), gr.skip()
+                yield waiting, "", *buttons(running=True), gr.skip()
             if ticket.cancelled:
-                yield {"v": VERSION, "state": "left"}, "", *_buttons(running=False), gr.skip()
+                yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), gr.skip()
             elif asked.role == "variation":
                 yield from self._variations(asked, ticket, session)
             else:
@@ -103,17 +103,17 @@ class Studio:
         state, words = "done", ""
         try:
             for _ in self.steps(run, asked.parent, ticket):
-                changed = ("", *_buttons(running=True), run.seed) if first else (gr.skip(),) * 4
+                changed = ("", *buttons(running=True), run.seed) if first else (gr.skip(),) * 4
                 first = False
                 yield message(run, "running"), *changed
             state = "stopped" if ticket.cancelled else "done"
         except Exception as error:
-            state, words = "failed", _complaint(error)
+            state, words = "failed", complaint(error)
         finally:
             self.close(run, state)
         last = message(run, state) if run.frames else gr.skip()
         run.frames = []
-        yield last, words or gr.skip(), *_buttons(running=False), gr.skip()
+        yield last, words or gr.skip(), *buttons(running=False), gr.skip()
 
     def _variations(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
         """Several runs of one region with different seeds, sent when each is finished."""
@@ -124,7 +124,7 @@ class Studio:
             count = len(asked.requests)
             return {"v": VERSION, "role": "variation", "state": state, "of": count, "variations": list(sent)}
 
-        yield so_far("running"), "", *_buttons(running=True), gr.skip()
+        yield so_far("running"), "", *buttons(running=True), gr.skip()
         for request in asked.requests:
             run = self.begin(request, asked, session)
             state = "stopped"
@@ -133,7 +133,7 @@ class Studio:
                     yield gr.skip(), *(gr.skip(),) * 4  # a closed tab is noticed here
                 state = "stopped" if ticket.cancelled else "done"
             except Exception as error:
-                state, words = "failed", _complaint(error)
+                state, words = "failed", complaint(error)
             finally:
                 self.close(run, state)
             if state != "done":
@@ -143,7 +143,7 @@ class Studio:
             run.frames = []
             yield so_far("running"), *(gr.skip(),) * 4
         state = "done" if len(sent) == len(asked.requests) else "stopped"
-        yield so_far(state), words or gr.skip(), *_buttons(running=False), gr.skip()
+        yield so_far(state), words or gr.skip(), *buttons(running=False), gr.skip()
 
     # ---- one run --------------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ def _continued(record: Any, run: Run, parent: Run | None) -> Any:
     return dataclasses.replace(before, tokens=record.tokens, locked=record.locked)
 
 
-def _complaint(error: Exception) -> str:
+def complaint(error: Exception) -> str:
     """What to say about a run that broke: the pipeline's own refusals are written for the visitor."""
     if isinstance(error, ValueError):
         return _sentence(error)
@@ -261,6 +261,6 @@ def _sentence(error: ValueError) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _buttons(running: bool) -> tuple[Any, Any]:
+def buttons(running: bool) -> tuple[Any, Any]:
     """Generate and Stop: exactly one of them can be pressed."""
     return gr.update(interactive=not running), gr.update(interactive=running)
