@@ -126,7 +126,7 @@ def picture(pipe: Any, tokens: Any, under: Ground | None) -> Image.Image:
     All other pixels are the upload's, unchanged: a repaint touches nothing outside its region.
     """
     shape = tuple(pipe.grid)
-    tokens = np.asarray(tokens).reshape(shape)
+    tokens = np.array(tokens, np.int64).reshape(shape)  # a copy: torch wants arrays it may write to
     if under is None:
         return pipe.decode(tokens)
     changed = tokens != under.tokens.reshape(shape)
