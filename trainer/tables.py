@@ -1,0 +1,67 @@
+"""Tables A to D and the self-correction curve, with plots, from recorded runs.
+
+    python -m trainer.tables                      tables and plots from what assets/evidence holds
+    python -m trainer.tables --measure            first measure B, C and self-correction with the shipped weights
+    python -m trainer.tables --measure --limit 5  the same on a CPU, with few prompts
+
+Table A is recorded by `python -m trainer.ablate`, table D by `python -m trainer.bench`; a table without a record
+is left out. Prompts and noise are not those that any default was chosen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from mdm_core.pipeline import Pipeline
+from trainer.evaluate import editing
+from trainer.evaluate.__main__ import header
+from trainer.evaluate.plots import draw_all
+from trainer.evaluate.prompts import load
+from trainer.evaluate.table_pages import page
+from trainer.verifier import Verifier
+
+PARTS = {"editing": editing.modes, "steps": editing.steps, "repair": editing.repair}
+
+
+def measure(args: argparse.Namespace) -> None:
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
+    known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
+    prompts = load(None, limit=args.limit, known=known)
+    info = {**header(pipe, args.model, judge), "prompts": len(prompts)}
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in args.only:
+        result = PARTS[name](pipe, prompts, judge)
+        (args.out / f"{name}.json").write_text(json.dumps({**info, "rows": result}, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--measure", action="store_true", help="measure before the tables are made")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
+    parser.add_argument("--limit", type=int, default=100, help="prompts a tag")
+    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--verifier", type=Path, default=None)
+    parser.add_argument("--out", type=Path, default=Path("assets/evidence"))
+    parser.add_argument("--device", default=None)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args)
+    text = page(args.out, args.out.parent / "benchmarks")
+    (args.out / "tables.md").write_text(text, encoding="utf-8")
+    print(text)
+    try:
+        for path in draw_all(args.out):
+            print(path)
+    except ImportError:
+        print("no plots: matplotlib is not installed")
+
+
+if __name__ == "__main__":
+    main()
