@@ -42,7 +42,9 @@ EXAMPLES = (
 
 HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
 TASKS = (HERE / "html" / "tasks.html").read_text(encoding="utf-8")
+TOOLS = (HERE / "html" / "tools.html").read_text(encoding="utf-8")
 EDIT = (HERE / "html" / "edit.html").read_text(encoding="utf-8")
+WAKE = 'document.dispatchEvent(new CustomEvent("chisel:refresh"));'
 
 
 def css() -> str:
@@ -109,6 +111,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
 
 def _controls(studio: Studio, sample: dict[str, Any]) -> tuple[list[Any], Any, Any, Notice, Any]:
     """The left column; the inputs come back in the order of `limits.check_run`."""
+    Static(TOOLS, WAKE, elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
         prompt = gr.Textbox(
             EXAMPLES[0],
@@ -119,11 +122,13 @@ def _controls(studio: Studio, sample: dict[str, Any]) -> tuple[list[Any], Any, A
             elem_id="prompt",
             autofocus=False,
         )
+        learn.hint(studio)
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
             for text in EXAMPLES:
                 _chip(text, prompt)
+        learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
-        Static(EDIT, EDIT_SCRIPT, elem_id="edit-actions")
+        Static(EDIT, WAKE, elem_id="edit-actions")
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
@@ -251,15 +256,6 @@ TASKS_SCRIPT = """
     document.addEventListener("chisel:choose-task", (event) => choose(event.detail));
     choose("create");
 """
-
-EDIT_SCRIPT = """
-    element.addEventListener("click", (event) => {
-        const button = event.target.closest("[data-press]");
-        if (button && window.chisel) window.chisel.press(button.dataset.press);
-    });
-    document.dispatchEvent(new CustomEvent("chisel:refresh"));
-"""
-
 
 def _theme_script() -> str:
     """Light or dark: the system's choice until the visitor makes one, which this browser then remembers."""

@@ -20,10 +20,12 @@ SCRIPTS = (
     "sheet.js",
     "tools.js",
     "runs.js",
+    "patches.js",
     "lookup.js",
     "inspector.js",
     "ask.js",
     "token_grid.js",
+    "actions.js",
 )
 
 

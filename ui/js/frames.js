@@ -33,7 +33,9 @@ class Run {
     this.prompt = message.prompt;
     this.state = message.state;
     this.frames = parent ? parent.frames.slice(0, message.prefix) : [];
-    this.offset = message.prefix - this.frames.length;
+    this.prefix = message.prefix;
+    this.base = this.frames.length; // its own steps begin here
+    this.offset = message.prefix - this.base;
   }
 
   get last() {
@@ -68,14 +70,35 @@ class Run {
       locked: unpack(raw.locked, Uint8Array),
       image: null,
       ready: Promise.resolve(),
+      settled: true,
     };
+    let sum = 0;
+    for (const p of frame.p) sum += p;
+    frame.meanP = raw.phase === "start" ? 0 : sum / 65535 / this.cells;
     frame.masked = frame.tokens.reduce((n, token) => n + (token === this.maskId), 0);
     if (raw.image.startsWith("data:image/jpeg;base64,")) {
       const image = new Image();
       image.src = raw.image;
-      frame.ready = image.decode().then(() => { frame.image = image; }, () => {});
+      frame.settled = false;
+      frame.ready = image.decode().then(() => { frame.image = image; }, () => {}).then(() => { frame.settled = true; });
     }
     return frame;
+  }
+
+  // The step at which each cell got the token that it has at step k.
+  born(k) {
+    const born = new Uint16Array(this.cells);
+    for (let i = 1; i <= k; i++) {
+      for (const cell of this.frames[i].set) born[cell] = i;
+      for (const edit of this.frames[i].edited) born[edit.at] = i;
+    }
+    return born;
+  }
+
+  editCounts(k) {
+    const counts = new Uint16Array(this.cells);
+    for (let i = 1; i <= k; i++) for (const edit of this.frames[i].edited) counts[edit.at]++;
+    return counts;
   }
 
   isMasked(k, cell) {
@@ -100,12 +123,20 @@ class Run {
   describe(k) {
     const frame = this.frames[k];
     const polish = this.frames.slice(0, k + 1).filter((f) => f.phase === "polish").length;
-    const where = frame.phase === "start" ? `start of ${count(this.planned, "step")}`
-      : frame.phase === "polish" ? `polish pass ${polish}`
+    const passes = this.kind === "heal" ? "healing pass" : "polish pass";
+    const where = frame.phase === "start" ? (this.planned ? `start of ${count(this.planned, "step")}` : "start")
+      : frame.phase === "polish" ? `${passes} ${polish}`
       : `step ${k} of ${this.planned}`;
     const set = this.cells - frame.masked;
-    const time = `${(frame.ms / 1000).toFixed(1)} s`;
-    return `${where} · ${set} of ${this.cells} tokens set · ${frame.editsSoFar} edited · ${time}`;
+    const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
+    return `${where} · ${set} of ${this.cells} tokens set · ${frame.editsSoFar} edited${time}`;
+  }
+
+  // What this run is, for captions: the prompt stands apart.
+  note() {
+    const what = { repaint: "repainted", heal: "healed", branch: `branch from step ${this.parent ? this.parent[1] : 0}`, upload: "uploaded", opened: "opened" }[this.kind];
+    const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
+    return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, editing].filter(Boolean).join(" · ");
   }
 }
 

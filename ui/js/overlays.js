@@ -1,1 +1,34 @@
-// overlays
+// Maps laid over the picture: what is masked, how sure the model is, how old a token is, how often it was edited.
+// Cividis rises steadily in brightness, so every map reads the same with any colour vision; counts are also written out.
+
+const MAPS = {
+  mask: (painter, run, k, tokens, locks) => {
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : locks && locks[cell] >= 0 ? "#2b2621" : "#f3efe8"), 0.88);
+  },
+  confidence: (painter, run, k, tokens) => {
+    const frame = run.frames[k];
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(frame.p[cell] / 65535)), 0.86);
+    if (frame.phase !== "start") painter.dots(run, (cell) => (tokens[cell] === run.maskId ? cividis(frame.p[cell] / 65535) : null));
+  },
+  entropy: (painter, run, k, tokens) => {
+    const frame = run.frames[k];
+    if (frame.phase === "start") return;
+    const colour = (cell) => cividis(frame.h[cell] / 1000 / ENTROPY_TOP);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : colour(cell)), 0.86);
+    painter.dots(run, (cell) => (tokens[cell] === run.maskId ? colour(cell) : null));
+  },
+  age: (painter, run, k, tokens) => {
+    const born = run.born(k);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(born[cell] / Math.max(run.last, 1))), 0.86);
+  },
+  edits: (painter, run, k, tokens) => {
+    const counts = run.editCounts(k);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId || counts[cell] ? null : veilColour()), 0.62);
+    counts.forEach((n, cell) => { if (n) painter.number(cell, n); });
+  },
+};
+const ENTROPY_TOP = 5; // nats: as unsure as among 150 equal choices
+
+function veilColour() {
+  return document.body.classList.contains("dark") ? "rgb(23,21,18)" : "rgb(250,248,244)";
+}

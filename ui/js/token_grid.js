@@ -1,50 +1,113 @@
-// The studio's stage: takes the frames as they stream in, and ties canvas, timeline and inspector together.
-// Runs inside gr.HTML's js_on_load after the other files of this folder; `element`, `props` and `watch` come from there.
+// The studio's stage: takes the frames as they stream in, and ties canvas, timeline, tools and inspector together.
+// Runs inside gr.HTML's js_on_load between the other files of this folder; `element`, `props`, `server` and `watch` come from there.
 
 const find = (name) => element.querySelector(name);
 const canvas = find(".cz-canvas");
 const painter = new Painter(canvas);
+const besidePainter = new Painter(find(".cz-canvas-beside"));
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const PLAY_MS = 260;
+const SPEEDS = [1, 2, 4, 0.5];
 const MOTION_MS = 30;
+const NONE = new Set();
 
 let run = null;
-let shown = 0; // the step on screen
+let beside = null; // the run compared with
+let position = 0; // the step on the timeline
+let shown = 0; // the step of `run` on screen
 let follow = true; // stay on the newest frame while the run streams
 let overlay = "picture";
 let selected = -1;
-let hover = -1;
 let arrived = 0; // when the step on screen came up, for the motion of its changes
 let moving = false; // the step came from streaming or playing, not from scrubbing
 let playing = null;
+let speed = 1;
 let pending = 0;
+let holding = false; // another run is coming onto the canvas; what is there stays until its picture is decoded
 
+const sheet = new Sheet();
+const asks = new Asks();
+const previews = new Previews(() => refresh(), (words) => say(words));
 const timeline = new Timeline(find(".cz-timeline"), (k) => { pause(); go(k); });
 const inspector = new Inspector(find(".cz-inspector"), (k) => { pause(); go(k); });
+const shelf = new Shelf(find(".cz-runs"), { show: showRun, current: () => run, beside: () => beside });
+const tools = new Tools({
+  canvas,
+  grid: () => run,
+  busy: () => !run || busy() || variations.open,
+  select,
+  selected: () => selected,
+  apply,
+  begin: () => sheet.begin(run, shown),
+  commit: (done) => { if (sheet.commit(run, shown) && done) edited(); },
+  changed: request,
+});
+const variations = new Variations(find(".cz-variations"), {
+  look: (trial) => { setRun(trial); go(trial.last); },
+  accept: (trial) => {
+    shelf.add(trial);
+    sheet.remember(trialFrom, sheet.snapshot(trial, trial.last));
+    arrive(trial);
+  },
+  discard: () => { if (trialFrom) { setRun(trialFrom.run); go(trialFrom.k); } },
+});
+let trialFrom = null; // the state from before the variations
+let stamp = -1; // the token that the Choose tool stamps, -1 for none
+let breaking = false; // what the stroke under way does: lock or unlock, mask or bring back
+new Loupe(canvas, find(".cz-loupe"));
+
+// ---- drawing ---------------------------------------------------------------------------------------------
 
 function paint(now) {
   pending = 0;
+  if (holding) return;
   const since = moving && !calm.matches ? now - arrived : null;
-  const busy = playing !== null || (run && run.state === "running");
   const age = now - arrived;
   let marks = 0;
-  if (moving) marks = calm.matches ? Number(busy) : Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
+  if (moving) marks = calm.matches ? Number(playing !== null || busy()) : Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
   const began = performance.now();
-  painter.draw({ run, k: shown, overlay, selected, hover, since, marks });
+  const tokens = run ? sheet.tokens(run, shown) : null;
+  const draft = run ? sheet.draft(run, shown) : null;
+  const changed = run ? sheet.changed(run, shown) : NONE;
+  painter.draw({
+    run, k: shown, overlay, selected, since, marks, tokens, draft, changed, locks: sheet.locks,
+    hover: tools.hovered, marked: tools.marked(),
+  });
+  if (beside) {
+    const k = Math.min(position, beside.last);
+    besidePainter.draw({
+      run: beside, k, overlay, selected, since, marks, tokens: beside.frames[k].tokens, draft: null, changed: NONE,
+      locks: null, hover: tools.hovered, marked: [],
+    });
+  }
+  tell(tokens, draft, changed);
+  window.chisel.painted = performance.now() - began;
+  // Motion runs at half the screen's rate: on a machine without a graphics card the model needs the time more.
+  if (moving && !calm.matches && age < MARK_MS) setTimeout(request, MOTION_MS);
+}
+
+// What the canvas shows, for screen readers' scripts, tests and measurements.
+function tell(tokens, draft, changed) {
   const frame = run ? run.frames[shown] : null;
+  let masked = 0;
+  if (run) for (const token of tokens) masked += token === run.maskId;
   Object.assign(canvas.dataset, {
     step: run ? String(shown) : "",
     last: run ? String(run.last) : "",
     state: run ? run.state : "idle",
     run: run ? run.id : "",
-    masked: frame ? String(frame.masked) : "",
+    kind: run ? run.kind : "",
+    masked: run ? String(masked) : "",
     edits: frame ? String(frame.editsSoFar) : "",
     cell: String(selected),
+    locked: String(sheet.countLocked()),
+    drafted: String(changed.size),
+    pending: String(draft ? draft.pending.size : 0),
+    tool: tools.tool,
+    beside: beside ? beside.id : "",
+    besideState: beside ? beside.state : "",
     overlay,
   });
-  if (window.chisel) window.chisel.painted = performance.now() - began;
-  // Motion runs at half the screen's rate: on a machine without a graphics card the model needs the time more.
-  if (moving && !calm.matches && age < MARK_MS) setTimeout(request, MOTION_MS);
 }
 
 function request() {
@@ -54,43 +117,78 @@ function request() {
 // Shows step k as soon as its picture is decoded; the step before stays up until then, so nothing flickers.
 function go(k, withMotion = false) {
   if (!run) return;
-  const target = Math.min(Math.max(k, 0), run.last);
+  const wanted = Math.min(Math.max(k, 0), longest());
+  const target = Math.min(wanted, run.last);
   const owner = run;
   follow = target === run.last;
+  const other = beside;
   const settle = () => {
     if (run !== owner) return;
+    holding = false;
+    position = wanted;
     shown = target;
     moving = withMotion;
     arrived = performance.now();
     refresh();
+    emit("step", shown);
   };
-  const frame = run.frames[target];
-  if (frame.image || frame.masked === run.cells) settle();
-  else frame.ready.then(settle);
+  const frames = [run.frames[target], other ? other.frames[Math.min(wanted, other.last)] : null].filter(Boolean);
+  const late = frames.filter((frame) => !frame.image && !frame.settled);
+  if (!late.length) settle();
+  else Promise.all(late.map((frame) => frame.ready)).then(settle);
+}
+
+function longest() {
+  return Math.max(run ? run.last : 0, beside ? beside.last : 0);
 }
 
 function refresh() {
-  timeline.show(run, shown);
+  const drafted = new Set();
+  if (run) for (let k = 0; k <= run.last; k++) if (sheet.draft(run, k)) drafted.add(k);
+  timeline.show(run, position, beside, drafted);
   const words = inspector.show(run, shown, selected, painter);
   if (words && words !== find(".cz-say").textContent && document.activeElement === canvas) {
     find(".cz-say").textContent = words;
   }
-  find(".cz-status").textContent = run ? run.describe(shown) : "";
+  if (!asks.waiting) find(".cz-status").textContent = run ? run.describe(shown) : "";
   find(".cz-engraving").hidden = Boolean(run);
-  const idle = !run || run.last < 1;
+  caption(find(".cz-caption"), run);
+  caption(find(".cz-caption-beside"), beside);
+  find(".cz-side-beside").hidden = !beside;
+  element.classList.toggle("is-comparing", Boolean(beside));
+  const idle = !run || longest() < 1;
   for (const name of [".cz-play", ".cz-back", ".cz-next"]) find(name).disabled = idle;
-  find(".cz-back").disabled = idle || shown === 0;
-  find(".cz-next").disabled = idle || shown === run.last;
+  find(".cz-back").disabled = idle || position === 0;
+  find(".cz-next").disabled = idle || position === longest();
+  shelf.show();
+  refreshActions();
   request();
 }
 
+function caption(node, of) {
+  node.hidden = !of;
+  if (!of) return;
+  node.querySelector("b").textContent = of.prompt || "";
+  node.querySelector("span").textContent = of.note();
+}
+
+function say(words) {
+  find(".cz-status").textContent = words;
+}
+
+function emit(name, detail) {
+  document.dispatchEvent(new CustomEvent(`chisel:${name}`, { detail }));
+}
+
+// ---- time --------------------------------------------------------------------------------------------------
+
 function play() {
-  if (!run || run.last < 1) return;
-  if (shown >= run.last) go(0);
+  if (!run || longest() < 1) return;
+  if (position >= longest()) go(0);
   playing = setInterval(() => {
-    if (shown < run.last) go(shown + 1, true);
-    if (shown >= run.last && run.state !== "running") pause();
-  }, PLAY_MS);
+    if (position < longest()) go(position + 1, true);
+    if (position >= longest() && !busy()) pause();
+  }, PLAY_MS / speed);
   showPlaying();
 }
 
@@ -106,9 +204,134 @@ function showPlaying() {
   button.setAttribute("aria-label", playing !== null ? "Pause" : "Play the steps");
 }
 
+function changeSpeed() {
+  speed = SPEEDS[(SPEEDS.indexOf(speed) + 1) % SPEEDS.length];
+  const button = find(".cz-speed");
+  button.textContent = `${speed}×`;
+  button.setAttribute("aria-label", `Speed: ${speed} times`);
+  if (playing !== null) { pause(); play(); }
+}
+
+// ---- runs --------------------------------------------------------------------------------------------------
+
+function busy() {
+  return asks.waiting || Boolean(run && run.state === "running") || Boolean(beside && beside.state === "running");
+}
+
+function setRun(next) {
+  run = next;
+  follow = true;
+  holding = true;
+  shown = Math.min(shown, run.last);
+  position = Math.min(position, longest());
+  canvas.setAttribute("aria-label", `Token grid for: ${run.prompt}. Arrow keys inspect a token, space plays, brackets step.`);
+}
+
+// Another run comes onto the canvas; where it came from can be gone back to.
+function arrive(next) {
+  setRun(next);
+  emit("run", next.id);
+  go(next.last);
+}
+
+function showRun(next) {
+  if (next === run || busy()) return;
+  pause();
+  sheet.remember(sheet.snapshot(run, shown), { run: next, k: null, draft: null, locks: sheet.locks });
+  arrive(next);
+}
+
+function travel(back) {
+  if (busy() || variations.open) return;
+  const state = sheet.travel(back);
+  if (!state) return;
+  pause();
+  if (state.run && state.run !== run) { setRun(state.run); emit("run", run.id); }
+  if (run) go(state.k === null ? run.last : state.k);
+  edited();
+}
+
+function compare(other) {
+  beside = other;
+  if (!other && run) position = shown;
+  refresh();
+  emit("compare", other ? other.id : "");
+}
+
+// ---- hands -------------------------------------------------------------------------------------------------
+
 function select(cell) {
   selected = cell;
   refresh();
+  emit("select", cell);
+}
+
+function apply(tool, cells, first, from) {
+  const tokens = sheet.tokens(run, shown);
+  if (tool === "lock") {
+    if (first) breaking = !sheet.isLocked(from);
+    sheet.lock(run, shown, cells, breaking);
+  } else if (tool === "mask") {
+    if (first) breaking = tokens[from] !== run.maskId;
+    remask(cells, breaking);
+  } else if (tool === "break") {
+    sheet.put(run, shown, wrong(cells));
+  } else if (tool === "choose") {
+    if (stamp >= 0) sheet.put(run, shown, cells.map((cell) => [cell, stamp]));
+    else selected = from;
+  }
+  look();
+}
+
+function remask(cells, on) {
+  const was = run.frames[shown].tokens;
+  sheet.put(run, shown, cells.map((cell) => [cell, on ? run.maskId : was[cell]]));
+}
+
+// For each cell a token that is not its own, from the whole codebook.
+function wrong(cells) {
+  const tokens = sheet.tokens(run, shown);
+  return cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => {
+    const token = Math.floor(Math.random() * (run.maskId - 1));
+    return [cell, token + Number(token >= tokens[cell])];
+  });
+}
+
+// A tenth of the free cells, anywhere.
+function some() {
+  const free = [];
+  for (let cell = 0; cell < run.cells; cell++) if (!sheet.isLocked(cell)) free.push(cell);
+  for (let i = free.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [free[i], free[j]] = [free[j], free[i]];
+  }
+  return free.slice(0, Math.max(1, Math.round(run.cells / 10)));
+}
+
+// Cells that have no picture yet get one from the server; what is on screen meanwhile says so.
+function look() {
+  const draft = run ? sheet.draft(run, shown) : null;
+  if (draft && draft.pending.size) previews.want(run, draft);
+  request();
+}
+
+function edited() {
+  look();
+  refresh();
+  emit("edit", shown);
+}
+
+// One undoable change made by anything but a stroke.
+function change(make) {
+  if (!run || busy() || variations.open) return;
+  sheet.begin(run, shown);
+  make();
+  if (sheet.commit(run, shown)) edited();
+}
+
+function setStamp(token) {
+  stamp = token;
+  refreshActions();
 }
 
 function setOverlay(name) {
@@ -118,131 +341,11 @@ function setOverlay(name) {
   request();
 }
 
-function cellAt(event) {
-  const box = canvas.getBoundingClientRect();
-  const [rows, columns] = run ? [run.rows, run.columns] : [16, 16];
-  const x = Math.floor(((event.clientX - box.left) / box.width) * columns);
-  const y = Math.floor(((event.clientY - box.top) / box.height) * rows);
-  return x < 0 || y < 0 || x >= columns || y >= rows ? -1 : y * columns + x;
-}
-
-function moveSelection(dx, dy) {
+function moveSelection(dx, dy, stretching) {
   if (!run) return;
-  const from = selected < 0 ? Math.floor(run.cells / 2) + Math.floor(run.columns / 2) : selected;
-  if (selected < 0) return select(from);
-  const x = Math.min(Math.max((from % run.columns) + dx, 0), run.columns - 1);
-  const y = Math.min(Math.max(Math.floor(from / run.columns) + dy, 0), run.rows - 1);
+  if (selected < 0) return select(Math.floor(run.cells / 2) + Math.floor(run.columns / 2));
+  tools.stretch(stretching && tools.paints);
+  const x = Math.min(Math.max((selected % run.columns) + dx, 0), run.columns - 1);
+  const y = Math.min(Math.max(Math.floor(selected / run.columns) + dy, 0), run.rows - 1);
   select(y * run.columns + x);
 }
-
-const KEYS = {
-  ArrowLeft: () => moveSelection(-1, 0),
-  ArrowRight: () => moveSelection(1, 0),
-  ArrowUp: () => moveSelection(0, -1),
-  ArrowDown: () => moveSelection(0, 1),
-  " ": () => (playing === null ? play() : pause()),
-  "[": () => { pause(); go(shown - 1); },
-  "]": () => { pause(); go(shown + 1); },
-  Home: () => { pause(); go(0); },
-  End: () => { pause(); go(run ? run.last : 0); },
-  Escape: () => select(-1),
-};
-
-function onKey(event) {
-  const action = KEYS[event.key];
-  if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  action();
-}
-canvas.addEventListener("keydown", onKey);
-// After Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page.
-document.addEventListener("keydown", (event) => {
-  if (event.target === document.body && run && ["[", "]", " "].includes(event.key)) onKey(event);
-});
-canvas.addEventListener("click", (event) => {
-  canvas.focus({ preventScroll: true });
-  if (run) select(cellAt(event));
-});
-canvas.addEventListener("pointermove", (event) => {
-  const cell = run && event.pointerType !== "touch" ? cellAt(event) : -1;
-  if (cell !== hover) { hover = cell; request(); }
-});
-canvas.addEventListener("pointerleave", () => { hover = -1; request(); });
-find(".cz-play").addEventListener("click", KEYS[" "]);
-find(".cz-back").addEventListener("click", KEYS["["]);
-find(".cz-next").addEventListener("click", KEYS["]"]);
-find(".cz-close").addEventListener("click", () => { select(-1); canvas.focus(); });
-element.querySelectorAll(".cz-view").forEach((b) => b.addEventListener("click", () => setOverlay(b.dataset.view)));
-new ResizeObserver(refresh).observe(canvas);
-new MutationObserver(refresh).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-
-watch("value", () => {
-  const message = props.value;
-  if (!message || message.v !== 1) return;
-  if (message.state === "waiting") return waiting(message.ahead);
-  if (message.state === "left") return window.chisel.ended();
-  if (!Array.isArray(message.frames)) return;
-  if (!run || run.id !== message.run) {
-    pause();
-    run = new Run(message, run && message.parent && run.id === message.parent[0] ? run : null);
-    follow = true;
-    element.classList.remove("is-waiting");
-  }
-  run.take(message);
-  if (run.last < 0) return;
-  if (message.state !== "running") remember(message);
-  canvas.setAttribute("aria-label", `Token grid for: ${run.prompt}. Arrow keys inspect a token, space plays, brackets step.`);
-  if (follow && playing === null && shown !== run.last) go(run.last, true);
-  else if (follow && run.last === 0) go(0);
-  else refresh();
-});
-
-function waiting(ahead) {
-  find(".cz-status").textContent = ahead === 1 ? "waiting: one visitor is ahead of you" : `waiting: ${ahead} visitors are ahead of you`;
-}
-
-// Pressing Generate again with nothing changed rolls a new seed, unless the seed is kept: the same press always gives
-// something new to look at, and a changed slider keeps the seed, so that the two pictures can be compared.
-let finished = null;
-let asking = null;
-function remember() {
-  finished = window.chisel.sent;
-}
-window.chisel = {
-  sent: null,
-  painted: 0, // how long the last drawing took, in ms
-  // Called with the values of the form, in the order of limits.check_run, and the ask last; the second is the seed.
-  before(values) {
-    values[values.length - 1] = asking;
-    asking = null;
-    const keep = document.querySelector("#keep-seed input");
-    const form = JSON.stringify(values);
-    if (keep && !keep.checked && form === finished) values[1] = this.roll();
-    this.sent = JSON.stringify(values);
-    element.classList.add("is-waiting");
-    find(".cz-status").textContent = "waiting for the first step …";
-    return values;
-  },
-  // Starts a model event for the canvas as it stands: {kind, role, count}, see ui/asks.py.
-  ask(wish) {
-    if (!run) return;
-    asking = { run: run.id, step: shown, tokens: pack(run.frames[shown].tokens, Int32Array), locked: null, ...wish };
-    document.querySelector("#act").click();
-  },
-  press(name) { this.ask({ kind: name }); },
-  server,
-  step: () => shown,
-  go,
-  roll: () => crypto.getRandomValues(new Uint32Array(1))[0],
-  // Called when the event is over, however it ended: a refused run never sends a frame.
-  ended() {
-    if (!element.classList.contains("is-waiting")) return;
-    element.classList.remove("is-waiting");
-    refresh();
-  },
-  run: () => run,
-  select,
-};
-
-setOverlay("picture");
-refresh();

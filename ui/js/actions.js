@@ -1,0 +1,331 @@
+// Buttons and keys: what can be done now, and what a press does. Last of the files, it wakes the stage.
+
+// name: [possible now?, what it does]
+const ACTIONS = {
+  repaint: [() => free() && masked() > 0, () => act("repaint")],
+  heal: [() => free() && masked() === 0, () => act("heal")],
+  vary: [() => free() && masked() > 0, () => act("repaint", { role: "variation", count: 3 })],
+  around: [() => free() && sheet.countLocked() > 0, () => act("generate")],
+  branch: [() => free() && shown < run.last, () => act("branch")],
+  "break-some": [() => free(), () => change(() => sheet.put(run, shown, wrong(some())))],
+  clear: [() => free() && (sheet.countLocked() > 0 || Boolean(sheet.draft(run, shown))), clear],
+  undo: [() => !busy() && !variations.open && sheet.past.length > 0, () => travel(true)],
+  redo: [() => !busy() && !variations.open && sheet.future.length > 0, () => travel(false)],
+  stamp: [() => free() && selected >= 0 && sheet.tokens(run, shown)[selected] !== run.maskId, toggleStamp],
+};
+
+function free() {
+  return Boolean(run) && !busy() && !variations.open;
+}
+
+function masked() {
+  let n = 0;
+  for (const token of sheet.start(run, shown)) n += token === run.maskId;
+  return n;
+}
+
+function press(name) {
+  const action = ACTIONS[name];
+  if (action && action[0]()) action[1]();
+}
+
+function clear() {
+  change(() => {
+    const was = run.frames[shown].tokens;
+    sheet.locks = null;
+    sheet.put(run, shown, Array.from(was, (token, cell) => [cell, token]));
+  });
+}
+
+function toggleStamp() {
+  setStamp(stamp >= 0 ? -1 : sheet.tokens(run, shown)[selected]);
+}
+
+// The ask for `kind` from the canvas as it stands.
+function wish(kind, more = {}) {
+  const locked = sheet.lockedCells();
+  const tokens = pack(sheet.start(run, shown), Int32Array);
+  return { kind, run: run.id, step: shown, tokens, locked: locked && pack(locked, Uint8Array), ...more };
+}
+
+function act(kind, more = {}, changes = {}) {
+  return asks.start(wish(kind, more), changes);
+}
+
+// The run on screen made again with one thing changed, and put beside it.
+function compareWith(what) {
+  const { ask, change: values } = again(run);
+  if (what === "editing") values.editing = !values.editing;
+  if (what === "half") values.steps = Math.max(1, Math.round(values.steps / 2));
+  if (what === "seed") values.seed = rollSeed();
+  asks.start({ ...ask, role: "beside" }, values);
+}
+
+function refreshActions() {
+  document.querySelectorAll("[data-press]").forEach((button) => { button.disabled = !ACTIONS[button.dataset.press][0](); });
+  document.querySelectorAll("[data-tool]").forEach((b) => b.setAttribute("aria-checked", String(b.dataset.tool === tools.tool)));
+  document.querySelectorAll("[data-size]").forEach((b) => {
+    b.setAttribute("aria-pressed", String(b.dataset.size === "rectangle" ? tools.rectangle : !tools.rectangle && Number(b.dataset.size) === tools.size));
+  });
+  const hint = document.querySelector(".cz-tool-hint");
+  if (hint) hint.textContent = run ? HINTS[tools.tool] : "Make a picture first: Create, then Generate.";
+  const brush = document.querySelector(".cz-brush");
+  if (brush) brush.hidden = !tools.paints || (tools.tool === "choose" && stamp < 0);
+  const stamping = document.querySelector("[data-press=stamp]");
+  if (stamping) {
+    stamping.hidden = tools.tool !== "choose";
+    stamping.textContent = stamp >= 0 ? `Stamping token #${stamp}: stop` : "Stamp the picked token";
+  }
+  const marks = document.querySelector(".cz-marks");
+  if (marks) marks.textContent = tally();
+  const kept = document.querySelector(".cz-kept");
+  const n = sheet.countLocked();
+  if (kept) kept.textContent = n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "";
+  const menu = find(".cz-compare");
+  menu.hidden = Boolean(beside);
+  menu.disabled = !free() || run.state !== "done";
+  find(".cz-compare-stop").hidden = !beside;
+  const own = Boolean(run) && !["upload", "opened"].includes(run.kind);
+  for (const option of menu.querySelectorAll("[data-again]")) option.disabled = !own;
+  const others = shelf.runs.filter((other) => other !== run);
+  const group = menu.querySelector("optgroup");
+  group.hidden = !others.length;
+  group.replaceChildren(...others.slice(0, RUNS_SHOWN).map((other) => {
+    const option = document.createElement("option");
+    option.value = other.id;
+    option.textContent = `${other.prompt.slice(0, 40)} · ${other.note()}`;
+    return option;
+  }));
+}
+
+// "3 masked · 12 locked · 2 changed by hand"
+function tally() {
+  if (!run) return "";
+  const hidden = masked();
+  const changed = sheet.changed(run, shown);
+  const tokens = sheet.tokens(run, shown);
+  const put = [...changed].filter((cell) => tokens[cell] !== run.maskId).length;
+  return [hidden && `${hidden} masked`, sheet.countLocked() && `${sheet.countLocked()} locked`, put && `${put} changed by hand`]
+    .filter(Boolean).join(" · ");
+}
+
+// ---- keys --------------------------------------------------------------------------------------------------
+
+const KEYS = {
+  ArrowLeft: (event) => moveSelection(-1, 0, event.shiftKey),
+  ArrowRight: (event) => moveSelection(1, 0, event.shiftKey),
+  ArrowUp: (event) => moveSelection(0, -1, event.shiftKey),
+  ArrowDown: (event) => moveSelection(0, 1, event.shiftKey),
+  " ": () => (tools.paints && selected >= 0 ? tools.press() : playing === null ? play() : pause()),
+  Enter: () => tools.press(),
+  p: () => (playing === null ? play() : pause()),
+  "[": () => { pause(); go(position - 1); },
+  "]": () => { pause(); go(position + 1); },
+  Home: () => { pause(); go(0); },
+  End: () => { pause(); go(longest()); },
+  Escape: () => { tools.anchor = -1; select(-1); },
+  i: () => chooseTool("inspect"),
+  l: () => chooseTool("lock"),
+  m: () => chooseTool("mask"),
+  b: () => chooseTool("break"),
+  c: () => chooseTool("choose"),
+  r: () => setBrush("rectangle"),
+  1: () => setBrush("1"),
+  2: () => setBrush("2"),
+  3: () => setBrush("3"),
+};
+const ANYWHERE = ["[", "]", " "];
+
+function onKey(event) {
+  const action = KEYS[event.key];
+  if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  action(event);
+}
+
+function chooseTool(name) {
+  if (document.body.dataset.task !== "edit" && name !== "inspect") return;
+  setStamp(-1);
+  tools.choose(name);
+  refresh();
+}
+
+function setBrush(size) {
+  tools.rectangle = size === "rectangle";
+  if (!tools.rectangle) tools.size = Number(size);
+  refreshActions();
+}
+
+canvas.addEventListener("keydown", onKey);
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]");
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing && !event.altKey) {
+    event.preventDefault();
+    travel(!event.shiftKey);
+  } else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "y" && !typing) {
+    event.preventDefault();
+    travel(false);
+  } else if (event.target === document.body && run && ANYWHERE.includes(event.key)) {
+    // after Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page
+    onKey(event);
+  }
+});
+
+// ---- buttons -----------------------------------------------------------------------------------------------
+
+find(".cz-play").addEventListener("click", KEYS.p);
+find(".cz-back").addEventListener("click", KEYS["["]);
+find(".cz-next").addEventListener("click", KEYS["]"]);
+find(".cz-speed").addEventListener("click", changeSpeed);
+find(".cz-close").addEventListener("click", () => { select(-1); canvas.focus(); });
+find(".cz-compare-stop").addEventListener("click", () => compare(null));
+find(".cz-compare").addEventListener("change", (event) => {
+  const value = event.target.value;
+  event.target.value = "";
+  const other = shelf.find(value);
+  if (other) compare(other);
+  else if (value) compareWith(value);
+});
+element.querySelectorAll(".cz-view").forEach((b) => b.addEventListener("click", () => setOverlay(b.dataset.view)));
+document.addEventListener("click", (event) => {
+  const tool = event.target.closest("[data-tool]");
+  const size = event.target.closest("[data-size]");
+  const button = event.target.closest("[data-press]");
+  if (tool) chooseTool(tool.dataset.tool);
+  if (size) setBrush(size.dataset.size);
+  if (button) press(button.dataset.press);
+});
+document.addEventListener("chisel:task", (event) => {
+  if (event.detail !== "edit") chooseTool("inspect");
+});
+new ResizeObserver(refresh).observe(canvas);
+new MutationObserver(refresh).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+
+// ---- messages ----------------------------------------------------------------------------------------------
+
+watch("value", () => take(props.value));
+
+function take(message) {
+  if (!message || message.v !== 1) return;
+  if (message.state === "waiting") return say(inLine(message.ahead));
+  if (message.state === "left") return nothingCame();
+  if (message.role === "variation") return takeVariations(message);
+  if (!Array.isArray(message.frames)) return;
+  if (message.role === "beside") return takeBeside(message);
+  let target = run && run.id === message.run ? run : shelf.find(message.run);
+  if (!target) {
+    pause();
+    variations.close();
+    target = new Run(message, message.parent ? shelf.find(message.parent[0]) : null);
+    target.take(message);
+    if (target.last < 0) return;
+    settled();
+    if (beside) compare(null);
+    if (run) sheet.remember(sheet.snapshot(run, shown), { run: target, k: null, draft: null, locks: sheet.locks });
+    shelf.add(target);
+    setRun(target);
+    emit("run", target.id);
+  } else {
+    target.take(message);
+  }
+  if (message.state !== "running") {
+    asks.finished = asks.sent;
+    emit("done", target.id);
+  }
+  if (target !== run) return refresh();
+  if (holding || (follow && playing === null && shown !== run.last)) go(run.last, run.last > run.base);
+  else refresh();
+}
+
+function takeBeside(message) {
+  if (!beside || beside.id !== message.run) {
+    const other = new Run(message, message.parent ? shelf.find(message.parent[0]) : null);
+    other.take(message);
+    if (other.last < 0) return;
+    settled();
+    shelf.add(other);
+    compare(other);
+  }
+  beside.take(message);
+  if (message.state !== "running") emit("done", beside.id);
+  go(message.state === "running" ? beside.last : longest(), true);
+}
+
+function takeVariations(message) {
+  if (message.state === "running" && !message.variations.length) {
+    settled();
+    variations.start();
+    trialFrom = sheet.snapshot(run, shown);
+  }
+  variations.take(message);
+  if (message.state !== "running" && !variations.runs.length) variations.close();
+  refresh();
+}
+
+function inLine(ahead) {
+  return ahead === 1 ? "waiting: one visitor is ahead of you" : `waiting: ${ahead} visitors are ahead of you`;
+}
+
+// The wait for the first step is over.
+function settled() {
+  asks.waiting = false;
+  element.classList.remove("is-waiting");
+}
+
+// The event is over, whatever came of it: a refused run never sends a frame, a broken line never a last message.
+function nothingCame() {
+  settled();
+  setTimeout(() => {
+    for (const one of shelf.runs) if (one.state === "running" && !asks.waiting) one.state = "stopped";
+    refresh();
+  }, 300);
+  refresh();
+}
+
+window.chisel = {
+  painted: 0, // how long the last drawing took, in ms
+  // Called as a model event starts, with the values of the form in the order of limits.check_run, and the ask last.
+  before(values) {
+    let { ask, change: changes } = asks.next || { ask: null, change: {} };
+    asks.next = null;
+    const editing = document.body.dataset.task === "edit";
+    if (!ask && editing && ACTIONS.repaint[0]()) ask = wish("repaint"); // Enter in the prompt while editing
+    if (!ask && run && sheet.countLocked()) ask = wish("generate");
+    asks.waiting = true;
+    element.classList.add("is-waiting");
+    say("waiting for the first step …");
+    refreshActions();
+    return asks.fill(values, ask, changes);
+  },
+  // Called when the event is over, however it ended: a refused run never sends a frame.
+  ended: nothingCame,
+  roll: rollSeed,
+  ask: ({ kind, change: changes, ...more }) => free() && act(kind, more, changes || {}),
+  press,
+  server,
+  show: take,
+  run: () => run,
+  runs: () => shelf.runs.slice(),
+  beside: () => beside,
+  step: () => shown,
+  cell: () => selected,
+  tokens: () => (run ? Int32Array.from(sheet.tokens(run, shown)) : null),
+  locks: () => sheet.lockedCells(),
+  go,
+  select,
+  compare,
+  put: (pairs) => change(() => sheet.put(run, shown, pairs)),
+  lock: (cells, on = true) => change(() => sheet.lock(run, shown, cells, on)),
+  remask: (cells, on = true) => change(() => remask(cells, on)),
+  breakCells: (cells) => change(() => sheet.put(run, shown, wrong(cells))),
+  undo: () => travel(true),
+  redo: () => travel(false),
+  tool: chooseTool,
+  task: (name) => document.dispatchEvent(new CustomEvent("chisel:choose-task", { detail: name })),
+  on: (name, call) => document.addEventListener(`chisel:${name}`, (event) => call(event.detail)),
+};
+
+setOverlay("picture");
+document.addEventListener("chisel:refresh", refresh);
+refresh();
+emit("ready", null);
