@@ -92,10 +92,16 @@ class Lookups:
         }
 
 
+def of(studio: Any) -> Lookups:
+    """The studio's one set of look-ups: the inspector and the Learn task share the passes it keeps."""
+    if getattr(studio, "lookups", None) is None:
+        studio.lookups = Lookups(studio)
+    return studio.lookups
+
+
 def functions(studio: Any) -> list[Callable[..., Any]]:
     """What js/lookup.js may call as `server.name(argument)`; see `ui.handlers.Studio.functions`."""
-    lookups = Lookups(studio)
-    studio.lookups = lookups  # the Learn task asks through the same kept passes
+    lookups = of(studio)
 
     def look_up(data: Any) -> dict[str, Any]:
         """See `Lookups.token`."""

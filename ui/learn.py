@@ -1,13 +1,85 @@
-"""The Learn task: its panel in the left column, beside the shared canvas."""
+"""The Learn task, and what helps a visitor to learn elsewhere: the words the model knows, hints about a prompt.
 
+panel(studio)    in the left column of the Learn task: tour, class mode, GCE explorer, lab, lessons
+words(studio)    under the prompt: a hint about unknown words, and the palette
+"""
+
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
+from ui import explorer, inspect, words
+from ui.lab import Lab
+from ui.line import PLACES
 from ui.token_grid import Static
 
-WORDS = """<div class="cz-lesson"><p>A grey cell is masked: the model has not chosen its token yet. Blue is a token
-chosen at this step, orange one that it changed its mind about. Press Generate, then drag the timeline.</p></div>"""
+HERE = Path(__file__).parent
+LESSONS = HERE.parent / "assets" / "teaching" / "README.md"
+HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
+NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
+
+
+class Live(Static):
+    """A static piece of the page that the server also tells things to: its value is a message for its script."""
+
+    def postprocess(self, value: Any) -> Any:
+        """The message as it is: a dict, or None."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """The message is an object."""
+        return {"type": "object", "description": "one message of the piece's own kind"}
+
+
+def script(*names: str) -> str:
+    """The named files of ui/js as one script; each piece of the page has a scope of its own."""
+    return "\n".join((HERE / "js" / name).read_text(encoding="utf-8") for name in names)
+
+
+def template(name: str) -> str:
+    """A static file of ui/html."""
+    return (HERE / "html" / name).read_text(encoding="utf-8")
 
 
 def panel(studio: Any) -> None:
     """The components of the Learn task."""
-    Static(WORDS)
+    Static(template("tour.html"), script("tour.js", "class_mode.js"), elem_id="tour")
+    Static(
+        template("explorer.html"),
+        script("frames.js", "patches.js", "explorer.js"),
+        elem_id="explorer",
+        server_functions=explorer.functions(inspect.of(studio)),
+    )
+    lab = Live(template("lab.html"), script("lab.js"), elem_id="lab")
+    lab.heal(
+        Lab(studio).heal,
+        None,
+        lab,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id="lab",
+        concurrency_limit=PLACES + 2,  # each waits in studio.line
+    )
+    if LESSONS.is_file():
+        with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):
+            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons-text")
+    Static(NARRATOR, script("narrator.js"), elem_id="narrator")
+
+
+def hint(studio: Any) -> None:
+    """Under the prompt: a kind word about words that the model does not know."""
+    Static(
+        HINT, script("prompt_box.js", "hint.js"), elem_id="hint", server_functions=[words.understand(studio)]
+    )
+
+
+def palette(studio: Any) -> None:
+    """All that the model knows, folded away."""
+    Static(
+        template("palette.html"),
+        script("prompt_box.js", "palette.js"),
+        elem_id="palette",
+        server_functions=[words.palette(studio)],
+    )

@@ -1,7 +1,6 @@
 """What the model knows, for the page: the palette of its names, and a hint about words that it does not know."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from mdm_core.vocabulary import Vocabulary
@@ -9,23 +8,32 @@ from ui.handlers import answered
 from ui.limits import PROMPT_CHARACTERS, Refused
 
 
-def functions(studio: Any) -> list[Callable[..., Any]]:
-    """What js/words.js may call. Nothing here stands between a visitor and a picture."""
+def palette(studio: Any) -> Callable[[Any], dict[str, Any]]:
+    """What js/palette.js may call."""
 
-    @lru_cache(maxsize=1)
-    def vocabulary() -> Vocabulary:
-        config = getattr(studio.pipe, "config", None)
-        return Vocabulary.from_card(config.card if config is not None else {})
-
-    def palette(data: Any = None) -> dict[str, Any]:
+    def palette(data: Any) -> dict[str, Any]:
         """{"sections": [[heading, [name, ...]], ...]}: everything that can be put into a prompt."""
-        return answered(lambda: {"sections": [[title, names] for title, names in vocabulary().sections()]})
+        return answered(lambda: {"sections": [list(part) for part in vocabulary(studio).sections()]})
+
+    return palette
+
+
+def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
+    """What js/hint.js may call. Nothing here stands between a visitor and a picture."""
 
     def understand(data: Any) -> dict[str, Any]:
         """A prompt -> {"sentence": str, "near": [[start, end, word, [name, ...]], ...]}."""
-        return answered(lambda: _understood(vocabulary(), data))
+        return answered(lambda: _understood(vocabulary(studio), data))
 
-    return [palette, understand]
+    return understand
+
+
+def vocabulary(studio: Any) -> Vocabulary:
+    """The words of the studio's model, read from its card once."""
+    if getattr(studio, "vocabulary", None) is None:
+        config = getattr(studio.pipe, "config", None)
+        studio.vocabulary = Vocabulary.from_card(config.card if config is not None else {})
+    return studio.vocabulary
 
 
 def _understood(vocabulary: Vocabulary, prompt: Any) -> dict[str, Any]:
