@@ -24,8 +24,8 @@ OPEN = re.compile(
     rf"|{API}/heartbeat/[A-Za-z0-9_-]{{1,64}}"
     rf"|{API}/call/[a-z_]{{1,40}}(/[A-Za-z0-9_-]{{1,64}})?"
 )
-# Where a large body is right: the events that bring a picture or a saved run.
-LARGE = re.compile(rf"{API}/(queue/join|call/[a-z_]{{1,40}})/?")
+# Where a large body is right: what brings a picture or a saved run.
+LARGE = re.compile(rf"{API}/(queue/join|component_server|call/[a-z_]{{1,40}})/?")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 HEADERS = {

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,12 +11,15 @@ import numpy as np
 
 from mdm_core.trajectory import StepRecord, Trajectory
 from ui import asks, limits, sharelink, upload
+from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
 from ui.handlers import BROKEN, answered, buttons, complaint, log
 from ui.limits import Refused, RunSettings
-from ui.line import Ticket
+from ui.line import PLACES, Ticket
 from ui.runs import Request, Run
+from ui.token_grid import Static
 
+HERE = Path(__file__).parent
 MAX_JSON = 4 * 2**20
 MAX_RECORDS = 160
 BUSY = "Others are opening files just now: try again in a moment."
@@ -111,8 +115,7 @@ class Opening:
     def upload(self, data: Any) -> dict[str, Any]:
         """{"file": base64 of an image, "prompt": text} -> {"message": a run of one step}."""
         raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None)
-        prompt = data.get("prompt") or "a picture"
-        settings = settings_of({}, prompt)
+        settings = settings_of({}, "an uploaded picture")
         with self._turn():
             ground = upload.ground(self.studio.pipe, raw)
             run = self._run(Request("upload", settings, ground.tokens), [given(ground.tokens)])
@@ -241,3 +244,34 @@ class _Turn:
 
     def __exit__(self, *error: object) -> None:
         self._free.release()
+
+
+def panel(opening: Opening) -> None:
+    """Upload and open, in the Edit task."""
+    Static(
+        (HERE / "html" / "upload.html").read_text(encoding="utf-8"),
+        (HERE / "js" / "opening.js").read_text(encoding="utf-8"),
+        elem_id="bring",
+        server_functions=opening.functions(),
+    )
+
+
+def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
+    """The event behind a link in the address; js/opening.js presses its button, which nobody sees.
+
+    `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
+    """
+    link = Ask(None, visible=False)
+    button = gr.Button("Open the link", elem_id="open-link", elem_classes="cz-unseen")
+    event = button.click(
+        opening.link,
+        [link],
+        [*outputs, *inputs],
+        js="() => [location.hash]",
+        api_name="open_link",
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id="model",
+        concurrency_limit=PLACES + 2,
+    )
+    event.then(None, None, None, js="() => window.chisel && window.chisel.ended()")

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import export, inspect, learn, limits, theme
+from ui import export, guard, inspect, learn, limits, opening, theme
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
@@ -68,6 +68,7 @@ def launch_arguments() -> dict[str, Any]:
         "quiet": True,
         "share": False,
         "pwa": False,
+        **guard.launch_arguments(),
     }
 
 
@@ -77,12 +78,13 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
     `sample` holds the opened model's own sampling defaults (`SampleConfig` as a dict): the form starts there.
     """
     studio = Studio(get_pipeline)
+    bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         Static(HEADER, _theme_script())
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(TASKS, TASKS_SCRIPT, elem_id="tasks")
-                inputs, generate, stop, notice, seed = _controls(studio, sample or {})
+                inputs, generate, stop, notice, seed = _controls(studio, bring, sample or {})
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
                     elem_id="grid", server_functions=[*studio.functions(), *inspect.functions(studio)]
@@ -103,13 +105,16 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
             concurrency_limit=PLACES + 2,  # each enters its handler at once and waits in studio.line
         )
         run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
+        opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1)
     page.studio = studio
     return page
 
 
-def _controls(studio: Studio, sample: dict[str, Any]) -> tuple[list[Any], Any, Any, Notice, Any]:
+def _controls(
+    studio: Studio, bring: opening.Opening, sample: dict[str, Any]
+) -> tuple[list[Any], Any, Any, Notice, Any]:
     """The left column; the inputs come back in the order of `limits.check_run`."""
     Static(TOOLS, WAKE, elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
@@ -129,6 +134,7 @@ def _controls(studio: Studio, sample: dict[str, Any]) -> tuple[list[Any], Any, A
         learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
         Static(EDIT, WAKE, elem_id="edit-actions")
+        opening.panel(bring)
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
@@ -256,6 +262,7 @@ TASKS_SCRIPT = """
     document.addEventListener("chisel:choose-task", (event) => choose(event.detail));
     choose("create");
 """
+
 
 def _theme_script() -> str:
     """Light or dark: the system's choice until the visitor makes one, which this browser then remembers."""

@@ -1,0 +1,59 @@
+// Bring your own: a picture to edit, a saved run, or a link in the address. The server checks what arrives.
+// Runs inside gr.HTML's js_on_load; `element` and `server` come from there.
+
+const say = element.querySelector(".up-say");
+const LIMITS = { picture: [8, "The picture is too large: files can have up to 8 MiB."], run: [4, "The saved run is too large: files can have up to 4 MiB."] };
+
+function read(file) {
+  return new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done(String(reader.result).split(",", 2)[1] ?? "");
+    reader.onerror = fail;
+    reader.readAsDataURL(file);
+  });
+}
+
+// Only the bytes are sent: neither the file's name nor its path reaches the server.
+async function bring(kind, file) {
+  if (!file) return;
+  const [mebibytes, tooLarge] = LIMITS[kind];
+  if (file.size > mebibytes * 2 ** 20) { say.textContent = tooLarge; return; }
+  say.textContent = "Reading …";
+  try {
+    const data = { file: await read(file) };
+    const answer = kind === "picture" ? await server.upload_picture(data) : await server.open_run(data);
+    say.textContent = answer.error ?? "";
+    if (answer.error) return;
+    window.chisel.show(answer.message);
+    if (kind === "picture") { window.chisel.task("edit"); window.chisel.tool("mask"); }
+  } catch {
+    say.textContent = "The file did not arrive: try again.";
+  }
+}
+
+for (const kind of ["picture", "run"]) {
+  const field = element.querySelector(`.up-${kind}-file`);
+  element.querySelector(`.up-${kind}`).addEventListener("click", () => { field.value = ""; field.click(); });
+  field.addEventListener("change", () => bring(kind, field.files[0]));
+}
+
+// A picture or a saved run dropped on the canvas does the same.
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer && event.dataTransfer.types.includes("Files")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  const file = event.dataTransfer && event.dataTransfer.files[0];
+  if (!file) return;
+  event.preventDefault();
+  bring(file.type.startsWith("image/") ? "picture" : "run", file);
+});
+
+// A link in the address: carved anew as soon as the page is ready, and again when another one is pasted.
+function openLink() {
+  if (!location.hash.startsWith("#c1=")) return;
+  const button = document.querySelector("#open-link");
+  if (window.chisel && button) button.click();
+  else requestAnimationFrame(openLink);
+}
+window.addEventListener("hashchange", openLink);
+openLink();
