@@ -53,6 +53,32 @@ class Outlook:
     hidden: Tensor  # float32 [L, D], guidance folded in
     weight: Tensor  # [V, D]
 
+    @functools.cached_property
+    def _summary(self) -> tuple[Tensor, Tensor]:
+        """LSE [L] and likeliest token [L] of every cell, computed when first asked for."""
+        with torch.inference_mode():
+            logits = (self.hidden.to(self.weight.dtype) @ self.weight.t()).float()  # [L, V]
+            return logits.logsumexp(1), logits.argmax(1)
+
+    @torch.inference_mode()
+    def mass(self, ids: Tensor) -> Tensor:
+        """Probability of the tokens `ids` together at each cell: float32 [L], or [L] for ids [L, m]."""
+        weight = self.weight[ids.to(self.weight.device)]  # [m, D] or [L, m, D]
+        row = self.hidden.to(weight.dtype)  # [L, D]
+        z = row @ weight.t() if ids.ndim == 1 else (weight @ row[:, :, None])[..., 0]  # [L, m]
+        return (z.float() - self._summary[0][:, None]).exp().sum(1).cpu()
+
+    def most_telling(self, groups: Groups) -> tuple[int, int]:
+        """(cell, token) where the likeliest token's neighbours hold the most probability: GCE's clearest case."""
+        best = self._summary[1].cpu()  # [L]
+        neighbours = [groups.members(int(token)) for token in best]
+        width = max(map(len, neighbours))
+        own = self.mass(best[:, None])  # [L]
+        padded = torch.stack([torch.cat([n, n[:1].expand(width - len(n))]) for n in neighbours])  # [L, width]
+        extra = self.mass(padded) - own  # [L]; exact where all groups are of one size, as on a lattice
+        cell = int(extra.argmax())
+        return cell, int(best[cell])
+
     @torch.inference_mode()
     def logits(self, position: int) -> Tensor:
         """float32 [V] of one cell, computed in the head's own precision as the sampler does."""

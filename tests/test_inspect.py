@@ -126,3 +126,22 @@ def test_patches_look_as_in_the_whole_picture(tiny, run):
     alone = inspect.patches_alone(tiny, [4, 4, 29])
     assert (alone[0] == alone[1]).all() and (alone[0] != alone[2]).any()
     assert inspect.patches_alone(tiny, []).shape == (0, 8, 8, 3)
+
+
+def test_the_mass_of_tokens_is_the_sum_of_their_probabilities(tiny, run, groups):
+    pass_ = inspect.look(tiny, run, 1)
+    p = torch.stack([pass_.logits(i).softmax(0) for i in range(16)])  # [L, V]
+    ids = groups.members(9)
+    assert torch.allclose(pass_.mass(ids), p[:, ids].sum(1), atol=1e-5)
+    each = p.argmax(1)[:, None]
+    assert torch.allclose(pass_.mass(each), p.amax(1), atol=1e-5)
+
+
+def test_the_most_telling_cell_has_the_strongest_neighbours(tiny, run, groups):
+    pass_ = inspect.look(tiny, run, 1)
+    cell, token = pass_.most_telling(groups)
+    extra = []
+    for i in range(16):
+        p = pass_.logits(i).softmax(0)
+        extra.append(float(p[groups.members(int(p.argmax()))].sum() - p.max()))
+    assert cell == int(np.argmax(extra)) and token == int(pass_.logits(cell).argmax())

@@ -33,6 +33,7 @@ class Explorer:
         """Tokens to choose from: the picture's most frequent ones, or without a picture a spread of all.
 
         {"run": id or null, "step": k, "page": n} -> {"tokens": [id, ...], "patches": {...}}
+        The first page is led by the token whose neighbours matter most to this prompt.
         """
         data = data if isinstance(data, dict) else {}
         pipe, page = self.studio.pipe, whole(data.get("page", 0), 10_000, "page")
@@ -45,37 +46,49 @@ class Explorer:
             ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
             first = page * HANDFUL % max(len(ranked), 1)
             ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
+        sizes = inspect.group_sizes(pipe.config)
+        if page == 0 and sizes:
+            size = inspect.trained_size(pipe.config) or sizes[-1]
+            _, seen = self.first_look(data.get("run"))
+            _, telling = seen.most_telling(inspect.lattice_groups(pipe.config, size))
+            ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
         return {"tokens": ids, "patches": patches(ids, inspect.patches_alone(pipe, ids))}
 
     def explore(self, data: Any) -> dict[str, Any]:
         """One token's group at one size, its probabilities at one place, and the pull on them by lambda.
 
-        {"run": id or null, "step": k, "cell": c, "token": id or null, "size": codes} ->
-        {"token", "size", "sizes", "trained", "members": [[id, p], ...], "p", "mass", "patches",
-        "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
+        {"run": id or null, "step": k, "cell": c or null, "token": id or null, "size": codes} ->
+        {"token", "size", "sizes", "trained", "cell", "step", "prompt", "members": [[id, p], ...], "p", "mass",
+        "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
+
+        Without a cell it is the first look at an all-masked grid, at the place where the model expects the token's
+        group most; without a token as well, at the place where its neighbours matter most.
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
         sizes, trained = inspect.group_sizes(pipe.config), inspect.trained_size(pipe.config)
         if not sizes:
             raise Refused(NO_LATTICE)
-        size = data.get("size", trained or 8)
+        size = data.get("size") or trained or sizes[-1]
         if isinstance(size, bool) or size not in sizes:
             raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
-        if data.get("run") is None:
-            masked = np.full(pipe.grid, pipe.vocab_size)
-            seen = self.lookups.kept(("", 0, False), PROMPT, masked, 0.0)
-            cell, own = masked.size // 2 + pipe.grid[1] // 2, pipe.vocab_size
-        else:
-            run, step, cell = self.lookups.find(data)
-            seen = self.lookups.outlook(run, step, guided=False)
-            own = int(run.records[step].tokens[cell])
-        logits = seen.logits(cell)
-        token = data.get("token")
-        if token is None:
-            token = int(logits.argmax()) if own == pipe.vocab_size else own
-        token = whole(token, pipe.vocab_size - 1, "token")
         groups = inspect.lattice_groups(pipe.config, int(size))
+        token = data.get("token")
+        if token is not None:
+            token = whole(token, pipe.vocab_size - 1, "token")
+        if data.get("cell") is not None:
+            run, step, cell = self.lookups.find(data)
+            prompt, seen = run.prompt, self.lookups.outlook(run, step, guided=False)
+            if token is None:
+                held = int(run.records[step].tokens[cell])
+                token = int(seen.logits(cell).argmax()) if held == pipe.vocab_size else held
+        else:
+            prompt, seen = self.first_look(data.get("run"))
+            step = 0
+            if token is None:
+                cell, token = seen.most_telling(groups)
+            else:
+                cell = int(seen.mass(groups.members(token)).argmax())
         told = seen.candidates(cell, token, 1, groups)
         ids = told.group.tolist()
         return {
@@ -83,15 +96,24 @@ class Explorer:
             "size": int(size),
             "sizes": sizes,
             "trained": trained,
+            "cell": cell,
+            "step": step,
+            "prompt": prompt,
             "members": pairs(told.group, told.group_probabilities),
             "p": told.p,
             "mass": told.group_mass,
             "patches": patches(ids, inspect.patches_alone(pipe, ids)),
             "pulls": [
                 [p.weight, p.loss, p.exact, p.group, p.outside]
-                for p in inspect.pulls(logits, token, groups, WEIGHTS)
+                for p in inspect.pulls(seen.logits(cell), token, groups, WEIGHTS)
             ],
         }
+
+    def first_look(self, run_id: Any) -> tuple[str, inspect.Outlook]:
+        """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one of ours."""
+        prompt = PROMPT if run_id is None else self.studio.store.get(run_id).prompt
+        masked = np.full(self.studio.pipe.grid, self.studio.pipe.vocab_size)
+        return prompt, self.lookups.kept((f"first look: {prompt}", 0, False), prompt, masked, 0.0)
 
 
 def functions(lookups: Lookups) -> list[Callable[..., Any]]:

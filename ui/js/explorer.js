@@ -30,7 +30,7 @@ async function handful() {
     button.setAttribute("aria-label", `Token ${id}`);
     button.setAttribute("aria-pressed", String(id === state.token));
     button.dataset.token = String(id);
-    button.addEventListener("click", () => explore({ token: id }));
+    button.addEventListener("click", () => explore({ token: id, place: null }));
     return button;
   }));
   if (state.token === null && told.tokens.length) await explore({ token: told.tokens[0] });
@@ -39,7 +39,7 @@ async function handful() {
 async function explore(change) {
   Object.assign(state, change);
   const mine = ++asked;
-  const told = await server.explore({ ...(state.place || { run: null }), token: state.token, size: state.size ?? undefined });
+  const told = await server.explore({ ...(state.place || { run: picture().run }), token: state.token, size: state.size });
   if (mine !== asked) return;
   if (told.error) {
     if (state.place) return explore({ place: null });
@@ -77,9 +77,9 @@ function draw() {
     button.addEventListener("click", () => explore({ token: id }));
     return button;
   }));
-  const where = state.place ? `At row ${Math.floor(state.place.cell / 16) + 1}, column ${(state.place.cell % 16) + 1}`
-    : "At a first look at “a panda on a teal background”";
-  say(`${where} the model gives this token ${percent(told.p)} and its group of ${told.size} ${percent(told.mass)}.`);
+  const at = `row ${Math.floor(told.cell / 16) + 1}, column ${(told.cell % 16) + 1}`;
+  const where = state.place ? `At ${at}, step ${told.step},` : `At its first look for “${told.prompt}”, ${at},`;
+  say(`${where} the model gives this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}.`);
   Object.assign(element.dataset, { token: String(told.token), size: String(told.size) });
   pull();
 }
@@ -108,9 +108,10 @@ function pull() {
   }));
   const told3 = rows.map(([name, before, now]) => `${name} ${signed(before)} with plain cross-entropy, ${signed(now)} with the group term`);
   q(".cz-pulls").setAttribute("aria-label", `Pull on the logits. ${told3.join("; ")}.`);
-  const drift = (x) => (Math.abs(x) < 0.0005 ? "are left alone" : x > 0 ? `are lifted by ${x.toFixed(3)}` : `are pushed down by ${(-x).toFixed(3)}`);
-  q(".cz-explore-sum").textContent = `Were this the right token: with plain cross-entropy (pale) ${others} ${told.size === 2 ? drift(plain[1]).replace("are", "is") : drift(plain[1])}; ` +
-    `with the group at weight ${lambda.toFixed(2)} (dark) ${told.size === 2 ? "it " + drift(group).replace("are", "is") : "they " + drift(group)}.`;
+  const [they, are] = told.size === 2 ? ["it", "is"] : ["they", "are"];
+  const drift = (x) => (Math.abs(x) < 0.0005 ? `${are} left alone` : x > 0 ? `${are} lifted by ${x.toFixed(3)}` : `${are} pushed down by ${(-x).toFixed(3)}`);
+  q(".cz-explore-sum").textContent = `If this were the right token: with plain cross-entropy (pale bars) ${others} ${drift(plain[1])}; ` +
+    `with the group at weight ${lambda.toFixed(2)} (strong bars) ${they} ${drift(group)}.`;
   Object.assign(element.dataset, { lambda: lambda.toFixed(2), group: group.toFixed(6), plain: plain[1].toFixed(6) });
 }
 

@@ -122,7 +122,10 @@ function ring(selector) {
   if (target === ringed) return;
   if (ringed) ringed.classList.remove("cz-spot");
   ringed = target;
-  if (ringed) ringed.classList.add("cz-spot");
+  if (!ringed) return;
+  ringed.classList.add("cz-spot");
+  // on a phone the card takes the lower part of the screen
+  ringed.scrollIntoView({ block: window.innerWidth <= 860 ? "start" : "nearest" });
 }
 
 function watchStep() {
@@ -156,7 +159,6 @@ function openStep(i) {
   back.disabled = i === 0;
   Array.from(dots.children).forEach((dot, j) => { dot.className = j === i ? "is-here" : j < i ? "is-past" : ""; });
   watchStep();
-  if (ringed) ringed.scrollIntoView({ block: "nearest" });
 }
 
 function start() {
