@@ -112,9 +112,21 @@ def _(
     return hidden.new_empty((), dtype=sums), hidden.new_empty(len(target), dtype=sums), dh, dw
 
 
+@torch.library.custom_op("chisel::gce_scale_", mutates_args={"gradients"})
+def gce_scale_(gradients: list[Tensor], upstream: Tensor, backend: str) -> None:
+    """Multiply gradients in place with the upstream gradient []."""
+    for gradient in gradients:
+        engine_for(backend).scale_(gradient, upstream)
+
+
+@gce_scale_.register_fake
+def _(gradients, upstream, backend):
+    return None
+
+
 def _rows_context(ctx, inputs, output):
     ctx.save_for_backward(output[2], output[3])
-    ctx.needs, ctx.tables = inputs[10:12], len(inputs[4])
+    ctx.needs, ctx.tables, ctx.backend = inputs[10:12], len(inputs[4]), inputs[12]
     ctx.set_materialize_grads(False)
 
 
@@ -124,9 +136,15 @@ def _rows_backward(ctx, upstream, *unused):
     # In place: the gradients were made for this one use. A second backward is refused by autograd's version
     # check. fp64 is for checking, and gradcheck runs the backward over and over, so there a copy is made.
     dh, dw = ctx.saved_tensors
-    times = torch.Tensor.mul if upstream.dtype == torch.float64 else torch.Tensor.mul_
-    dh = times(dh, upstream) if ctx.needs[0] else None
-    dw = times(dw, upstream) if ctx.needs[1] else None
+    if upstream.dtype == torch.float64:
+        dh, dw = dh * upstream, dw * upstream
+    else:
+        gce_scale_(
+            [gradient for gradient, need in zip((dh, dw), ctx.needs, strict=True) if need],
+            upstream,
+            ctx.backend,
+        )
+    dh, dw = dh if ctx.needs[0] else None, dw if ctx.needs[1] else None
     return dh, dw, None, None, *_no_gradient(ctx.tables), *[None] * 7
 
 

@@ -44,9 +44,9 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def rows_per_tile(columns: int, tile_bytes: int, bytes_per_logit: int, slots: int = 0) -> int:
-    """How many rows of `columns` logits and `slots` patch slots fit in tile_bytes; from 128 on, whole 128s."""
-    rows = max(1, tile_bytes // (bytes_per_logit * columns + 64 * slots))
+def rows_per_tile(columns: int, tile_bytes: int, bytes_per_logit: int, patch_bytes: int = 0) -> int:
+    """How many rows of `columns` logits and a patch fit in tile_bytes; from 128 on, whole 128s."""
+    rows = max(1, tile_bytes // (bytes_per_logit * columns + patch_bytes))
     return rows if rows < 128 else rows // 128 * 128
 
 
@@ -79,7 +79,9 @@ def rows(
     loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
     lse = torch.empty_like(loss)  # [N]
     grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
-    fit = rows_per_tile(size, tile_bytes, engine.bytes_per_logit(hidden.dtype), slots)
+    fit = rows_per_tile(
+        size, tile_bytes, engine.bytes_per_logit(hidden.dtype), slots * engine.bytes_per_slot()
+    )
     chunks = even_chunks(count, max(1, min(fit, -(-count // 2))))  # never all of [N, V] at once
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
     for first, stop in chunks:
@@ -111,11 +113,15 @@ def streaming(
     engine: ModuleType,
 ) -> Stats:
     """Every row's statistics, from one pass over the vocabulary; keep_slots if a gradient is to follow."""
+    whole = engine.stream(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
+    if whole is not None:
+        return whole
     (count, _), size = hidden.shape, weight.shape[0]
     columns = min(size, engine.STREAM_COLUMNS)
     fit = rows_per_tile(
-        columns + SPARE, min(tile_bytes, engine.STREAM_BYTES), engine.bytes_per_logit(hidden.dtype), slots
-    )
+        columns + SPARE, min(tile_bytes, engine.STREAM_BYTES), engine.bytes_per_logit(hidden.dtype),
+        64 * slots,
+    )  # fmt: skip
     chunks = even_chunks(count, fit)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
     top, lse, loss, rest_factor = (

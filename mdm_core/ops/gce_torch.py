@@ -35,6 +35,11 @@ def bytes_per_logit(dtype: torch.dtype) -> int:
     return dtype.itemsize if dtype.itemsize >= 4 else dtype.itemsize + 4
 
 
+def bytes_per_slot() -> int:
+    """What a row's patch takes in the rows schedule: ids, memberships, logits, gradients."""
+    return 64
+
+
 @dataclass
 class Stats:
     """What the gradient needs of each row; all relative to the row's maximum logit."""
@@ -109,6 +114,16 @@ def rows_(
     if z is not tile:
         tile.copy_(z)
     return stats.loss, stats.lse + stats.top
+
+
+def stream(*arguments) -> None:
+    """The streaming schedule in kernels of its own: there are none here (see gce_triton)."""
+    return None
+
+
+def scale_(values: Tensor, factor: Tensor) -> None:
+    """values *= factor []."""
+    values.mul_(factor)
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:

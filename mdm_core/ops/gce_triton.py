@@ -28,6 +28,7 @@ from mdm_core.ops.gce_torch import Stats
 STREAM_COLUMNS = 2048  # of the vocabulary at a time, when only the loss is asked for
 STREAM_BYTES = 6 << 20  # and the logits in flight then: the forward alone gains nothing from more
 ONE_SWEEP = 32768  # the longest row that one program holds in registers
+TWO_SWEEPS = 8192  # columns at once where a row does not fit
 
 
 @triton.jit
@@ -161,6 +162,11 @@ def bytes_per_logit(dtype: torch.dtype) -> int:
     return dtype.itemsize
 
 
+def bytes_per_slot() -> int:
+    """The rows schedule holds a row's patch in registers too."""
+    return 0
+
+
 class Table(NamedTuple):
     """The patch of every token (see Groups.patch_table), and the number of levels."""
 
@@ -201,7 +207,7 @@ def rows_(
     loss = torch.empty(n, dtype=torch.float32, device=tile.device)  # [n]
     lse = torch.empty_like(loss)  # [n]
     one = size <= ONE_SWEEP
-    columns = triton.next_power_of_2(size) if one else 8192
+    columns = triton.next_power_of_2(size) if one else TWO_SWEEPS
     slots = groups.ids.shape[1]
     _rows_kernel[(n,)](
         tile, tile.stride(0), target, scale, groups.ids, groups.bits,
@@ -209,6 +215,18 @@ def rows_(
         J=groups.levels, BK=triton.next_power_of_2(slots), BV=columns, ONE=one, num_warps=_warps(columns),
     )  # fmt: skip
     return loss, lse
+
+
+def stream(
+    hidden: Tensor, weight: Tensor, target: Tensor, groups: Table, coefficients: list[float], z_loss: float,
+    keep_slots: bool,
+) -> Stats | None:  # fmt: skip
+    """The whole streaming schedule in kernels of its own; None where the patches are too large for them."""
+    from mdm_core.ops import gce_stream_triton
+
+    if groups.ids.shape[1] > gce_stream_triton.SLOTS:
+        return None
+    return gce_stream_triton.streaming(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:
@@ -229,6 +247,22 @@ def tile_gradient_(tile: Tensor, first: int, patch: Patch, stats: Stats, scale: 
         tile, tile.stride(0), patch.ids, stats.top, stats.rest, stats.slot, scale, first, size, slots,
         BK=triton.next_power_of_2(slots), BV=columns, num_warps=_warps(columns),
     )  # fmt: skip
+
+
+@triton.jit
+def _scale_kernel(values, factor, count, BLOCK: tl.constexpr):
+    times = tl.load(factor).to(tl.float32)
+    if times != 1.0:
+        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        x = tl.load(values + at, mask=at < count, other=0.0).to(tl.float32)
+        tl.store(values + at, (x * times).to(values.dtype.element_ty), mask=at < count)
+
+
+def scale_(values: Tensor, factor: Tensor) -> None:
+    """values *= factor [], without touching memory where the factor is one, which only the device knows."""
+    _scale_kernel[(triton.cdiv(values.numel(), 8192),)](
+        values, factor, values.numel(), BLOCK=8192, num_warps=8
+    )
 
 
 def _warps(columns: int) -> int:

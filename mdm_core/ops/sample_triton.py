@@ -2,13 +2,18 @@
 
 Legend
     N, D, V     rows, width, vocabulary             BM, BV, BD   the product's tile: rows, columns, depth
-    T           column tiles, V / BV                64           token ids per block (see noise.py)
+    S           stretches of the vocabulary         64           token ids per block (see noise.py)
 
-The first kernel multiplies a [BM, BV] tile of logits and reduces it on the spot to seven numbers per row:
-maximum, exp-sum and moment at temperature 1, best token, second maximum, and the tile's winning block with
-its noisy score. The second kernel, one program per row, merges the T records, recomputes the 64 logits of
-the drawn block, and draws the token inside it. Logits never reach memory. A row's numbers are added up in
-an order that depends on nothing but D and V, so the batch around it cannot change them.
+Three kernels, and logits never reach memory:
+
+    prepare    the hidden states in the head's type, and the Gumbel noise of every row's blocks [N, V / 64]
+    stretch    a program multiplies tile after tile of its stretch for BM rows and keeps of each row seven
+               numbers: maximum, exp-sum and moment at temperature 1, the best block, the largest maximum of
+               any other block, the winning block and its noisy score. The 64 logits of either block go to
+               memory when a better one comes.
+    finish     one program per row merges the S records and draws the token inside the winning block
+
+A row's numbers are added up in an order that depends on nothing but V, so the batch cannot change them.
 """
 
 from __future__ import annotations
@@ -19,10 +24,11 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.ops.noise import BLOCK
+from mdm_core.ops.product_triton import logits_tile, operands, stretch
 
-TILE_HALF = (128, 128, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
+TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
-RECORD_BYTES = 16 << 20  # records of one row chunk: 28 bytes per row and tile
+RECORD_BYTES = 64 << 20  # records of one row chunk: 540 bytes per row and stretch, 4 per row and block
 
 
 @triton.jit
@@ -61,114 +67,160 @@ def _gumbel(seed, row, step, index, base: tl.constexpr):
     return -tl.log(-log_u)
 
 
-@triton.jit
-def _tiles_kernel(
-    h, w, w_stride, seed, row_ids, top, mass, moment, second, best, score, block, N, V, T, step, inverse_t,
-    D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr, UNIT: tl.constexpr,
-):  # fmt: skip
-    row_tiles = tl.cdiv(N, BM)
-    tile = tl.program_id(0) // row_tiles  # neighbouring programs share a tile of w
-    rows = (tl.program_id(0) % row_tiles) * BM + tl.arange(0, BM)  # [BM]
-    columns = tile * BV + tl.arange(0, BV)  # [BV]
-    d = tl.arange(0, BD)  # [BD]
-    h_at = h + rows.to(tl.int64)[:, None] * D + d[None, :]  # [BM, BD]
-    w_at = w + columns.to(tl.int64)[None, :] * w_stride + d[:, None]  # [BD, BV]
-    z = tl.zeros((BM, BV), tl.float32)
-    for d0 in range(0, D, BD):
-        a = tl.load(h_at + d0, mask=(rows[:, None] < N) & (d0 + d[None, :] < D), other=0.0)
-        b = tl.load(w_at + d0, mask=(columns[None, :] < V) & (d0 + d[:, None] < D), other=0.0)
-        z = tl.dot(a, b, z, input_precision="ieee")
-    z = tl.where(columns[None, :] < V, z, float("-inf"))  # [BM, BV]
-
-    peak, place = tl.max(z, 1, return_indices=True)  # [BM]
-    runner_up = tl.max(tl.where(tl.arange(0, BV)[None, :] == place[:, None], float("-inf"), z), 1)  # [BM]
-    safe = tl.maximum(peak, -3e38)
-    z -= safe[:, None]
-    e = tl.exp(z)  # [BM, BV]
-    record = rows.to(tl.int64) * T + tile  # [BM]
-    live = rows < N
-    tl.store(top + record, peak, mask=live)
-    tl.store(mass + record, tl.sum(e, 1), mask=live)
-    tl.store(moment + record, tl.sum(e * tl.maximum(z, -80.0), 1), mask=live)
-    tl.store(second + record, runner_up, mask=live)
-    tl.store(best + record, tile * BV + place, mask=live)
-
-    if not UNIT:
-        e = tl.exp(z * inverse_t)
-    blocks: tl.constexpr = BV // 64
-    inside = tl.sum(tl.reshape(e, (BM, blocks, 64)), 2)  # [BM, blocks]
-    index = (tile * blocks + tl.arange(0, blocks)).to(tl.int64)[None, :]  # [1, blocks]
-    row_seed = tl.load(seed + rows, mask=live, other=0)[:, None]  # [BM, 1]
-    row_id = tl.load(row_ids + rows, mask=live, other=0)[:, None]  # [BM, 1]
-    noisy = tl.log(inside) + (safe * inverse_t)[:, None] + _gumbel(row_seed, row_id, step, index, 0)
-    value, winner = tl.max(noisy, 1, return_indices=True)  # [BM]
-    tl.store(score + record, value, mask=live)
-    tl.store(block + record, tile * blocks + winner, mask=live)
-
-
-@triton.jit
-def _finish_kernel(
-    h, w, w_stride, seed, row_ids, current, top, mass, moment, second, best, score, block,
-    token_out, confidence_out, best_out, best_p_out, second_p_out, current_p_out, entropy_out,
-    V, T, step, inverse_t, D: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr, GREEDY: tl.constexpr,
+@triton.jit(do_not_specialize=["step"])
+def _prepare_kernel(
+    source, h, seed, row_ids, noise, B, step, D: tl.constexpr, BD: tl.constexpr, BB: tl.constexpr,
+    GREEDY: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
-    t = tl.arange(0, BT)
-    record, known = row * T + t, t < T  # [BT]
+    d = tl.arange(0, BD)
+    for d0 in range(0, D, BD):
+        x = tl.load(source + row * D + d0 + d, mask=d0 + d < D, other=0.0)
+        tl.store(h + row * D + d0 + d, x.to(h.dtype.element_ty), mask=d0 + d < D)
+    if not GREEDY:
+        row_seed, row_id = tl.load(seed + row), tl.load(row_ids + row)
+        for b0 in range(0, B, BB):
+            index = (b0 + tl.arange(0, BB)).to(tl.int64)  # [BB]
+            value = _gumbel(row_seed, row_id, step, index, 0)
+            tl.store(noise + row * B + index, value, mask=index < B)
+
+
+@triton.jit
+def _stretch_kernel(
+    h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
+    N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
+    TILES: tl.constexpr, UNIT: tl.constexpr, GREEDY: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
+):  # fmt: skip
+    row_tiles = tl.cdiv(N, BM)
+    part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
+    row0 = (tl.program_id(0) % row_tiles) * BM
+    rows = row0 + tl.arange(0, BM)  # [BM]
+    live = rows < N
+    record = rows.to(tl.int64) * S + part  # [BM]
+    lane = tl.arange(0, 64)
+    inner_at = record[:, None] * 64 + lane[None, :]  # [BM, 64]
+    blocks: tl.constexpr = BV // 64
+    place = tl.arange(0, blocks)
+
+    high = tl.full((BM,), float("-inf"), tl.float32)
+    rival = high
+    won = high
+    total = tl.zeros((BM,), tl.float32)
+    turn = total
+    best_block = tl.zeros((BM,), tl.int32)
+    drawn_block = best_block
+    for tile in range(part * TILES, min(part * TILES + TILES, tl.cdiv(V, BV))):
+        z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+        if not EVEN:
+            z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
+        z = tl.reshape(z, (BM, blocks, 64))
+        peaks = tl.max(z, 2)  # [BM, blocks]
+        peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
+        others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
+        wins = peak > high
+        rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
+        best_block = tl.where(wins, tile * blocks + at, best_block)
+        mine = tl.sum(tl.where((place[None, :] == at[:, None])[:, :, None], z, 0.0), 1)  # [BM, 64]
+        tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
+
+        higher = tl.maximum(high, peak)
+        safe = tl.maximum(higher, -3e38)
+        x = z - safe[:, None, None]  # [BM, blocks, 64]
+        e = tl.exp(x)
+        inside = tl.sum(e, 2)  # [BM, blocks]
+        down = tl.maximum(high - safe, -1e30)
+        shrink = tl.exp(down)
+        x = tl.maximum(x, -100.0)  # e^-100 counts for nothing, and 0 * -inf would be NaN
+        turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * x, 2), 1)
+        total = shrink * total + tl.sum(inside, 1)
+        high = higher
+
+        if not GREEDY:
+            if not UNIT:
+                inside = tl.sum(tl.exp((z - safe[:, None, None]) * inverse_t), 2)  # [BM, blocks]
+            index = tile * blocks + place
+            noisy = tl.load(
+                noise + rows.to(tl.int64)[:, None] * B + index[None, :],
+                mask=live[:, None] & (index < B)[None, :],
+                other=float("-inf"),
+            )
+            noisy += tl.log(inside) + (safe * inverse_t)[:, None]
+            value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
+            wins = value > won
+            won = tl.where(wins, value, won)
+            drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
+            mine = tl.sum(tl.where((place[None, :] == at[:, None])[:, :, None], z, 0.0), 1)  # [BM, 64]
+            tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
+
+    tl.store(top + record, high, mask=live)
+    tl.store(mass + record, total, mask=live)
+    tl.store(moment + record, turn, mask=live)
+    tl.store(second + record, rival, mask=live)
+    tl.store(score + record, won, mask=live)
+    tl.store(best + record, best_block, mask=live)
+    tl.store(block + record, drawn_block, mask=live)
+
+
+@triton.jit(do_not_specialize=["step"])
+def _finish_kernel(
+    h, w, w_stride, seed, row_ids, current, top, mass, moment, second, score, best, block, best_inner,
+    drawn_inner, token_out, confidence_out, best_out, best_p_out, second_p_out, current_p_out, entropy_out,
+    V, S, step, inverse_t, D: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, GREEDY: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    s = tl.arange(0, BS)
+    record, known = row * S + s, s < S  # [BS]
+    lane = tl.arange(0, 64)
 
     peaks = tl.load(top + record, mask=known, other=float("-inf"))
-    peak, place = tl.max(peaks, 0, return_indices=True)
+    peak, part = tl.max(peaks, 0, return_indices=True)
     safe = tl.maximum(peak, -3e38)
-    best_id = tl.load(best + row * T + place)
+    first = tl.load(best + row * S + part) * 64
+    inner = tl.load(best_inner + (row * S + part) * 64 + lane)  # [64]
+    inner = tl.where(first + lane < V, inner, float("-inf"))
+    _, place = tl.max(inner, 0, return_indices=True)
+    best_id = first + place
     rival = tl.maximum(
-        tl.max(tl.where(t == place, float("-inf"), peaks), 0), tl.load(second + row * T + place)
+        tl.max(tl.where(s == part, float("-inf"), peaks), 0),
+        tl.maximum(
+            tl.load(second + row * S + part), tl.max(tl.where(lane == place, float("-inf"), inner), 0)
+        ),
     )
-    down = tl.maximum(peaks - safe, -1e30)  # [BT]
+    down = tl.maximum(peaks - safe, -1e30)  # [BS]
     scale = tl.exp(down)
-    part = tl.load(mass + record, mask=known, other=0.0)
-    total = tl.sum(scale * part, 0)
-    first_moment = tl.sum(scale * (tl.load(moment + record, mask=known, other=0.0) + down * part), 0)
-    _, place = tl.max(tl.load(score + record, mask=known, other=float("-inf")), 0, return_indices=True)
-    drawn = tl.load(block + row * T + place)
+    each = tl.load(mass + record, mask=known, other=0.0)
+    total = tl.sum(scale * each, 0)
+    turn = tl.sum(scale * (tl.load(moment + record, mask=known, other=0.0) + down * each), 0)
 
-    ids = drawn * 64 + tl.arange(0, 64)  # [64]
+    token, chosen = best_id, peak
+    if not GREEDY:
+        _, part = tl.max(tl.load(score + record, mask=known, other=float("-inf")), 0, return_indices=True)
+        first = tl.load(block + row * S + part) * 64
+        inner = tl.load(drawn_inner + (row * S + part) * 64 + lane)  # [64]
+        inner = tl.where(first + lane < V, inner, float("-inf"))
+        noise = _gumbel(
+            tl.load(seed + row), tl.load(row_ids + row), step, (first + lane).to(tl.int64), 0x80000000
+        )
+        _, place = tl.max(inner * inverse_t + noise, 0, return_indices=True)
+        token = first + place
+        chosen = tl.sum(tl.where(lane == place, inner, 0.0), 0)
+
     now = tl.load(current + row)
     has_current = (now >= 0) & (now < V)
     now = tl.where(has_current, now, 0)
     d = tl.arange(0, BD)
-    inner = tl.zeros((64,), tl.float32)
-    current_logit = 0.0
+    products = tl.zeros((BD,), tl.float32)
     for d0 in range(0, D, BD):
-        inside = d0 + d < D
-        x = tl.load(h + row * D + d0 + d, mask=inside, other=0.0).to(tl.float32)  # [BD]
-        rows = tl.load(
-            w + ids.to(tl.int64)[:, None] * w_stride + d0 + d[None, :],
-            mask=(ids < V)[:, None] & inside[None, :],
-            other=0.0,
-        ).to(tl.float32)  # [64, BD]
-        inner += tl.sum(rows * x[None, :], 1)
-        mine = tl.load(w + now * w_stride + d0 + d, mask=inside, other=0.0).to(tl.float32)  # [BD]
-        current_logit += tl.sum(mine * x, 0)
-    inner = tl.where(ids < V, inner, float("-inf"))
-
-    if GREEDY:
-        token, chosen = best_id, peak
-    else:
-        lane = tl.arange(0, 64).to(tl.int64)
-        noise = _gumbel(
-            tl.load(seed + row), tl.load(row_ids + row), step, drawn.to(tl.int64) * 64 + lane, 0x80000000
-        )  # fmt: skip
-        _, place = tl.max(inner * inverse_t + noise, 0, return_indices=True)
-        token = drawn * 64 + place
-        chosen = tl.sum(tl.where(tl.arange(0, 64) == place, inner, 0.0), 0)
-    log_total = tl.log(total)
+        x = tl.load(h + row * D + d0 + d, mask=d0 + d < D, other=0.0).to(tl.float32)  # [BD]
+        products += x * tl.load(w + now * w_stride + d0 + d, mask=d0 + d < D, other=0.0).to(tl.float32)
+    current_logit = tl.sum(products, 0)
     tl.store(token_out + row, token.to(tl.int64))
     tl.store(confidence_out + row, tl.exp(chosen - safe) / total)
     tl.store(best_out + row, best_id.to(tl.int64))
     tl.store(best_p_out + row, tl.exp(peak - safe) / total)
     tl.store(second_p_out + row, tl.exp(rival - safe) / total)
     tl.store(current_p_out + row, tl.where(has_current, tl.exp(current_logit - safe) / total, 0.0))
-    tl.store(entropy_out + row, log_total - first_moment / total)
+    tl.store(entropy_out + row, tl.log(total) - turn / total)
 
 
 def sample_rows(
@@ -181,33 +233,43 @@ def sample_rows(
     row_ids: Tensor,
 ) -> tuple[Tensor, ...]:
     """The seven fields of SampleStep, each [N]."""
-    hidden = hidden.to(weight.dtype).contiguous()  # [N, D]  rounded once
+    hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
     rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
-    tiles = triton.cdiv(size, columns)
-    chunk = max(rows, RECORD_BYTES // (28 * tiles) // rows * rows)
-    floats = torch.empty(5, min(chunk, count), tiles, device=hidden.device)
-    whole = torch.empty(2, min(chunk, count), tiles, device=hidden.device, dtype=torch.int32)  # best, block
-    token, best = (torch.empty(count, device=hidden.device, dtype=torch.long) for _ in range(2))  # [N]
+    tiles, stretches = stretch(size, columns)
+    blocks, greedy = triton.cdiv(size, BLOCK), temperature == 0
+    chunk = max(rows, RECORD_BYTES // (540 * stretches + 4 * blocks) // rows * rows)
+    n = min(chunk, count)
+    floats = torch.empty(5, n, stretches, device=hidden.device)
+    whole = torch.empty(2, n, stretches, device=hidden.device, dtype=torch.int32)  # best, block
+    inner = torch.empty(2, n, stretches, BLOCK, device=hidden.device)
+    h = torch.empty(n, width, device=hidden.device, dtype=weight.dtype)  # [n, D]  rounded once
+    noise = torch.empty(0 if greedy else n, blocks, device=hidden.device)
+    records = (*floats, *whole, *inner)
+    token, best = torch.empty(2, count, device=hidden.device, dtype=torch.long)  # [N] each
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
-    inverse_t = 1.0 / temperature if temperature > 0 else 1.0
+    inverse_t = 1.0 if greedy else 1.0 / temperature
     for first in range(0, count, chunk):
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
-        top, mass, moment, second, score = floats  # [n, T] each
-        _tiles_kernel[(triton.cdiv(n, rows) * tiles,)](
-            hidden[part], weight, weight.stride(0), seed[part], row_ids[part],
-            top, mass, moment, second, whole[0], score, whole[1], n, size, tiles, step, inverse_t,
-            D=width, BM=rows, BV=columns, BD=depth, UNIT=inverse_t == 1.0, num_warps=warps, num_stages=stages,
+        _prepare_kernel[(n,)](
+            hidden[part], h, seed[part], row_ids[part], noise, blocks, step, D=width,
+            BD=min(1024, triton.next_power_of_2(width)), BB=min(512, triton.next_power_of_2(blocks)),
+            GREEDY=greedy, num_warps=4,
+        )  # fmt: skip
+        tile_h, tile_w, bulk = operands(h[:n], weight, rows, columns, depth)
+        _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
+            tile_h, tile_w, weight.stride(0), noise, *records, n, size, blocks, stretches, inverse_t,
+            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=inverse_t == 1.0, GREEDY=greedy,
+            EVEN=size % columns == 0, BULK=bulk, num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
-            hidden[part], weight, weight.stride(0), seed[part], row_ids[part], current[part],
-            top, mass, moment, second, whole[0], score, whole[1],
+            h, weight, weight.stride(0), seed[part], row_ids[part], current[part], *records,
             token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part],
-            entropy[part], size, tiles, step, inverse_t,
-            D=width, BT=triton.next_power_of_2(tiles), BD=min(256, triton.next_power_of_2(width)),
-            GREEDY=temperature == 0, num_warps=4,
+            entropy[part], size, stretches, step, inverse_t,
+            D=width, BS=triton.next_power_of_2(stretches), BD=min(1024, triton.next_power_of_2(width)),
+            GREEDY=greedy, num_warps=2,
         )  # fmt: skip
     return token, confidence, best, best_p, second_p, current_p, entropy
 

@@ -2,10 +2,12 @@
 
     python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer.bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
     python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
-first shapes.
+first shapes. --shape N,D,V (again for more) measures only these, and keeps the record's other shapes if they
+come from the same device and versions; each row names its commit.
 """
 
 from __future__ import annotations
@@ -24,47 +26,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["gce", "sample", "table"])
+    parser.add_argument("what", choices=["gce", "sample", "table", "profile"])
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
     )
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")
+    parser.add_argument("--commit", help="what to write where git cannot be asked")
     arguments = parser.parse_args()
     if arguments.what == "table":
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
         print("\n\n".join(record.markdown(path) for path in found))
         return
+    if arguments.what == "profile":
+        from trainer.bench import profile  # Triton and a GPU
+
+        return profile.main(arguments.out)
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
-    rows: list[dict] = []
-    for part in (gce_rows if arguments.what == "gce" else sample_rows)(device, arguments.quick):
+    environment = record.environment(device, arguments.commit)
+    rows = record.others(arguments.out, arguments.what, device, environment, arguments.shape)
+    for part in (gce_rows if arguments.what == "gce" else sample_rows)(
+        device, arguments.quick, arguments.shape
+    ):
         print(record.table(part), flush=True)
-        rows += part
-        path = record.save(arguments.out, arguments.what, device, rows)  # what is measured is kept
+        rows += [row | {"commit": environment["commit"]} for row in part]
+        path = record.save(arguments.out, arguments.what, device, rows, environment)  # kept as it comes
     print("wrote", path)
 
 
-def gce_rows(device: torch.device, quick: bool) -> Iterator[list[dict]]:
+def shape_of(text: str) -> tuple[int, int, int]:
+    """N,D,V as three numbers."""
+    n, d, v = (int(part) for part in text.split(","))
+    return n, d, v
+
+
+def gce_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator[list[dict]]:
     """The rows of each shape, with groups and without."""
     on_gpu = device.type == "cuda"
     dtype = torch.bfloat16 if on_gpu else torch.float32
-    shapes = gce.GPU_SHAPES if on_gpu else gce.CPU_SHAPES
+    shapes = shapes or (gce.GPU_SHAPES if on_gpu else gce.CPU_SHAPES)[: 3 if quick else None]
     seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 4.0)
-    for shape in shapes[:3] if quick else shapes:
+    for shape in shapes:
         for grouped in (True, False):
             part = gce.bench_shape(shape, device, dtype, grouped, seconds, with_errors=not quick)
             if grouped:
                 part.append(gce.bench_streaming(shape, device, dtype))
                 if on_gpu:
-                    part += gce.sweep_tiles(shape, device, dtype, [64, 128, 256, 512, 1024])
+                    part += gce.sweep_tiles(shape, device, dtype, [256, 512, 1024])
             yield part
 
 
-def sample_rows(device: torch.device, quick: bool) -> Iterator[list[dict]]:
+def sample_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator[list[dict]]:
     """The rows of each shape."""
-    shapes = sample.GPU_SHAPES if device.type == "cuda" else sample.CPU_SHAPES
-    for shape in shapes:
+    for shape in shapes or (sample.GPU_SHAPES if device.type == "cuda" else sample.CPU_SHAPES):
         part = sample.bench_shape(shape, device, 0.5 if quick else 3.0)
         if device.type == "cuda":
             part += sample.sweep_tiles(shape, device)

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 
-def environment(device: torch.device) -> dict:
-    """Device, versions, commit and date."""
+def environment(device: torch.device, commit: str | None = None) -> dict:
+    """Device, versions, commit and date; `commit` for a copy of the code without its history."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -28,22 +28,34 @@ def environment(device: torch.device) -> dict:
             versions[package] = getattr(__import__(package), "__version__", "installed")
         except ImportError:
             versions[package] = None
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    if commit is None:
+        asked = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        )
+        commit = asked.stdout.strip() or None
     return {
         "device": name,
         "versions": versions,
-        "commit": commit.stdout.strip() or None,
+        "commit": commit,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
 
 
-def save(folder: Path, name: str, device: torch.device, rows: list[dict]) -> Path:
+def others(folder: Path, name: str, device: torch.device, now: dict, shapes: list | None) -> list[dict]:
+    """Rows of the record's shapes that are not measured anew, if device and versions are the same."""
+    path = folder / f"{name}_{device.type}.json"
+    if not shapes or not path.exists():
+        return []
+    record = json.loads(path.read_text())
+    same = all(record["environment"][key] == now[key] for key in ("device", "versions"))
+    return [row for row in record["rows"] if same and tuple(row["shape"]) not in shapes]
+
+
+def save(folder: Path, name: str, device: torch.device, rows: list[dict], info: dict | None = None) -> Path:
     """Write `<name>_<device>.json`, and the plot beside it where matplotlib is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}_{device.type}.json"
-    path.write_text(json.dumps({"environment": environment(device), "rows": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({"environment": info or environment(device), "rows": rows}, indent=1) + "\n")
     try:
         plot(path)
     except ImportError:
