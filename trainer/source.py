@@ -30,6 +30,7 @@ class Batch:
     tokens: Tensor | None = None  # int64 [B, L], tokenised beforehand
     images: Tensor | None = None  # uint8 [B, H, W, 3], square, at the tokenizer's image size
     scenes: Any = None  # trainer.scenes.SceneBatch, drawn on the training device
+    skipped: tuple[str, ...] = ()  # "name: why" of files that could not be read and were replaced
 
     def __len__(self) -> int:
         return len(self.text)
