@@ -61,8 +61,8 @@ class Explorer:
         {"token", "size", "sizes", "trained", "cell", "step", "prompt", "members": [[id, p], ...], "p", "mass",
         "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
 
-        Without a cell it is the first look at an all-masked grid, at the place where the model expects the token's
-        group most; without a token as well, at the place where its neighbours matter most.
+        Without a cell it is the first look at an all-masked grid, at the place where the token's neighbours hold
+        most probability; without a token as well, the likeliest token of the place where neighbours matter most.
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
@@ -88,7 +88,8 @@ class Explorer:
             if token is None:
                 cell, token = seen.most_telling(groups)
             else:
-                cell = int(seen.mass(groups.members(token)).argmax())
+                near = groups.members(token)
+                cell = int(seen.mass(near[near != token]).argmax())
         told = seen.candidates(cell, token, 1, groups)
         ids = told.group.tolist()
         return {

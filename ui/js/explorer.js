@@ -33,7 +33,7 @@ async function handful() {
     button.addEventListener("click", () => explore({ token: id, place: null }));
     return button;
   }));
-  if (state.token === null && told.tokens.length) await explore({ token: told.tokens[0] });
+  if (state.token === null) await explore({});
 }
 
 async function explore(change) {

@@ -52,6 +52,7 @@ const waitForPrompt = () => {
   const field = box();
   if (!field) return void setTimeout(waitForPrompt, 100);
   field.addEventListener("input", later);
+  later();
   // a chip or a share link fills the box without typing
   let seen = field.value;
   setInterval(() => {
