@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mdm_core.pipeline import MASK_COLOUR
 from ui import upload
 
 NEW, EDITED, HALO = (47, 134, 214), (232, 103, 27), (255, 255, 255)
@@ -26,11 +27,11 @@ def frame(pipe: Any, run: Any, k: int, size: int, marks: bool = False) -> Image.
 
     for cell in np.flatnonzero(np.asarray(record.tokens) == run.vocab):
         x0, y0, x1, y1 = box(int(cell))
-        pen.rectangle((x0, y0, x1, y1), fill=(201, 196, 188))
+        pen.rectangle((x0, y0, x1, y1), fill=MASK_COLOUR)
         pen.line((x0, y1, x0, y0, x1, y0), fill=LIGHT)
         pen.line((x0, y1, x1, y1, x1, y0), fill=DARK)
     if marks:
-        width = max(round(side / 14), 1)
+        width = max(round(side / 9), 2)
         rings = [(int(c), NEW) for c in record.committed] + [(int(e[0]), EDITED) for e in record.edited]
         for cell, colour in rings:
             pen.rectangle(box(cell), outline=HALO, width=width + 1)
@@ -52,7 +53,11 @@ def shared_palette(images: list[Image.Image], colours: int = 256) -> Image.Image
     It is fitted to a sheet of the frames at a small size, the last one four times: that is what stays on screen.
     """
     small = [image.resize((96, 96), Image.BOX) for image in [*images, *images[-1:] * 3]]
-    sheet = Image.new("RGB", (96, 96 * len(small)))
+    sheet = Image.new("RGB", (96, 96 * len(small) + 48))
     for i, image in enumerate(small):
         sheet.paste(image, (0, 96 * i))
+    for i, colour in enumerate(
+        (NEW, EDITED, HALO, LIGHT, DARK, MASK_COLOUR)
+    ):  # thin lines keep their colours
+        sheet.paste(colour, (0, 96 * len(small) + 8 * i, 96, 96 * len(small) + 8 * i + 8))
     return sheet.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=2)
