@@ -31,7 +31,7 @@ def chrome():
 
 @pytest.fixture
 def visit(chrome, address):
-    """visit(**context options) opens the page for a new visitor.
+    """visit(at="/#hash", **context options) opens the page for a new visitor.
 
     Any script error, and any request that leaves the app's own address, fails the test at its end.
     """
@@ -45,14 +45,14 @@ def visit(chrome, address):
             wrong.append(f"a request left the origin: {url}")
             route.abort()
 
-    def open_page(**options):
+    def open_page(at="", **options):
         context = chrome.new_context(**{"viewport": {"width": 1320, "height": 900}, **options})
         context.set_default_timeout(30_000)
         context.route("**/*", guard)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
-        page.goto(address)
+        page.goto(address + at)
         page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
         return page
 
