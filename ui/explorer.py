@@ -17,7 +17,7 @@ from ui.limits import Refused
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
-PROMPT = "a panda on a teal background"  # whose first look serves while there is no picture yet
+PROMPT = "a panda"  # whose first look serves while there is no picture yet
 STRIDE = 6203  # a prime: steps of it spread over the whole codebook
 NO_LATTICE = "This model's tokens have no lattice, so they have no neighbours to show."
 

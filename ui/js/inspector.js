@@ -13,34 +13,41 @@ class Inspector {
     this.root.classList.toggle("is-empty", !ready);
     this.find(".cz-hint").hidden = ready;
     this.find(".cz-token").hidden = !ready;
-    this.lookup.show(ready ? run : null, k, cell);
     if (!ready) {
+      this.lookup.show(null);
       delete this.root.dataset.cell;
       return;
     }
     const frame = run.frames[k];
-    const masked = run.isMasked(k, cell);
-    const p = frame.p[cell] / 65535;
-    const judged = frame.phase !== "start" || p > 0;
+    const token = sheet.tokens(run, k)[cell]; // with what was changed by hand
+    const byHand = token !== frame.tokens[cell];
+    const masked = token === run.maskId;
+    this.lookup.show(run, k, cell, token);
+    const p = byHand ? this.lookup.probability(token) : frame.p[cell] / 65535;
+    const judged = p !== null && (byHand || frame.phase !== "start" || p > 0);
     this.root.dataset.cell = String(cell);
-    this.root.dataset.probability = p.toFixed(4);
+    this.root.dataset.probability = (p ?? 0).toFixed(4);
+    this.root.dataset.token = String(token);
     this.find(".cz-where").textContent = `Row ${Math.floor(cell / run.columns) + 1}, column ${(cell % run.columns) + 1}`;
-    this.find(".cz-id").textContent = masked ? "masked" : `#${frame.tokens[cell]}`;
-    this.find(".cz-p-label").textContent = !judged ? "not looked at yet" : masked ? "for the best guess" : "for this token";
+    this.find(".cz-id").textContent = masked ? "masked" : `#${token}`;
+    this.find(".cz-p-label").textContent = byHand ? (masked ? "masked by hand" : "put here by hand")
+      : !judged ? "not looked at yet" : masked ? "for the best guess" : "for this token";
     this.find(".cz-p").textContent = judged ? percent(p) : "–";
     this.find(".cz-p-fill").style.width = judged ? `${Math.max(p * 100, 0.5)}%` : "0";
-    this.find(".cz-h").textContent = judged ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "–";
+    this.find(".cz-h").textContent = frame.phase !== "start" || frame.h[cell] ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "–";
     this.patch(this.find(".cz-patch"), run, k, cell, painter, 1);
     this.curve(run, k, cell);
     this.events(run, k, cell, painter);
     return `Row ${Math.floor(cell / run.columns) + 1}, column ${(cell % run.columns) + 1}: ` +
-      (masked ? "masked" : `token ${frame.tokens[cell]}`) + (judged ? `, ${percent(p)}` : "");
+      (masked ? "masked" : `token ${token}`) + (byHand ? ", by hand" : "") + (judged ? `, ${percent(p)}` : "");
   }
 
   // The decoded patch, pixel for pixel, with a margin of its neighbours when `margin` is not 0.
   patch(canvas, run, k, cell, painter, margin) {
     const ctx = canvas.getContext("2d");
-    const frame = run.frames[k];
+    const draft = margin ? sheet.draft(run, k) : null; // the history tells of the run, the large patch of the canvas
+    const picture = (draft && draft.image) || run.frames[k].image;
+    const tokens = draft ? draft.tokens : run.frames[k].tokens;
     const x = cell % run.columns;
     const y = Math.floor(cell / run.columns);
     const cells = 1 + 2 * margin;
@@ -51,7 +58,7 @@ class Inspector {
       for (let dx = -margin; dx <= margin; dx++) {
         const [u, v] = [x + dx, y + dy];
         if (u < 0 || v < 0 || u >= run.columns || v >= run.rows) continue;
-        const source = run.isMasked(k, v * run.columns + u) || !frame.image ? painter.slab : frame.image;
+        const source = tokens[v * run.columns + u] === run.maskId || !picture ? painter.slab : picture;
         const step = source.width / run.columns;
         ctx.drawImage(source, u * step, v * step, step, step, (dx + margin) * size, (dy + margin) * size, size, size);
       }

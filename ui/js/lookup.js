@@ -13,16 +13,27 @@ class Lookup {
     this.key = "";
   }
 
-  show(run, k, cell) {
-    const key = run && cell >= 0 ? `${run.id} ${k} ${cell}` : "";
-    if (key === this.key && (this.kept.has(key) || this.timer)) return;
+  // held: the token on the canvas, perhaps put there by hand.
+  show(run, k, cell, held) {
+    const key = run ? `${run.id} ${k} ${cell}` : "";
+    const same = key === this.key;
+    if (same && held === this.held && (this.kept.has(key) || this.timer)) return;
+    this.held = held;
+    if (same && this.timer) return;
     this.key = key;
     clearTimeout(this.timer);
     this.timer = 0;
     if (!key) return this.hide();
-    if (this.kept.has(key)) return this.draw(this.kept.get(key), run, cell);
+    if (this.kept.has(key)) return this.draw(this.kept.get(key), cell);
     this.root.classList.add("is-old");
     this.timer = setTimeout(() => this.ask(key, run, k, cell), LOOKUP_REST_MS);
+  }
+
+  // p(token) at the cell and step on screen, null when it is not known.
+  probability(token) {
+    const told = this.kept.get(this.key);
+    const found = told && [...told.top, ...told.group].find(([id]) => id === token);
+    return found ? found[1] : null;
   }
 
   async ask(key, run, k, cell) {
@@ -38,7 +49,7 @@ class Lookup {
       this.kept.set(key, told);
       if (this.kept.size > LOOKUPS_KEPT) this.kept.delete(this.kept.keys().next().value);
     }
-    if (key === this.key) this.draw(told, run, cell);
+    if (key === this.key) this.draw(told, cell);
   }
 
   hide() {
@@ -46,19 +57,20 @@ class Lookup {
     this.say.hidden = true;
   }
 
-  draw(told, run, cell) {
+  draw(told, cell) {
     this.root.classList.remove("is-old");
     this.root.hidden = Boolean(told.error);
     this.say.hidden = !told.error;
     this.say.textContent = told.error || "";
     if (told.error) return;
     const find = (name) => this.root.querySelector(name);
+    const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset : null;
     const group = new Set(told.group.map(([id]) => id));
     find(".cz-lookup-title").textContent = told.step === 0 ? "What it could become" : "What else it could be";
     find(".cz-candidates").replaceChildren(...told.top.map(([id, p]) => {
       const item = document.createElement("li");
       const button = patchButton(told.patches[id], percent(p));
-      const here = id === told.token;
+      const here = id === this.held;
       button.classList.toggle("is-here", here);
       button.classList.toggle("is-near", group.has(id));
       button.setAttribute("aria-label", `${here ? "Holds" : "Use"} token ${id}, ${percent(p)}${group.has(id) ? ", of the same group" : ""}`);
@@ -71,14 +83,18 @@ class Lookup {
     find(".cz-group").replaceChildren(...told.group.slice(0, 16).map(([id, p]) => {
       const item = document.createElement("li");
       const button = patchButton(told.patches[id], percent(p));
-      button.classList.toggle("is-here", id === told.centre);
+      button.classList.toggle("is-here", id === this.held);
       button.setAttribute("aria-label", `Use token ${id} of the group, ${percent(p)}`);
-      button.title = id === told.centre ? "The token itself" : "Use this token";
+      button.title = id === this.held ? "This is the token it holds" : "Use this token";
       button.dataset.token = String(id);
       button.addEventListener("click", () => choose(cell, id));
       item.append(button);
       return item;
     }));
+    if (focused && focused.token) { // the buttons are new: the keyboard stays where it was
+      const again = this.root.querySelector(`[data-token="${focused.token}"]`);
+      if (again) again.focus({ preventScroll: true });
+    }
     for (const name of [".cz-mass", ".cz-masses"]) find(name).hidden = !told.group.length;
     find(".cz-mass-exact").style.width = `${told.p * 100}%`;
     find(".cz-mass-group").style.width = `${told.mass * 100}%`;
