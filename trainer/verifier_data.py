@@ -165,7 +165,8 @@ def lesson(
     twin = _pixels(drawn.picture(bank, drawn.twin))
     ground = _pixels(bank.grounds[torch.from_numpy(drawn.ground).to(device)])
     size, xy = torch.from_numpy(drawn.size).to(device), torch.from_numpy(drawn.xy).to(device)
-    name, colour = torch.from_numpy(drawn.name).to(device), torch.from_numpy(drawn.colour).to(device)
+    name = torch.from_numpy(drawn.name.copy()).to(device)  # written to below
+    colour = torch.from_numpy(drawn.colour).to(device)
     used = name >= 0
     doubtful = torch.zeros_like(used)
 

@@ -63,9 +63,13 @@ def evaluate(
         "settings": {k: v for k, v in vars(pipe.settings(**settings)).items()},
         "rows": {
             "model": summary(prompts, right),
-            "real renders": real,
-            "round trip": ceiling,
+            "real renders": summary(prompts, real),
+            "round trip": summary(prompts, ceiling),
             "shuffled prompts": summary(prompts, shuffled(prompts, found)),
+        },
+        "refused_controls": {
+            "real renders": [p.index for p, ok in zip(prompts, real, strict=True) if not ok],
+            "round trip": [p.index for p, ok in zip(prompts, ceiling, strict=True) if not ok],
         },
         "near_misses_refused": specificity(prompts, judge, artist, atlas, n_objects),
         "template_agreement": {

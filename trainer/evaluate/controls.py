@@ -12,7 +12,7 @@ from mdm_core.pipeline import Pipeline
 from trainer.atlas import Atlas
 from trainer.evaluate.generate import Artist, decode, encode
 from trainer.evaluate.prompts import TAGS, Prompt, near_misses
-from trainer.evaluate.scoring import mistakes, share, summary
+from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.templates import Templates
 from trainer.verifier import Detection, Verifier
 
@@ -33,12 +33,13 @@ def shuffled(prompts: Sequence[Prompt], found: Sequence[list[Detection]]) -> lis
 
 def renders_and_round_trip(
     prompts: list[Prompt], judge: Verifier, artist: Artist, pipe: Pipeline
-) -> tuple[dict, dict, Tensor, Tensor]:
-    """Rows `real renders` (the verifier's own accuracy) and `round trip` (the tokenizer's ceiling), and pictures."""
+) -> tuple[list[bool], list[bool], Tensor, Tensor]:
+    """Verdicts on the real renders (the verifier's own accuracy) and on their round trip (the tokenizer's ceiling),
+    and both lots of pictures."""
     drawn = artist.draw([p.scene for p in prompts])
     back = decode(pipe, encode(pipe, drawn))
-    rows = [summary(prompts, verdicts(prompts, judge.detect(images))) for images in (drawn, back)]
-    return rows[0], rows[1], drawn, back
+    real, ceiling = (verdicts(prompts, judge.detect(images)) for images in (drawn, back))
+    return real, ceiling, drawn, back
 
 
 def specificity(prompts: list[Prompt], judge: Verifier, artist: Artist, atlas: Atlas, n_objects: int) -> dict:

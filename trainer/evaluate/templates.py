@@ -20,7 +20,7 @@ from trainer.scenes import SIZES
 from trainer.verifier import COLOURS, NOTHING, Detection
 
 SIDE = 16
-FAR = 36.0  # root mean square error in grey levels beyond which no sprite is near
+FAR = 28.0  # root mean square error in grey levels beyond which no sprite is near
 
 
 class Templates:
