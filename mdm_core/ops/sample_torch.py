@@ -18,7 +18,7 @@ from torch.nn import functional
 from mdm_core.ops.noise import BLOCK, TOKEN_NOISE, gumbel
 
 ROWS = 64
-COLUMNS = 8192  # fp32 [64, 8192] is 2 MiB; three such buffers are alive at most
+COLUMNS = 6144  # at most; fp32 [64, 6144] is 1.5 MiB, and three such buffers are alive at most
 
 
 class _Scan:
@@ -162,7 +162,8 @@ def sample_rows(
     """The seven fields of SampleStep, each [N]."""
     count, size = hidden.shape[0], weight.shape[0]
     whole = top_k is not None or top_p is not None  # these rank a whole row, so its logits stay together
-    columns = -(-size // BLOCK) * BLOCK if whole else min(-(-size // BLOCK) * BLOCK, COLUMNS)
+    tiles = 1 if whole else -(-size // COLUMNS)
+    columns = -(-size // (tiles * BLOCK)) * BLOCK  # of nearly equal tiles
     tile = torch.empty(ROWS, columns, device=hidden.device)  # [64, C]
     work = torch.empty_like(tile)
     results = []
