@@ -143,6 +143,15 @@ def test_training_batches_from_tokens(job):
     assert source.card()["data"]["pictures"] == len(source.rows) == 20
 
 
+def test_tokens_belong_to_their_tokenizer(job, tmp_path):
+    tokenize(job, 1)
+    source = OwnDataConfig(str(job.out)).open(None)
+    source.check_codec(job.codec)
+    save_weights(ImageTokenizer(open_codec(job.codec).config), tmp_path / "image_tokenizer.safetensors")
+    with pytest.raises(ValueError, match="another image tokenizer"):
+        source.check_codec(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["short", "header", "captions", "manifest", "format"])
 def test_damaged_folders_are_refused_and_named(job, damage):
     tokenize(job, 1)

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -176,6 +176,15 @@ class TokenSource:
         x0 = torch.from_numpy(np.stack(tokens).astype(np.int64))  # [B, L]
         return Batch(encode_captions(self.text, captions), tokens=x0)
 
+    def check_codec(self, folder: Path) -> None:
+        """ValueError unless the tokens were made by the image tokenizer of this model folder."""
+        weights = Path(folder) / "image_tokenizer.safetensors"
+        if hashlib.sha256(weights.read_bytes()).hexdigest() != self.shards.codec:
+            raise ValueError(
+                f"the tokens in {self.config.path} were made by another image tokenizer than {weights}: "
+                "choose that one with --codec, or tokenise again"
+            )
+
     def captions(self, count: int) -> Iterator[str]:
         yield from first_captions(self.shards, self.rows, count)
 
@@ -216,6 +225,8 @@ class OwnDataConfig:
     batch_size: int = 64
     workers: int = 0
     seed: int = 0
+
+    learns_prompts: ClassVar[bool] = True  # the prompt vocabulary comes from these captions
 
     def open(
         self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1

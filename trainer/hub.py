@@ -1,0 +1,164 @@
+"""Streamed datasets through the Hugging Face `datasets` library: `pip install 'chisel-mdm[hf]'`.
+
+    data.path=hf:ORG/NAME                     from the Hub; fetched as it is read, and only if you ask for it here
+    data.path=hf:ORG/NAME#SPLIT               another split than "train"
+    data.path='hf:parquet:/data/*.parquet'    local files through the library: parquet, arrow, webdataset, imagefolder
+
+Columns are found by name: image, jpg, png, ... and text, caption, prompt, txt, json. The stream is shuffled in a
+buffer by the seed and the epoch. After a restart it is read again, without decoding, up to where it was: exact,
+and the cost of resuming grows with the place in the epoch. For many epochs, tokenise once instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mdm_core.text import TextTokenizer
+from trainer.folder import CAPTIONS, clean
+from trainer.pictures import Framing, read_picture, square
+from trainer.source import Batch
+
+if TYPE_CHECKING:
+    from trainer.own_data import OwnDataConfig
+
+IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture")
+TEXTS = (*CAPTIONS, "txt", "json", "captions")
+LOCAL = ("parquet", "arrow", "webdataset", "imagefolder")
+BUFFER = 1000  # examples among which the stream is shuffled
+HELD_OUT = 256  # first examples of the stream, kept for validation
+MOST_CAPTIONS = 10_000  # read ahead to learn the prompt vocabulary
+TRIES = 1000  # unusable examples in a row
+
+
+def open_dataset(path: str) -> Any:
+    """The streamed dataset of an "hf:" path; ValueError when the library or the dataset is missing."""
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError("hf: paths need the datasets library: pip install 'chisel-mdm[hf]'") from None
+    name, _, split = path.removeprefix("hf:").partition("#")
+    kind, _, files = name.partition(":")
+    where = {"path": kind, "data_files": files} if files and kind in LOCAL else {"path": name}
+    if kind == "imagefolder" and files:
+        where = {"path": kind, "data_dir": files}
+    try:
+        return datasets.load_dataset(**where, split=split or "train", streaming=True)
+    except Exception as error:  # the library raises many kinds, of the network and of its own
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"the dataset {name!r} cannot be opened: {reason[:200]}") from error
+
+
+def undecoded(data: Any) -> Any:
+    """The dataset with its pictures as bytes, so that a broken one is met by our reader and not by the library."""
+    import datasets
+
+    for column, feature in (data.features or {}).items():
+        if isinstance(feature, datasets.Image):
+            data = data.cast_column(column, datasets.Image(decode=False))
+    return data
+
+
+def unpack(example: dict[str, Any]) -> tuple[Any, str | list[str]]:
+    """(picture: bytes, path or PIL image; caption) of one example; ValueError when either is missing."""
+    column = next((c for c in IMAGES if example.get(c) is not None), None)
+    if column is None:
+        raise ValueError("it has no image")
+    picture = example[column]
+    if isinstance(picture, dict):
+        picture = picture.get("bytes") or (Path(picture["path"]) if picture.get("path") else None)
+    text = next((example[c] for c in TEXTS if example.get(c) is not None), None)
+    if isinstance(text, dict):  # the .json of a WebDataset sample
+        text = next((text[c] for c in CAPTIONS if c in text), None)
+    caption = clean(text)
+    if picture is None or not caption:
+        raise ValueError("it has no image" if picture is None else "it has no caption")
+    return picture, caption
+
+
+class HubStream:
+    """Batches of a streamed dataset, in its order. See `trainer.source.Stream`."""
+
+    def __init__(self, config: OwnDataConfig, text: TextTokenizer | None, split: str, rank: int, world: int,
+                 data: Any = None):  # fmt: skip
+        """data: an opened dataset in place of the one at config.path."""
+        self.config, self.text, self.rank, self.world = config, text, rank, world
+        self.train = split == "train"
+        self.framing = Framing(config.image_size, config.crop, config.flip)
+        self.whole = undecoded(open_dataset(config.path)) if data is None else data
+        part = self.whole.skip(HELD_OUT) if self.train else self.whole.take(HELD_OUT)
+        self.data = part.shuffle(seed=config.seed, buffer_size=BUFFER) if self.train else part
+        self.epoch, self.taken = 0, 0  # examples taken from this epoch, of all processes together
+        self.skipped: dict[str, str] = {}
+        self._examples: Iterator[dict[str, Any]] | None = None
+
+    def _next(self) -> tuple[int, dict[str, Any]]:
+        """(number within the epoch, example); begins a new epoch at the end of one."""
+        for _ in range(2):
+            if self._examples is None:
+                self.data.set_epoch(self.epoch)
+                self._examples = iter(self.data)
+                for _ in range(self.taken):
+                    next(self._examples, None)
+            example = next(self._examples, None)
+            if example is not None:
+                self.taken += 1
+                return self.taken - 1, example
+            self.epoch, self.taken, self._examples = self.epoch + 1, 0, None
+        raise ValueError(
+            f"{self.config.path} holds no examples besides the first {HELD_OUT}, kept for validation"
+        )
+
+    def _sample(self) -> tuple[np.ndarray, str]:
+        for _ in range(TRIES):
+            number, example = self._next()
+            if number % self.world != self.rank:
+                continue
+            rng = np.random.default_rng([self.config.seed, 4, self.epoch, number]) if self.train else None
+            try:
+                picture, caption = unpack(example)
+                if isinstance(picture, Image.Image):
+                    picture = picture.convert("RGB")
+                else:
+                    picture = read_picture(picture, hint=2 * self.framing.side)
+                pixels = square(picture, self.framing, rng)
+            except (ValueError, OSError) as error:
+                self.skipped[f"example {number}"] = str(error)
+                continue
+            if not isinstance(caption, str):
+                caption = caption[0 if rng is None else int(rng.integers(len(caption)))]
+            return pixels, caption
+        reason = next(iter(self.skipped.items()), ("", "no example for this process"))
+        raise ValueError(
+            f"{TRIES} examples in a row of {self.config.path} are unusable, e.g. {': '.join(reason)}"
+        )
+
+    def __next__(self) -> Batch:
+        from trainer.own_data import encode_captions
+
+        samples = [self._sample() for _ in range(self.config.batch_size)]
+        images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))  # [B, S, S, 3]
+        return Batch(encode_captions(self.text, [caption for _, caption in samples]), images=images)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.taken, self._examples = int(state["epoch"]), int(state["taken"]), None
+
+    def captions(self, count: int) -> Iterator[str]:
+        for example in self.whole.take(min(count, MOST_CAPTIONS)):
+            try:
+                caption = unpack(example)[1]
+            except ValueError:
+                continue
+            yield from [caption] if isinstance(caption, str) else caption
+
+    def card(self) -> dict[str, Any]:
+        examples = dict.fromkeys(c for c in self.captions(64) if len(c) <= 80)
+        return {"data": {"name": self.config.path.removeprefix("hf:")}, "examples": list(examples)[:8]}
