@@ -1,7 +1,7 @@
 """One sampling step's decision data in PyTorch operations, over tiles of the vocabulary.
 
 Legend
-    n    rows of a chunk, 64         C    columns of a tile, a multiple of 64
+    n    rows of a chunk, 64         C    columns of a tile, a multiple of 128
     D    width                       m    blocks of a tile, C / 64
 
 Rows go through in chunks of exactly 64, the last one padded, and tiles have a fixed width: the library's
@@ -163,7 +163,7 @@ def sample_rows(
     count, size = hidden.shape[0], weight.shape[0]
     whole = top_k is not None or top_p is not None  # these rank a whole row, so its logits stay together
     tiles = 1 if whole else -(-size // COLUMNS)
-    columns = -(-size // (tiles * BLOCK)) * BLOCK  # of nearly equal tiles
+    columns = -(-size // (tiles * 2 * BLOCK)) * 2 * BLOCK  # nearly equal tiles of whole pairs of blocks
     tile = torch.empty(ROWS, columns, device=hidden.device)  # [64, C]
     work = torch.empty_like(tile)
     results = []
