@@ -82,7 +82,7 @@ def message(run: Any, state: str) -> dict[str, Any]:
         "kind": request.kind,
         "seed": request.seed,
         "prompt": request.prompt,
-        "settings": request.sampler(),
+        "settings": request.settings.sampler(),
         "grid": list(run.grid),
         "vocab": run.vocab,
         "planned": run.planned,

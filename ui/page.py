@@ -27,6 +27,7 @@ STYLES = (
     "inspector.css",
     "learn.css",
     "export.css",
+    "phone.css",
 )
 
 # Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a
@@ -44,6 +45,7 @@ HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
 TASKS = (HERE / "html" / "tasks.html").read_text(encoding="utf-8")
 TOOLS = (HERE / "html" / "tools.html").read_text(encoding="utf-8")
 EDIT = (HERE / "html" / "edit.html").read_text(encoding="utf-8")
+KEPT = '<p class="cz-kept" role="status"></p>'
 WAKE = 'document.dispatchEvent(new CustomEvent("chisel:refresh"));'
 
 
@@ -138,6 +140,7 @@ def _controls(
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
+    Static(KEPT, WAKE, elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
     with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
         learn.panel(studio)
@@ -216,6 +219,14 @@ def _settings(sample: dict[str, Any]) -> tuple[list[Any], gr.Number]:
             margin = field(
                 limits.EDIT_MARGIN, "edit_margin", "How much likelier than the old one it must be."
             )
+            mode.input(
+                None,
+                mode,
+                None,
+                js="(mode) => document.querySelector('#polish').classList.toggle('is-idle', mode === 'remask')",
+                show_progress="hidden",
+                api_visibility="private",
+            )
             budget = field(limits.EDIT_BUDGET, "edit_budget", "Largest share of set tokens edited per step.")
             polish = field(
                 limits.POLISH, "polish", "Edit-only passes once every token is set.", elem_id="polish"
@@ -243,6 +254,7 @@ TASKS_SCRIPT = """
     const tabs = Array.from(element.querySelectorAll("[data-task]"));
     const choose = (name) => {
         document.body.dataset.task = name;
+        element.closest("#workbench").dataset.task = name; // Gradio prefixes rules in media queries: body is out of reach
         tabs.forEach((tab) => {
             tab.setAttribute("aria-selected", String(tab.dataset.task === name));
             tab.tabIndex = tab.dataset.task === name ? 0 : -1;

@@ -81,6 +81,10 @@ class Notice(gr.HTML):
             watch("value", () => {
                 line.textContent = String(props.value?.text ?? "");
             });
+            // a complaint is over as soon as the visitor goes on
+            const clear = () => { line.textContent = ""; };
+            document.addEventListener("input", clear);
+            for (const name of ["run", "edit", "task"]) document.addEventListener(`chisel:${name}`, clear);
         """
         template = '<p class="cz-notice" role="alert"></p>'
         super().__init__(

@@ -11,6 +11,7 @@ const ACTIONS = {
   clear: [() => free() && (sheet.countLocked() > 0 || Boolean(sheet.draft(run, shown))), clear],
   undo: [() => !busy() && !variations.open && sheet.past.length > 0, () => travel(true)],
   redo: [() => !busy() && !variations.open && sheet.future.length > 0, () => travel(false)],
+  stop: [() => busy(), () => document.querySelector("#stop").click()],
   stamp: [() => free() && selected >= 0 && sheet.tokens(run, shown)[selected] !== run.maskId, toggleStamp],
 };
 
@@ -81,11 +82,13 @@ function refreshActions() {
   const kept = document.querySelector(".cz-kept");
   const n = sheet.countLocked();
   if (kept) kept.textContent = n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "";
+  explain("#dice", "Roll another seed");
+  explain("#keep-seed", "On: Generate keeps this seed and draws the same picture again. Off: pressing Generate twice rolls a new one.");
   const menu = find(".cz-compare");
   menu.hidden = Boolean(beside);
   menu.disabled = !free() || run.state !== "done";
   find(".cz-compare-stop").hidden = !beside;
-  const own = Boolean(run) && !["upload", "opened"].includes(run.kind);
+  const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
   for (const option of menu.querySelectorAll("[data-again]")) option.disabled = !own;
   const others = shelf.runs.filter((other) => other !== run);
   const group = menu.querySelector("optgroup");
@@ -96,6 +99,12 @@ function refreshActions() {
     option.textContent = `${other.prompt.slice(0, 40)} · ${other.note()}`;
     return option;
   }));
+}
+
+// Gradio's buttons know no tooltips.
+function explain(name, words) {
+  const node = document.querySelector(name);
+  if (node && node.title !== words) node.title = words;
 }
 
 // "3 masked · 12 locked · 2 changed by hand"
@@ -185,6 +194,7 @@ find(".cz-compare").addEventListener("change", (event) => {
   const other = shelf.find(value);
   if (other) compare(other);
   else if (value) compareWith(value);
+  if (other) go(longest());
 });
 element.querySelectorAll(".cz-view").forEach((b) => b.addEventListener("click", () => setOverlay(b.dataset.view)));
 document.addEventListener("click", (event) => {

@@ -7,19 +7,19 @@ const MAPS = {
   },
   confidence: (painter, run, k, tokens) => {
     const frame = run.frames[k];
-    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(frame.p[cell] / 65535)), 0.86);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(frame.p[cell] / 65535)), 0.94);
     if (frame.phase !== "start") painter.dots(run, (cell) => (tokens[cell] === run.maskId ? cividis(frame.p[cell] / 65535) : null));
   },
   entropy: (painter, run, k, tokens) => {
     const frame = run.frames[k];
     if (frame.phase === "start") return;
     const colour = (cell) => cividis(frame.h[cell] / 1000 / ENTROPY_TOP);
-    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : colour(cell)), 0.86);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : colour(cell)), 0.94);
     painter.dots(run, (cell) => (tokens[cell] === run.maskId ? colour(cell) : null));
   },
   age: (painter, run, k, tokens) => {
     const born = run.born(k);
-    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(born[cell] / Math.max(run.last, 1))), 0.86);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(born[cell] / Math.max(run.last, 1))), 0.94);
   },
   edits: (painter, run, k, tokens) => {
     const counts = run.editCounts(k);

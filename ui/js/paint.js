@@ -105,7 +105,10 @@ class Painter {
       for (const cell of frame.set) if (!view.changed.has(cell)) this.ring(cell, MARK.set, strength, 0.055);
       for (const edit of frame.edited) if (!view.changed.has(edit.at)) this.ring(edit.at, MARK.edit, strength, 0.1);
     }
-    for (const cell of view.changed) this.byHand(cell, view.draft && view.draft.pending.has(cell));
+    for (const cell of view.changed) {
+      // a cell masked by hand is stone like any other
+      if (view.tokens[cell] !== run.maskId) this.byHand(cell, view.draft && view.draft.pending.has(cell));
+    }
     if (view.locks) this.padlocks(run, view.locks);
     for (const cell of view.marked) this.outline(cell, 0.75);
     if (view.hover >= 0 && view.hover !== view.selected && !view.marked.length) this.outline(view.hover, 0.55);

@@ -42,7 +42,7 @@ class Shelf {
     button.className = "cz-thumb";
     button.title = [run.prompt, run.note()].filter(Boolean).join(" · ");
     button.setAttribute("aria-label", `Show again: ${button.title}`);
-    button.append(thumbnail(run, 56));
+    button.append(thumbnail(run, 48));
     button.addEventListener("click", () => this.hooks.show(run));
     item.append(button);
     return item;
@@ -95,7 +95,10 @@ class Variations {
     this.of = message.of;
     this.ended = message.state !== "running";
     this.open = this.runs.length > 0 || !this.ended;
-    if (this.index < 0 && this.runs.length) this.look(0);
+    if (this.index < 0 && this.runs.length) {
+      this.look(0);
+      requestAnimationFrame(() => this.root.scrollIntoView({ block: "nearest" }));
+    }
     this.show();
   }
 
@@ -129,7 +132,7 @@ class Variations {
       button.className = "cz-thumb is-large";
       button.setAttribute("aria-pressed", String(i === this.index));
       button.setAttribute("aria-label", `Variation ${i + 1}, seed ${run.seed}`);
-      button.append(thumbnail(run, 84));
+      button.append(thumbnail(run, 64));
       button.addEventListener("click", () => this.look(i));
       return button;
     }));

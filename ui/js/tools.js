@@ -167,7 +167,8 @@ class Loupe {
   constructor(canvas, glass) {
     this.canvas = canvas;
     this.glass = glass;
-    const hide = () => { glass.hidden = true; };
+    this.at = null;
+    const hide = () => { this.at = null; glass.hidden = true; };
     canvas.addEventListener("pointerdown", (event) => this.show(event));
     canvas.addEventListener("pointermove", (event) => this.show(event));
     for (const name of ["pointerup", "pointercancel", "pointerleave"]) canvas.addEventListener(name, hide);
@@ -180,14 +181,15 @@ class Loupe {
   }
 
   draw() {
+    if (!this.at) return;
+    const [left, top] = this.at;
     const box = this.canvas.getBoundingClientRect();
-    const frame = this.canvas.parentElement.getBoundingClientRect();
-    const [x, y] = [this.at[0] - box.left, this.at[1] - box.top];
+    const [x, y] = [left - box.left, top - box.top];
     const glass = this.glass;
     glass.hidden = false;
     const size = glass.offsetWidth;
-    glass.style.left = `${Math.min(Math.max(this.at[0] - frame.left - size / 2, 0), frame.width - size)}px`;
-    glass.style.top = `${this.at[1] - frame.top - size - 28 < 0 ? this.at[1] - frame.top + 36 : this.at[1] - frame.top - size - 28}px`;
+    glass.style.left = `${Math.min(Math.max(left - size / 2, 0), window.innerWidth - size)}px`;
+    glass.style.top = `${top - size - 28 < 0 ? top + 36 : top - size - 28}px`;
     const scale = this.canvas.width / box.width;
     const span = (size / 2.4) * scale;
     const ctx = glass.getContext("2d");
