@@ -85,14 +85,21 @@ def score(right):
 def records(folder):
     """Made-up records of every kind."""
     runs = [
-        {"arm": arm, "seed": s, "score": score(right), "masked_bits": 5 - right + 0.1 * s, "frechet": 3.0 + s}
+        {
+            "arm": arm,
+            "seed": s,
+            "steps": 10,
+            "score": score(right),
+            "masked_bits": 5 - right + 0.1 * s,
+            "frechet": 3.0 + s,
+        }
         for arm, right in (("ce", 1), ("gce8", 2))
         for s in (0, 1)
     ]
     alone = {a: {"seconds_per_step": 0.02, "peak_mib": 900} for a in ("ce", "gce8")}
     setup = {
         "environment": INFO, "parameters": 9_000_000, "vocab_size": 65536, "objects": 30, "styles": ["flat"],
-        "steps": 10, "batch": 8, "prompts": 24, "controls": {"real renders": score(3)}, "alone": alone, "runs": runs,
+        "batch": 8, "prompts": 24, "controls": {"real renders": score(3)}, "alone": alone, "runs": runs,
     }  # fmt: skip
     row = {
         "score": score(2), "forward_passes": 12.5, "edits_per_picture": 3.0, "seconds_per_picture": 0.1,

@@ -44,6 +44,7 @@ from trainer.render import SpriteBank, render
 from trainer.verifier import Verifier
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031
+STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ class Bench:
                 loss = loss + arm.smoothing * smoothing(hidden, model.head_weight, x0, c, config.edit_weight)
         return loss
 
-    def train(self, arm: Arm, seed: int, steps: int, data: dict, stop: int | None = None):
-        """Returns the averaged model and seconds a step (without the first three)."""
+    def train(self, arm: Arm, seed: int, steps: int, data: dict, stop: int | None = None, gate=lambda: None):
+        """Returns the averaged model and seconds a step, without the first three; `gate` is called after those."""
         a = self.args
         model, optimizers, groups = self.start(arm, seed)
         ema = EMA(model, 0.99)
@@ -182,6 +183,7 @@ class Bench:
             ema.update(model)
             if step == 2:
                 _wait(self.device)
+                gate()
                 began = time.perf_counter()
                 if self.device.type == "cuda":
                     torch.cuda.reset_peak_memory_stats()
@@ -238,7 +240,11 @@ def probe(bench: Bench, data: dict) -> dict:
     out = {}
     for name in bench.args.arms:
         steps = 12 if bench.device.type == "cuda" else 4
-        _, seconds = bench.train(ARMS[name], 0, 1000, data, stop=steps)
+        try:
+            _, seconds = bench.train(ARMS[name], 0, 1000, data, stop=steps)
+        except Exception as error:  # the other arms shall still run; what failed is seen in the output
+            print(f"{name} cannot run here and is left out: {error!r}", flush=True)
+            continue
         peak = torch.cuda.max_memory_allocated() / 2**20 if bench.device.type == "cuda" else None
         out[name] = {"seconds_per_step": round(seconds, 5), "peak_mib": peak and round(peak)}
         print(name, out[name], flush=True)
@@ -249,6 +255,8 @@ def worker(args: argparse.Namespace) -> None:
     """All seeds of one arm, as far as the time goes."""
     bench = Bench(args)
     data = torch.load(args.out / "data.pt", weights_only=False)
+    if args.steps == 0:
+        args.steps = agreed_steps(args, bench, data)
     for seed in range(args.seeds):
         began = time.time()
         model, seconds = bench.train(ARMS[args.worker], seed, args.steps, data)
@@ -265,6 +273,33 @@ def worker(args: argparse.Namespace) -> None:
             break
 
 
+def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
+    """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+
+    def together() -> None:
+        (args.out / f"ready_{args.worker}").touch()
+        while time.time() < args.until and len(list(args.out.glob("ready_*"))) < len(args.arms):
+            time.sleep(0.02)
+
+    stop = 33 if bench.device.type == "cuda" else 5
+    _, seconds = bench.train(ARMS[args.worker], 0, 1000, data, stop=stop, gate=together)
+    part = args.out / f"pace_{args.worker}.tmp"
+    part.write_text(json.dumps(seconds))
+    part.rename(part.with_suffix(".json"))  # appears only once it is whole
+    while len(paces := list(args.out.glob("pace_*.json"))) < len(args.arms):
+        if time.time() > args.until:
+            raise RuntimeError("the other runs never started; see their messages")
+        time.sleep(0.02)
+    slowest = max(json.loads(p.read_text()) for p in paces)
+    return steps_for(args, slowest)
+
+
+def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
+    """As many steps as `seeds` runs, one after the other, can have from `start` (all paced) to `until`."""
+    each = (args.until - args.start) / args.seeds - args.reserve
+    return max(1, min(4000, int(each / seconds_per_step)))
+
+
 def coordinate(args: argparse.Namespace) -> None:
     began = time.time()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -274,39 +309,40 @@ def coordinate(args: argparse.Namespace) -> None:
     print(f"{args.scenes} scenes after {time.time() - began:.0f} s", flush=True)
     data = torch.load(args.out / "data.pt", weights_only=False)
     alone = probe(bench, data)
-    step_time = sum(v["seconds_per_step"] for v in alone.values())
-    spare = args.reserve  # starting processes, sampling and scoring, for each seed
-    steps = args.steps or int(((until - time.time()) / args.seeds - spare) / step_time)
-    steps = max(1, min(steps, 4000))
     info = {
         "environment": environment(bench.device, args.commit),
         "parameters": count_parameters(MaskedDiffusionTransformer(bench.model_config)),
         "vocab_size": bench.model_config.vocab_size, "objects": args.objects, "styles": args.styles,
-        "scenes": args.scenes, "batch": args.batch, "rows": args.rows, "steps": steps, "prompts": len(data["lines"]),
+        "scenes": args.scenes, "batch": args.batch, "rows": args.rows, "prompts": len(data["lines"]),
         "controls": data["controls"], "alone": alone, "verifier_sha256": Verifier.load(args.verifier).card["sha256"],
     }  # fmt: skip
     (args.out / "setup.json").write_text(json.dumps(info) + "\n")
-    print(f"{steps} steps of {args.batch} a run; set up after {time.time() - began:.0f} s", flush=True)
+    print(f"set up after {time.time() - began:.0f} s", flush=True)
+    for old in (*args.out.glob("ready_*"), *args.out.glob("pace_*"), *args.out.glob("run_*.json")):
+        old.unlink()
     del bench, data
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    waiting, running = list(args.arms), []
+    waiting, running, start = list(alone), [], time.time() + STARTING
+    if not args.steps and args.processes < len(waiting):
+        raise ValueError(
+            "give --steps where not all arms run at once: they agree on a number by running together"
+        )
     while waiting or running:
         while waiting and len(running) < args.processes:
-            running.append(start_worker(waiting.pop(0), steps, until))
+            running.append(start_worker(waiting.pop(0), list(alone), start, until))
         running = [p for p in running if p.poll() is None]
-        time.sleep(0.5)
+        time.sleep(0.2)
     rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
     (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
     (args.out / "data.pt").unlink()
     print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
 
 
-def start_worker(arm: str, steps: int, until: float) -> subprocess.Popen:
+def start_worker(arm: str, arms: list[str], start: float, until: float) -> subprocess.Popen:
     """This command again, for one arm."""
-    mine = [a for a in sys.argv[1:]]
-    command = [sys.executable, "-m", "trainer.ablate", *mine, "--worker", arm, "--steps", str(steps)]
-    return subprocess.Popen([*command, "--until", str(until)])
+    more = ["--arms", *arms, "--worker", arm, "--start", str(start), "--until", str(until)]
+    return subprocess.Popen([sys.executable, "-m", "trainer.ablate", *sys.argv[1:], *more])
 
 
 def main() -> None:
@@ -324,7 +360,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=6.5, help="of the whole command")
     parser.add_argument("--steps", type=int, default=0, help="of each run (0: as many as the minutes allow)")
-    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=512)
     parser.add_argument(
         "--rows", type=float, default=0.3, help="share of a batch's tokens that the loss sees"
     )
@@ -334,11 +370,12 @@ def main() -> None:
     parser.add_argument("--per-tag", type=int, default=60, help="EmojiEval prompts a tag")
     parser.add_argument("--processes", type=int, default=5, help="runs at once")
     parser.add_argument("--workers", type=int, default=12, help="processes that draw scenes")
-    parser.add_argument("--reserve", type=float, default=25.0, help="seconds a seed costs beside its steps")
+    parser.add_argument("--reserve", type=float, default=15.0, help="seconds a seed costs beside its steps")
     parser.add_argument("--verifier", type=Path, default=None)
     parser.add_argument("--device", default=None)
     parser.add_argument("--commit", default=None, help="recorded where the code came without its history")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--start", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, default=0.0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     (worker if args.worker else coordinate)(args)

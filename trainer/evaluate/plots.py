@@ -60,7 +60,7 @@ def objective(record: dict, path: Path) -> Path:
         axis.set_yticks(range(len(arms)), [NAMES[a] for a in reversed(arms)] if k == 0 else [""] * len(arms))
         axis.set_xlabel(label)
     figure.suptitle(
-        f"V = {record['vocab_size']:,}, {record['steps']} steps of {record['batch']}", fontsize=10
+        f"V = {record['vocab_size']:,}, {record['runs'][0]['steps']} steps of {record['batch']}", fontsize=10
     )
     return _save(figure, path)
 
