@@ -97,6 +97,7 @@ class Vocabulary:
     fillers: frozenset[str] = frozenset()  # words of the captions that name nothing
     clues: dict[str, list[str]] = field(default_factory=dict)  # "bamboo" -> ["panda"]
     others: dict[str, str] = field(default_factory=dict)  # things the model was not taught -> their category
+    whole: bool = True  # False where the card names objects alone: a word it lacks may be known all the same
 
     def __post_init__(self):
         self._forms: dict[tuple[str, ...], tuple[str, str]] = {}  # words of a name -> (kind, name)
@@ -135,7 +136,7 @@ class Vocabulary:
         return cls(
             things, styles, _lists(words.get("backgrounds")), _strings(words.get("colours")),
             _lists(words.get("numbers")), _lists(words.get("relations")),
-            frozenset(_strings(words.get("fillers"))), _lists(words.get("clues")), others,
+            frozenset(_strings(words.get("fillers"))), _lists(words.get("clues")), others, bool(words),
         )  # fmt: skip
 
     def __bool__(self) -> bool:
@@ -176,7 +177,8 @@ class Vocabulary:
                 quiet = word in QUIET or word in self.fillers
                 if not quiet and not (unknown and unknown[-1].start == start):  # a sign has one name
                     near = self._near(words, i) if len(unknown) < MOST_LOOKED_UP else ()
-                    unknown.append(Unknown(start, end, prompt[start:end], near))
+                    if near or self.whole:
+                        unknown.append(Unknown(start, end, prompt[start:end], near))
             i += max(length, 1)
         return Understanding(tuple(known), tuple(unknown), self._sentence(known, unknown))
 

@@ -156,6 +156,7 @@ def test_a_card_with_names_alone_still_helps():
     plain = Vocabulary.from_card({"objects": ["panda", "cherry"], "styles": ["flat"]})
     assert plain.understand("two cherries").objects == ["cherry"]
     assert plain.understand("a pandda").unknown[0].near == ("panda",)
+    assert plain.understand("a panda on teal").sentence == ""  # it may well know teal: nobody told
 
 
 def test_the_longest_prompt_is_read_at_once(vocabulary):
