@@ -229,16 +229,16 @@ def test_callers_without_a_tab_do_not_stop_each_other():
 # ---- page -----------------------------------------------------------------------------------------------
 
 
-def test_the_page_offers_two_endpoints_and_fetches_nothing_from_elsewhere():
+def test_the_page_offers_three_endpoints_and_fetches_nothing_from_elsewhere():
     from ui.token_grid import TEMPLATE
 
     blocks = within_a_loop(page.build, Pipe)
     names = {f.api_name for f in blocks.fns.values() if f.api_visibility == "public"}
-    assert names == {"generate", "stop"}
+    assert names == {"generate", "open_link", "stop"}
     sources = (
         page.css() + TEMPLATE + page.HEADER + "".join(f.read_text() for f in (page.HERE / "js").iterdir())
     )
-    assert "http" not in sources.replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in sources.replace("http://www.w3.org/2000/svg", "")
     assert "{{" not in TEMPLATE and "${" not in TEMPLATE
     assert "innerHTML" not in sources
 

@@ -254,7 +254,7 @@ TASKS_SCRIPT = """
     const tabs = Array.from(element.querySelectorAll("[data-task]"));
     const choose = (name) => {
         document.body.dataset.task = name;
-        element.closest("#workbench").dataset.task = name; // Gradio prefixes rules in media queries: body is out of reach
+        element.closest("#workbench").dataset.task = name; // rules in media queries cannot reach the body
         tabs.forEach((tab) => {
             tab.setAttribute("aria-selected", String(tab.dataset.task === name));
             tab.tabIndex = tab.dataset.task === name ? 0 : -1;
