@@ -100,3 +100,110 @@ def test_sampling_equals_the_definition_fed_the_same_noise(n, d, v, temperature)
     got = sample_step(hidden, weight, current, backend="triton", **options)
     for name, a, b in zip(expected._fields, got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_batch_the_row_order_and_the_stretches_do_not_matter_to_samples(temperature, monkeypatch):
+    """Bitwise for the batch; where the vocabulary is cut, only rounding may differ."""
+    from mdm_core.ops import product_triton
+
+    g = torch.Generator().manual_seed(3)
+    hidden, weight = torch.randn(70, 8, generator=g).to(DEVICE), torch.randn(300, 8, generator=g).to(DEVICE)
+    current = torch.randint(0, 301, (70,), generator=g).to(DEVICE)
+    rows = torch.arange(70, device=DEVICE)
+    options = dict(temperature=temperature, seed=9, step=1, backend="triton")
+    whole = sample_step(hidden, weight, current, row_ids=rows, **options)
+    for pick in (rows[30:31], torch.randperm(70, generator=g).to(DEVICE)):
+        part = sample_step(hidden[pick], weight, current[pick], row_ids=pick, **options)
+        for a, b in zip(whole, part, strict=True):
+            assert torch.equal(a[pick], b)
+    for columns in (64, 256):
+        monkeypatch.setattr(product_triton, "SHORT", columns)
+        for a, b in zip(whole, sample_step(hidden, weight, current, row_ids=rows, **options), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_extreme_undefined_and_equal_logits_and_no_rows_in_sampling():
+    logits = torch.full((130,), -1e4)
+    logits[100], logits[3] = 1e4, -torch.inf
+    hidden = torch.zeros(3, 2, device=DEVICE)
+    hidden[:, 0] = 1.0
+    current = torch.full((3,), 130, device=DEVICE)
+
+    def drawn(values, **options):
+        weight = torch.stack([values, torch.zeros_like(values)], 1).to(DEVICE)
+        return sample_step(hidden, weight, current, seed=0, step=0, backend="triton", **options)
+
+    step = drawn(logits)
+    assert step.token.tolist() == [100] * 3 and step.confidence.tolist() == [1.0] * 3
+    assert float(step.entropy.abs().max()) < 1e-6 and not step.current_p.any() and not step.second_p.any()
+    logits[100] = torch.nan
+    assert drawn(logits).confidence.isnan().all()  # reported, not hidden
+    equal = torch.zeros(200)
+    equal[[30, 70, 150]] = 2.0
+    current = torch.full((3,), 200, device=DEVICE)
+    step = drawn(equal, temperature=0.0)
+    assert step.token.tolist() == step.best.tolist() == [30] * 3
+    torch.testing.assert_close(step.best_p, step.second_p)
+    hidden, current = hidden[:0], current[:0]
+    assert all(field.shape == (0,) for field in drawn(equal))
+
+
+def test_gce_reports_undefined_logits_and_takes_no_rows():
+    weight = torch.ones(12, 2, device=DEVICE)
+    weight[5] = torch.nan
+    hidden, target = torch.ones(3, 2, device=DEVICE), torch.tensor([0, 1, 5], device=DEVICE)
+    groups = Groups.from_ids(torch.arange(12) // 4).to(DEVICE)
+    for reduction in ("mean", "none"):
+        for need in (False, True):
+            loss = linear_grouped_cross_entropy(
+                hidden.requires_grad_(need), weight, target, groups, reduction=reduction, backend="triton"
+            )
+            assert loss.isnan().all(), (reduction, need)
+            nothing = linear_grouped_cross_entropy(
+                hidden[:0], weight, target[:0], groups, reduction=reduction, backend="triton"
+            )
+            assert not nothing.any() and nothing.shape == ((0,) if reduction == "none" else ())
+
+
+def test_streaming_in_several_stretches_and_with_patches_too_large_for_its_kernel(monkeypatch):
+    from mdm_core.ops import gce_stream_triton, product_triton
+
+    def losses():
+        return both(37, 6, 300, mixed(300), reduction="none", group_weight=(0.3, 0.2), z_loss=0.01)
+
+    whole, expected = losses()
+    same(whole, expected)
+    monkeypatch.setattr(product_triton, "SHORT", 64)  # five stretches instead of one
+    same(losses()[0], expected)
+    monkeypatch.setattr(gce_stream_triton, "SLOTS", 0)  # the library's products and a kernel per tile
+    same(losses()[0], expected)
+
+
+def test_offsets_are_64_bit():
+    """Rows so far apart that the second begins beyond 2^31 elements; the memory between is never touched."""
+    from mdm_core.ops import gce_torch, gce_triton
+
+    stride = 2**31 + 64
+    store = torch.empty(stride + 64, dtype=torch.float16, device=DEVICE)
+    tile = store.as_strided((2, 64), (stride, 1))
+    logits = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)).half().to(DEVICE)
+    tile.copy_(logits)
+    target, scale = torch.tensor([3, 40], device=DEVICE), torch.tensor([1.0, 2.0], device=DEVICE)
+    groups = Groups.lattice((4, 4, 4)).to(DEVICE)
+    expected = gce_torch.rows_(logits, groups.levels, target, scale, [1.0, 0.2], 0.0)
+    table = gce_triton.view(list(groups.patch_table()), [groups.levels[0].width], 64, tile.device)
+    got = gce_triton.rows_(tile, table, target, scale, [1.0, 0.2], 0.0)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tile.contiguous(), logits, rtol=2e-3, atol=1e-5)
+
+
+def test_a_unit_upstream_gradient_leaves_the_gradients_alone():
+    from mdm_core.ops import gce_triton
+
+    values = torch.randn(20_000, device=DEVICE)
+    kept = values.clone()
+    gce_triton.scale_(values, torch.ones((), device=DEVICE))
+    assert torch.equal(values, kept)
+    gce_triton.scale_(values, torch.tensor(-0.5, device=DEVICE))
+    assert torch.equal(values, kept * -0.5)

@@ -115,6 +115,7 @@ def _stretch_kernel(
             z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
         z = tl.reshape(z, (BM, blocks, 64))
         peaks = tl.max(z, 2)  # [BM, blocks]
+        peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
         peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
         others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
         wins = peak > high
@@ -145,6 +146,7 @@ def _stretch_kernel(
                 other=float("-inf"),
             )
             noisy += tl.log(inside) + (safe * inverse_t)[:, None]
+            noisy = tl.where(noisy == noisy, noisy, float("-inf"))
             value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
             wins = value > won
             won = tl.where(wins, value, won)
