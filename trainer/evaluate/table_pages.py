@@ -82,8 +82,8 @@ def table_a(record: dict) -> list[str]:
     text = (
         f"{record['parameters'] / 1e6:.1f} M parameters, V = {record['vocab_size']:,}, {record['objects']} objects in "
         f"{len(record['styles'])} styles, {record['runs'][0]['steps']} steps of {record['batch']}, the same scenes, "
-        f"order and initial weights for a seed; {record['prompts']} prompts. Per cent; mean ± standard deviation over seeds. "
-        f"Bits are plain CE on masked tokens of unseen scenes, whatever the objective. Real renders score "
+        f"order and initial weights for a seed; {record['prompts']} prompts. Per cent; mean ± standard deviation over "
+        f"seeds. Bits are plain CE on masked tokens of unseen scenes, whatever the objective. Real renders score "
         f"{percent(record['controls']['real renders']['mean'])}. {where(record)}."
     )
     parts = [f"## A. Objective, V = {record['vocab_size']:,}", text, grid(head, rows)]
