@@ -89,7 +89,7 @@ class Studio:
         with ticket:  # also left when the tab closes in the middle of a run
             for ahead in ticket.places():
                 waiting = {"v": VERSION, "state": "waiting", "ahead": ahead}
-                yield waiting, "", *buttons(running=True), gr.skip()
+                yield waiting, ahead_of_you(ahead), *buttons(running=True, waiting=True), gr.skip()
             if ticket.cancelled:
                 yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), gr.skip()
             elif asked.role == "variation":
@@ -261,6 +261,13 @@ def _sentence(error: ValueError) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def buttons(running: bool) -> tuple[Any, Any]:
-    """Generate and Stop: exactly one of them can be pressed."""
-    return gr.update(interactive=not running), gr.update(interactive=running)
+def ahead_of_you(ahead: int) -> str:
+    """The place in the line as a sentence."""
+    who = "One visitor is" if ahead == 1 else f"{ahead} visitors are"
+    return f"{who} ahead of you: your picture starts by itself, or press Cancel."
+
+
+def buttons(running: bool, waiting: bool = False) -> tuple[Any, Any]:
+    """Generate and Stop: exactly one of them can be pressed; while the tab waits in line, Stop is Cancel."""
+    stop = gr.update(interactive=running, value="Cancel" if waiting else "Stop")
+    return gr.update(interactive=not running), stop

@@ -13,7 +13,7 @@ from mdm_core.trajectory import StepRecord, Trajectory
 from ui import asks, limits, sharelink, upload
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
-from ui.handlers import BROKEN, answered, buttons, complaint, log
+from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
 from ui.limits import Refused, RunSettings
 from ui.line import PLACES, Ticket
 from ui.runs import Request, Run
@@ -164,7 +164,7 @@ class Opening:
         with ticket:
             for ahead in ticket.places():
                 waiting = {"v": VERSION, "state": "waiting", "ahead": ahead}
-                yield waiting, "", *buttons(running=True), *idle
+                yield waiting, ahead_of_you(ahead), *buttons(running=True, waiting=True), *idle
             if ticket.cancelled:
                 yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), *idle
                 return

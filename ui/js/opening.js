@@ -13,21 +13,27 @@ function read(file) {
   });
 }
 
+// The sentence stands in the Edit task: whoever dropped a file elsewhere is taken there.
+function refuse(words) {
+  say.textContent = words;
+  window.chisel.task("edit");
+}
+
 // Only the bytes are sent: neither the file's name nor its path reaches the server.
 async function bring(kind, file) {
   if (!file) return;
   const [mebibytes, tooLarge] = LIMITS[kind];
-  if (file.size > mebibytes * 2 ** 20) { say.textContent = tooLarge; return; }
+  if (file.size > mebibytes * 2 ** 20) return refuse(tooLarge);
   say.textContent = "Reading …";
   try {
     const data = { file: await read(file) };
     const answer = kind === "picture" ? await server.upload_picture(data) : await server.open_run(data);
-    say.textContent = answer.error ?? "";
-    if (answer.error) return;
+    if (answer.error) return refuse(answer.error);
+    say.textContent = "";
     window.chisel.show(answer.message);
     if (kind === "picture") { window.chisel.task("edit"); window.chisel.tool("mask"); }
   } catch {
-    say.textContent = "The file did not arrive: try again.";
+    refuse("The file did not arrive: try again.");
   }
 }
 
