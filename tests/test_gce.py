@@ -292,6 +292,14 @@ def test_custom_operators_pass_opcheck():
     torch.library.opcheck(
         torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"), test_utils=checks
     )
+    h, w = hidden.detach(), weight.detach()
+    _, _, top, slot, rest = torch.ops.chisel.gce_forward(h, w, target, *common, True, "torch")
+    arguments = (h, w, target, scale, tables, widths, top, slot, rest, torch.float32, 1 << 20, True, True)
+    torch.library.opcheck(torch.ops.chisel.gce_backward, (*arguments, "torch"), test_utils=checks)
+    gradients = [h.clone(), w.clone()]
+    torch.library.opcheck(
+        torch.ops.chisel.gce_scale_, (gradients, torch.tensor(0.5), "torch"), test_utils=checks
+    )
 
 
 @pytest.mark.parametrize(

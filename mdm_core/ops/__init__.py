@@ -16,9 +16,9 @@ from torch import Tensor
 
 from mdm_core.groups import Groups
 from mdm_core.ops import gce_autograd, gce_reference, sample_reference, sample_torch
+from mdm_core.ops.gce_schedules import GCE_TILE_BYTES as GCE_TILE_BYTES
 
 BACKENDS = ("auto", "reference", "torch", "triton")
-GCE_TILE_BYTES = {"cpu": 64 << 20, "cuda": 512 << 20}
 
 
 def choose_backend(backend: str, device: torch.device) -> str:
@@ -84,7 +84,8 @@ def linear_grouped_cross_entropy(
     return_lse: also return LSE(z) [N] (0 for ignored rows), for logging; no gradient flows through it.
     schedule: "rows" computes the gradient in the forward (mean and sum only; the backward may run once);
         "vocabulary" recomputes the logits in the backward; "auto" takes rows wherever it can.
-    tile_bytes: how many bytes of logits may be in flight.
+    tile_bytes: how many bytes of logits may be in flight; by default 64 MiB on a CPU, and on a GPU 1 GiB or a
+        32nd of its memory.
 
     Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise
     equal. NaN and infinite logits show up in the loss. Not twice differentiable.
@@ -126,8 +127,7 @@ def linear_grouped_cross_entropy(
     if backend == "triton" and groups is not None and not groups.has_table:
         backend = "torch"  # groups of a thousand members and more
     tables, widths = gce_autograd.flatten(groups, backend)
-    if tile_bytes is None:
-        tile_bytes = GCE_TILE_BYTES["cuda" if hidden.device.type == "cuda" else "cpu"]
+    tile_bytes = tile_bytes or 0  # 0: chosen where the device is known (see gce_schedules.budget)
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
     if any(wants) and reduction != "none" and schedule != "vocabulary":
         loss, lse, _, _ = gce_autograd.gce_rows(

@@ -80,6 +80,7 @@ def gce_rows(
     """sum(scale * loss) [], LSE [N], and its gradients by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
+    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     h, w = hidden[rows].to(dtype), weight.to(dtype)  # [N, D], [V, D]
     dw = weight.new_empty(weight.shape, dtype=schedules.wide(dtype)) if need_weight else None  # [V, D]
     valid = target[rows] >= 0  # [N]
@@ -160,6 +161,7 @@ def gce_forward(
     """Row losses and LSEs [N], and for the backward: row maximum [N], patch gradient [N, K], factor [N]."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
+    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     engine = engine_for(backend)
     stats = schedules.streaming(
         hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0),
@@ -189,6 +191,7 @@ def gce_backward(
     """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
+    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     sums = weight.dtype if weight.dtype in (dtype, schedules.wide(dtype)) else dtype
     dw = weight.new_empty(weight.shape, dtype=sums) if need_weight else None  # [V, D]
     stats = Stats(top[rows], top[rows], top[rows], slot[rows], rest[rows])

@@ -25,6 +25,7 @@ from torch import Tensor
 from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
+GCE_TILE_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}  # at most; on a GPU also at most 1/32 of its memory
 SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
 
 
@@ -42,6 +43,15 @@ def _without_autocast(schedule: Callable) -> Callable:
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The type sums are kept in: at least fp32."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def budget(tile_bytes: int, device: torch.device) -> int:
+    """How many bytes of logits may be in flight; tile_bytes = 0 asks for the device's default."""
+    if tile_bytes:
+        return tile_bytes
+    if device.type != "cuda":
+        return GCE_TILE_BYTES["cpu"]
+    return min(GCE_TILE_BYTES["cuda"], torch.cuda.get_device_properties(device).total_memory // 32)
 
 
 def rows_per_tile(columns: int, tile_bytes: int, bytes_per_logit: int, patch_bytes: int = 0) -> int:

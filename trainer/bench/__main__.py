@@ -72,9 +72,9 @@ def gce_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator
         for grouped in (True, False):
             part = gce.bench_shape(shape, device, dtype, grouped, seconds, with_errors=not quick)
             if grouped:
-                part.append(gce.bench_streaming(shape, device, dtype))
+                part.append(gce.bench_streaming(shape, device, dtype, seconds))
                 if on_gpu:
-                    part += gce.sweep_tiles(shape, device, dtype, [256, 512, 1024])
+                    part += gce.sweep_tiles(shape, device, dtype, [256, 512, 1024, 2048], seconds / 2)
             yield part
 
 

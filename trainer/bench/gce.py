@@ -121,7 +121,7 @@ def bench_shape(
     return rows
 
 
-def bench_streaming(shape, device: torch.device, dtype: torch.dtype) -> dict:
+def bench_streaming(shape, device: torch.device, dtype: torch.dtype, seconds: float) -> dict:
     """The loss alone, without gradient: milliseconds and extra MiB."""
     hidden, weight, target = (x.detach() for x in problem(shape, device, dtype))
     groups, _ = make_groups(shape[2], device)
@@ -130,7 +130,7 @@ def bench_streaming(shape, device: torch.device, dtype: torch.dtype) -> dict:
         return linear_grouped_cross_entropy(hidden, weight, target, groups)
 
     extra = peak_bytes(run, device)
-    taken = times({"ours": run, "one product": lambda: one_product(hidden, weight)}, device, 2.0)
+    taken = times({"ours": run, "one product": lambda: one_product(hidden, weight)}, device, seconds)
     return {
         "name": "ours, loss alone", "shape": list(shape), "grouped": True, "ms": taken["ours"],
         "ratio": taken["ours"] / taken["one product"], "extra_mib": extra / 2**20, "error": None,
@@ -143,7 +143,9 @@ def one_product(hidden: Tensor, weight: Tensor) -> None:
         part @ weight.t()
 
 
-def sweep_tiles(shape, device: torch.device, dtype: torch.dtype, sizes_mib: list[int]) -> list[dict]:
+def sweep_tiles(
+    shape, device: torch.device, dtype: torch.dtype, sizes_mib: list[int], seconds: float
+) -> list[dict]:
     """Ours at several tile sizes: how the default was chosen."""
     hidden, weight, target = problem(shape, device, dtype)
     groups, _ = make_groups(shape[2], device)
@@ -152,5 +154,5 @@ def sweep_tiles(shape, device: torch.device, dtype: torch.dtype, sizes_mib: list
         loss = partial(linear_grouped_cross_entropy, hidden, weight, target, groups, tile_bytes=mib << 20)
         return lambda: torch.autograd.grad(loss(), (hidden, weight))
 
-    taken = times({str(mib): run(mib) for mib in sizes_mib}, device, 0.5)
+    taken = times({str(mib): run(mib) for mib in sizes_mib}, device, seconds)
     return [{"name": f"tile {mib} MiB", "shape": list(shape), "ms": ms} for mib, ms in taken.items()]
