@@ -164,6 +164,7 @@ class Vocabulary:
         words = _words(prompt)[:MOST_WORDS]
         known: list[Known] = []
         unknown: list[Unknown] = []
+        doubtful = False  # a word was met that the card does not name
         i = 0
         while i < len(words):
             length = next(
@@ -179,8 +180,9 @@ class Vocabulary:
                     near = self._near(words, i) if len(unknown) < MOST_LOOKED_UP else ()
                     if near or self.whole:
                         unknown.append(Unknown(start, end, prompt[start:end], near))
+                    doubtful = True
             i += max(length, 1)
-        return Understanding(tuple(known), tuple(unknown), self._sentence(known, unknown))
+        return Understanding(tuple(known), tuple(unknown), self._sentence(known, unknown, doubtful))
 
     def _at(self, words: list[tuple[str, int, int]], i: int, n: int) -> tuple[str, str] | None:
         return self._forms.get(tuple(w for w, _, _ in words[i : i + n]))
@@ -230,10 +232,10 @@ class Vocabulary:
                 scored.append((most + 2, name))  # elefante
         return [name for _, name in sorted(scored, key=lambda s: s[0])]
 
-    def _sentence(self, known: list[Known], unknown: list[Unknown]) -> str:
+    def _sentence(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> str:
         things = [k for k in known if k.kind == "object"]
         some = ", ".join(t.name for t in self.things[:3])
-        if not things and not unknown:
+        if not things and not doubtful:
             return f"Name a thing to draw, for example: {some}." if known else ""
         told = _distinct(unknown)[:MOST_TOLD]
         said = [f"I do not know “{u.word}”. Near it: {', '.join(u.near)}." for u in told if u.near]

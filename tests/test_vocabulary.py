@@ -157,6 +157,9 @@ def test_a_card_with_names_alone_still_helps():
     assert plain.understand("two cherries").objects == ["cherry"]
     assert plain.understand("a pandda").unknown[0].near == ("panda",)
     assert plain.understand("a panda on teal").sentence == ""  # it may well know teal: nobody told
+    assert plain.understand("xqzzt").sentence == (
+        "I was taught 2 things by their English names, among them panda, cherry."
+    )
 
 
 def test_the_longest_prompt_is_read_at_once(vocabulary):

@@ -106,6 +106,5 @@ class Lookup {
 
 // Choosing by hand is an edit like any other: the canvas draws it, and Undo takes it back.
 function choose(cell, token) {
-  const edits = window.chisel.edits;
-  if (edits) edits.put([[cell, token]], "Token chosen");
+  window.chisel.put([[cell, token]]);
 }
