@@ -3,6 +3,7 @@
 Also runs without pytest: `python -m tests.gpu.test_gce_gpu`.
 """
 
+import pytest
 import torch
 
 from mdm_core.groups import Groups
@@ -67,6 +68,7 @@ def test_offsets_beyond_32_bits():
     torch.testing.assert_close(dw, dw2, rtol=0.02, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:TensorFloat32")  # a remark of the compiler's on the device
 def test_compiles_without_graph_break_and_under_autocast():
     hidden, weight, target = problem(512, 64, 4096, torch.float32)
     groups = Groups.lattice((8, 8, 8, 8)).to(GPU)
@@ -85,6 +87,20 @@ def test_compiles_without_graph_break_and_under_autocast():
     assert values[0][2].dtype == torch.float32
     for a, b in zip(*values, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_the_loss_alone_takes_no_memory_to_speak_of():
+    """Streaming forward: at most 8 MB beyond the outputs, whatever the vocabulary."""
+    for n, d, v in ((16384, 256, 16384), (4096, 128, 131072)):
+        hidden, weight, target = (x.detach() for x in problem(n, d, v, torch.bfloat16))
+        groups = Groups.from_ids(torch.arange(v, device=GPU) // 8)
+        losses = [linear_grouped_cross_entropy(hidden, weight, target, groups) for _ in range(2)]
+        assert torch.equal(*losses)
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        linear_grouped_cross_entropy(hidden, weight, target, groups)
+        assert torch.cuda.max_memory_allocated() - before <= 8_000_000
 
 
 def test_memory_beyond_the_outputs_is_one_tile():

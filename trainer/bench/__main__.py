@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")
+    parser.add_argument("--seconds", type=float, help="time for each contender; 0 only warms compilers up")
     parser.add_argument("--commit", help="what to write where git cannot be asked")
     arguments = parser.parse_args()
     if arguments.what == "table":
@@ -42,14 +43,13 @@ def main() -> None:
     if arguments.what == "profile":
         from trainer.bench import profile  # Triton and a GPU
 
-        return profile.main(arguments.out)
+        return profile.main(arguments.out, 0.05 if arguments.seconds is None else arguments.seconds)
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
     environment = record.environment(device, arguments.commit)
     rows = record.others(arguments.out, arguments.what, device, environment, arguments.shape)
-    for part in (gce_rows if arguments.what == "gce" else sample_rows)(
-        device, arguments.quick, arguments.shape
-    ):
+    measure = gce_rows if arguments.what == "gce" else sample_rows
+    for part in measure(device, arguments.quick, arguments.shape, arguments.seconds):
         print(record.table(part), flush=True)
         rows += [row | {"commit": environment["commit"]} for row in part]
         path = record.save(arguments.out, arguments.what, device, rows, environment)  # kept as it comes
@@ -62,12 +62,15 @@ def shape_of(text: str) -> tuple[int, int, int]:
     return n, d, v
 
 
-def gce_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator[list[dict]]:
+def gce_rows(
+    device: torch.device, quick: bool, shapes: list | None, seconds: float | None
+) -> Iterator[list[dict]]:
     """The rows of each shape, with groups and without."""
     on_gpu = device.type == "cuda"
     dtype = torch.bfloat16 if on_gpu else torch.float32
     shapes = shapes or (gce.GPU_SHAPES if on_gpu else gce.CPU_SHAPES)[: 3 if quick else None]
-    seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 4.0)
+    if seconds is None:
+        seconds = (0.3 if quick else 1.0) if on_gpu else (1.0 if quick else 4.0)
     for shape in shapes:
         for grouped in (True, False):
             part = gce.bench_shape(shape, device, dtype, grouped, seconds, with_errors=not quick)
@@ -78,12 +81,16 @@ def gce_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator
             yield part
 
 
-def sample_rows(device: torch.device, quick: bool, shapes: list | None) -> Iterator[list[dict]]:
+def sample_rows(
+    device: torch.device, quick: bool, shapes: list | None, seconds: float | None
+) -> Iterator[list[dict]]:
     """The rows of each shape."""
+    if seconds is None:
+        seconds = 0.5 if quick else 3.0
     for shape in shapes or (sample.GPU_SHAPES if device.type == "cuda" else sample.CPU_SHAPES):
-        part = sample.bench_shape(shape, device, 0.5 if quick else 3.0)
+        part = sample.bench_shape(shape, device, seconds)
         if device.type == "cuda":
-            part += sample.sweep_tiles(shape, device)
+            part += sample.sweep_tiles(shape, device, seconds / 2)
         yield part
 
 

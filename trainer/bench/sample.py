@@ -70,7 +70,9 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
     ]  # fmt: skip
 
 
-def sweep_tiles(shape: tuple[int, int, int], device: torch.device, report=print) -> list[dict]:
+def sweep_tiles(
+    shape: tuple[int, int, int], device: torch.device, seconds: float, report=print
+) -> list[dict]:
     """Ours on the GPU at several tile shapes: how the default was chosen."""
     from mdm_core.ops import sample_triton
 
@@ -81,9 +83,9 @@ def sweep_tiles(shape: tuple[int, int, int], device: torch.device, report=print)
     for tile in [(128, 256, 64, 8, 3), (128, 256, 64, 8, 4), (128, 128, 64, 8, 3)]:
         sample_triton.TILE_HALF = tile
         try:
-            ms = times({"ours": lambda: sample_step(hidden, weight, current, seed=1, step=3)}, device, 0.3)[
-                "ours"
-            ]
+            ms = times(
+                {"ours": lambda: sample_step(hidden, weight, current, seed=1, step=3)}, device, seconds
+            )["ours"]
             rows.append({"name": "tile " + "x".join(map(str, tile)), "shape": list(shape), "ms": ms})
         except Exception as failure:  # noqa: BLE001  a tile may not fit the device
             report(f"left out: tile {tile}: {type(failure).__name__}: {str(failure)[:120]}")
