@@ -52,7 +52,7 @@ def test_what_the_page_needs_is_open(path):
     [
         "/gradio_api/upload",
         "/gradio_api/upload_progress",
-        "/gradio_api/run/generate",
+        "/gradio_api/run/a/b",
         "/gradio_api/api/generate",
     ]
     + [

@@ -22,6 +22,7 @@ OPEN = re.compile(
     rf"|{API}/(info|openapi\.json|startup-events|app_id|theme\.css|login_check|cancel|reset|component_server)/?"
     rf"|{API}/queue/(join|data|status)/?"
     rf"|{API}/heartbeat/[A-Za-z0-9_-]{{1,64}}"
+    rf"|{API}/run/[a-z_]{{1,40}}/?"  # Stop, which must not wait in a queue; Gradio refuses all others here
     rf"|{API}/call/[a-z_]{{1,40}}(/[A-Za-z0-9_-]{{1,64}})?"
 )
 # Where a large body is right: what brings a picture or a saved run.

@@ -109,7 +109,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
-    page.queue(max_size=4 * PLACES, default_concurrency_limit=1)
+    page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
     page.studio = studio
     return page
 
