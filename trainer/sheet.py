@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -94,7 +95,10 @@ def curves(log: list[dict], path: Path) -> None:
     )
     right.set(xlabel="scenes seen (millions)", ylabel="validation, plain-CE bits a token", ylim=(0, None))
     right.legend(frameon=False)
+    grown = [e["samples"] / 1e6 for a, e in pairwise(log) if e.get("objects") != a.get("objects")]
     for axis in (left, right):
+        for x in grown:  # from here on the atlas has more objects, so the task is harder
+            axis.axvline(x, color="#9ca3af", linestyle=":", linewidth=1)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
