@@ -147,7 +147,9 @@ function openStep(i) {
   met = false;
   const step = TOUR[i];
   if (i === 0) runAtStart = (document.querySelector(".cz-canvas") || { dataset: {} }).dataset.run || "";
-  if (window.chisel.task) window.chisel.task(step.task);
+  window.chisel.task(step.task);
+  const run = window.chisel.run();
+  if (step.task === "edit" && run) window.chisel.go(run.last); // hands work on the finished picture
   where.textContent = `Step ${i + 1} of ${TOUR.length}`;
   title.textContent = step.title;
   words.textContent = step.text;
@@ -173,7 +175,7 @@ function end(finished) {
   at = -1;
   ring(null);
   card.hidden = true;
-  if (window.chisel.task) window.chisel.task(finished ? "create" : "learn");
+  window.chisel.task(finished ? "create" : "learn");
   if (inside) (finished ? document.querySelector("#prompt textarea") : startButton).focus({ preventScroll: true });
 }
 
