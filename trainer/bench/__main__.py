@@ -34,8 +34,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")
     parser.add_argument("--seconds", type=float, help="time for each contender; 0 only warms compilers up")
+    parser.add_argument("--readme", type=Path, help="table: renew the summary between this file's markers")
     parser.add_argument("--commit", help="what to write where git cannot be asked")
     arguments = parser.parse_args()
+    if arguments.what == "table" and arguments.readme:
+        text = arguments.readme.read_text()
+        arguments.readme.write_text(record.replace_block(text, record.summary(arguments.out)))
+        return
     if arguments.what == "table":
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
         print("\n\n".join(record.markdown(path) for path in found))

@@ -42,6 +42,15 @@ def checkpointed(
     return torch.stack(parts).sum() / len(target)
 
 
+def cut_and_gather(cut, hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor) -> Tensor:
+    """Another's fused plain loss for the LSE, and the group's few logits gathered beside it."""
+    nll = cut(hidden, weight, target, reduction="none")  # [N]  LSE - z_y
+    ids = members[target]  # [N, k]
+    logits = torch.einsum("nd,nkd->nk", hidden, weight[ids]).float()  # [N, k]
+    own = (logits * (ids == target[:, None])).sum(1)  # [N]  z_y
+    return (nll + GROUP_WEIGHT * (nll + own - logits.logsumexp(1))).mean()
+
+
 def gce_peers(
     groups: Groups | None, members: Tensor | None, device: torch.device, report=print
 ) -> dict[str, Loss]:
@@ -62,7 +71,10 @@ def gce_peers(
             )
     compiled = torch.compile(eager, dynamic=False)
     peers["compiled"] = lambda h, w, y: compiled(h, w, y, members)
+    cut = _cut_cross_entropy(report) if device.type == "cuda" else None
     if groups is not None:
+        if cut is not None:
+            peers["cut-cross-entropy and a gather"] = lambda h, w, y: cut_and_gather(cut, h, w, y, members)
         return peers
 
     if hasattr(F, "linear_cross_entropy"):
@@ -75,13 +87,9 @@ def gce_peers(
         report(f"left out: F.linear_cross_entropy (PyTorch {torch.__version__} does not have it)")
     if device.type != "cuda":
         return peers
-    try:
-        from cut_cross_entropy import linear_cross_entropy as cut
-
+    if cut is not None:
         peers["cut-cross-entropy"] = lambda h, w, y: cut(h, w, y)
         peers["cut-cross-entropy, exact"] = lambda h, w, y: cut(h, w, y, filter_eps=None)
-    except ImportError:
-        report("left out: cut-cross-entropy (not installed)")
     try:
         from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy as liger
 
@@ -89,3 +97,12 @@ def gce_peers(
     except ImportError:
         report("left out: liger-kernel (not installed)")
     return peers
+
+
+def _cut_cross_entropy(report) -> Callable | None:
+    try:
+        from cut_cross_entropy import linear_cross_entropy
+    except ImportError:
+        report("left out: cut-cross-entropy (not installed)")
+        return None
+    return linear_cross_entropy

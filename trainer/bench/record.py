@@ -6,9 +6,13 @@ import json
 import platform
 import subprocess
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 
 import torch
+
+BEGIN, END = "<!-- fused operators: table -->", "<!-- fused operators: end -->"  # around the README's table
+FLOORS = ("three products", "one product")
 
 
 def environment(device: torch.device, commit: str | None = None) -> dict:
@@ -25,8 +29,8 @@ def environment(device: torch.device, commit: str | None = None) -> dict:
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     for package in ("triton", "cut_cross_entropy", "liger_kernel"):
         try:
-            versions[package] = getattr(__import__(package), "__version__", "installed")
-        except ImportError:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
             versions[package] = None
     if commit is None:
         asked = subprocess.run(
@@ -136,3 +140,64 @@ def markdown(path: Path) -> str:
             f"| {shape} | {objective} | {row['name']} | {row['ms']:.4g} | {row['ratio']:.2f} | {extra} | {error} |"
         )
     return "\n".join(lines)
+
+
+def summary(folder: Path) -> str:
+    """The README's table: of every shape in the records, ours beside each contender and the bare products."""
+    lines = []
+    for path in sorted(folder.glob("gce_*.json")) + sorted(folder.glob("sample_*.json")):
+        record = json.loads(path.read_text())
+        info = record["environment"]
+        commits = sorted({row.get("commit") or info["commit"] or "unknown" for row in record["rows"]})
+        lines += [
+            "",
+            f"{info['device']}, PyTorch {info['versions']['torch']}, {info['date']}, commit {', '.join(commits)}"
+            f" (`assets/benchmarks/{path.name}`)",
+            "",
+            "| what | N, D, V | ours: time, extra memory | contenders: x our time, extra memory | ours / products |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_summary_line(rows) for rows in _panels(record["rows"])]
+        if info.get("note"):
+            lines += ["", info["note"]]
+    return "\n".join(lines).strip()
+
+
+def _panels(rows: list[dict]) -> list[list[dict]]:
+    """Rows with a ratio, by shape and objective."""
+    panels: dict[tuple, list[dict]] = {}
+    for row in rows:
+        if row.get("ratio") is not None and row["name"] != "ours, loss alone":
+            panels.setdefault((*row["shape"], row.get("grouped")), []).append(row)
+    return list(panels.values())
+
+
+def _summary_line(rows: list[dict]) -> str:
+    ours = next(row for row in rows if row["name"] == "ours")
+    floor = next((row for row in rows if row["name"] in FLOORS), None)
+    others = [
+        f"{row['name']} {row['ratio']:.2f}x, {row['extra_mib']:.0f} MiB"
+        for row in rows
+        if not row["name"].startswith("ours") and row["name"] not in (*FLOORS, "torch backend")
+    ]
+    what = {True: "GCE", False: "plain CE", None: "sampling step"}[ours.get("grouped")]
+    above = f"{1 / floor['ratio']:.2f}x" if floor else ""
+    return (
+        f"| {what} | {', '.join(map(str, ours['shape']))} | {_time(ours['ms'])}, {ours['extra_mib']:.0f} MiB "
+        f"| {'; '.join(others)} | {above} |"
+    )
+
+
+def _time(ms: float) -> str:
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.3g} ms" if ms < 1 else f"{ms:.2f} ms"
+
+
+def block(text: str) -> str:
+    """What stands between the markers."""
+    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+
+
+def replace_block(text: str, new: str) -> str:
+    """`text` with `new` between the markers."""
+    before, rest = text.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{new}\n{END}{rest.split(END, 1)[1]}"
