@@ -84,12 +84,15 @@ def test_broken_pictures_are_replaced_and_named(tmp_path, text):
     captioned_folder(tmp_path, 24)
     for i in (3, 7):
         (tmp_path / f"{i:05d}.png").write_bytes(b"broken")
+    disc("red").save(tmp_path / "extra.png")
     source = config(tmp_path, held_out=0).open(text)
     told, epoch = set(), [source.batch(i) for i in range(5)]
     for batch in epoch:
         assert len(batch) == len(batch.images) == 5
         told |= set(batch.skipped)
-    assert told == {f"0000{i}.png: it is no picture of a known format" for i in (3, 7)}
+    lost = "extra.png: no usable caption in the metadata"
+    assert told == {lost, *(f"0000{i}.png: it is no picture of a known format" for i in (3, 7))}
+    assert [lost in b.skipped for b in epoch] == [True, False, False, False, False]
     fresh = config(tmp_path, held_out=0).open(text)  # has met no broken file yet
     assert same(fresh.batch(4), epoch[4]) and fresh.batch(4).skipped == epoch[4].skipped
 

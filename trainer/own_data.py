@@ -145,7 +145,8 @@ class PictureSource:
         samples = [self.sample(first + i) for i in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([s[0] for s in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [s[1] for s in samples])
-        return Batch(text, images=images, skipped=tuple(f for s in samples for f in s[2]))
+        unread = tuple(f for s in samples for f in s[2])
+        return Batch(text, images=images, skipped=told(self, index) + unread)
 
     def captions(self, count: int) -> Iterator[str]:
         yield from first_captions(self.records, self.rows, count)
@@ -174,7 +175,7 @@ class TokenSource:
             tokens.append(self.shards.tokens(int(row), view))
             captions.append(pick(self.shards.caption(int(row)), rng))
         x0 = torch.from_numpy(np.stack(tokens).astype(np.int64))  # [B, L]
-        return Batch(encode_captions(self.text, captions), tokens=x0)
+        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, index))
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the tokens were made by the image tokenizer of this model folder."""
@@ -190,6 +191,12 @@ class TokenSource:
 
     def card(self) -> dict[str, Any]:
         return describe(self.config.path, self.shards, self.rows)
+
+
+def told(source: PictureSource | TokenSource, index: int) -> tuple[str, ...]:
+    """What was found unusable when the data was opened: it comes with the first batch of training."""
+    first = index == 0 and source.split == "train"
+    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if first else ()
 
 
 def first_captions(records: Records, rows: np.ndarray, count: int) -> Iterator[str]:
