@@ -96,16 +96,11 @@ def load_beside(model: str | None, threads: int | None) -> Future:
     return future
 
 
-def backend_line() -> str:
-    """One line about what the model runs on."""
-    import torch
+def backend_line(pipe: Any) -> str:
+    """One line about what the model runs on, and with which backend of the fused operators."""
+    from mdm_core.ops import describe_backend
 
-    place = (
-        f"GPU {torch.cuda.get_device_name(0)}"
-        if torch.cuda.is_available()
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
-    return f"Chisel on {place}, torch {torch.__version__}"
+    return f"Chisel, {describe_backend(pipe.device)}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,11 +114,11 @@ def main(argv: list[str] | None = None) -> int:
 
     studio = page.build(pipeline.result, sample_defaults(args.model))
     try:
-        pipeline.result()
+        pipe = pipeline.result()
     except (ValueError, OSError) as error:
         print(f"The model cannot be loaded: {error}", file=sys.stderr)
         return 2
-    print(backend_line(), flush=True)
+    print(backend_line(pipe), flush=True)
     try:
         _, url, _ = studio.launch(
             server_name=args.host,
