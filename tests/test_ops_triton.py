@@ -207,3 +207,16 @@ def test_a_unit_upstream_gradient_leaves_the_gradients_alone():
     assert torch.equal(values, kept)
     gce_triton.scale_(values, torch.tensor(-0.5, device=DEVICE))
     assert torch.equal(values, kept * -0.5)
+
+
+def test_double_precision_goes_to_the_torch_backend():
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(9, 4, generator=g).double().to(DEVICE).requires_grad_() for _ in range(2))
+    target = torch.arange(9, device=DEVICE)
+    loss = linear_grouped_cross_entropy(hidden, weight, target, backend="triton")
+    exact = torch.nn.functional.cross_entropy(hidden @ weight.t(), target)
+    torch.testing.assert_close(loss, exact, rtol=1e-12, atol=0)
+    for a, b in zip(*(torch.autograd.grad(x, (hidden, weight)) for x in (loss, exact)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-14)
+    step = sample_step(hidden.detach(), weight.detach(), target, seed=0, step=0, backend="triton")
+    assert (step.token < 9).all() and step.entropy.isfinite().all()

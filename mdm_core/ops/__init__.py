@@ -124,8 +124,8 @@ def linear_grouped_cross_entropy(
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
         return (loss, lse) if return_lse else loss
 
-    if backend == "triton" and groups is not None and not groups.has_table:
-        backend = "torch"  # groups of a thousand members and more
+    if backend == "triton" and (dtype == torch.float64 or groups is not None and not groups.has_table):
+        backend = "torch"  # the kernels know neither fp64 nor groups of a thousand members and more
     tables, widths = gce_autograd.flatten(groups, backend)
     tile_bytes = tile_bytes or 0  # 0: chosen where the device is known (see gce_schedules.budget)
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
@@ -232,7 +232,7 @@ def sample_step(
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
             return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
-        if backend == "triton" and top_k is None and top_p is None:
+        if backend == "triton" and top_k is None and top_p is None and weight.dtype != torch.float64:
             from mdm_core.ops import sample_triton
 
             return SampleStep(*sample_triton.sample_rows(*arguments))
