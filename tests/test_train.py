@@ -8,11 +8,11 @@ import torch
 from mdm_core.config import ModelConfig
 from mdm_core.corruption import CorruptionConfig
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import newest
 from trainer.data import SceneDataConfig
+from trainer.loop import Trainer
 from trainer.optim import parameter_groups, trapezoid
 from trainer.recipe import Recipe, load_recipe
-from trainer.train import Trainer
 
 SMALL = Recipe(
     model=ModelConfig(
@@ -52,25 +52,6 @@ def test_the_loss_falls_and_is_logged(trained):
     assert trained.samples == 96 and trained.log[-1]["masked_bits"] > 0
 
 
-def test_a_checkpoint_brings_the_whole_state_back(trained):
-    again = Trainer(SMALL, SHIPPED, trained.out, torch.device("cpu"))
-    assert load_checkpoint(again)
-    assert (again.step, again.samples, again.log) == (trained.step, trained.samples, trained.log)
-    for a, b in zip(trained.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(a, b)
-    for a, b in zip(trained.ema.shadow, again.ema.shadow, strict=True):
-        assert torch.equal(a, b)
-    for a, b in zip(trained.optimizers, again.optimizers, strict=True):
-        mine, theirs = a.state_dict()["state"], b.state_dict()["state"]
-        assert mine.keys() == theirs.keys() and len(mine) > 0
-        for key in mine:
-            for name, value in mine[key].items():
-                assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key][name]))
-    again.recipe = dataclasses.replace(SMALL, steps=13)
-    again.run()
-    assert again.step == 13
-
-
 def test_the_exported_folder_opens_and_samples(trained, tmp_path):
     trained.export(tmp_path / "model")
     pipe = Pipeline.from_pretrained(tmp_path / "model")
@@ -82,9 +63,9 @@ def test_a_nan_stops_the_run_before_it_is_saved(trained, tmp_path):
     (tmp_path / "text.json").write_bytes((trained.out / "text.json").read_bytes())
     run = Trainer(dataclasses.replace(SMALL, log_every=1), SHIPPED, tmp_path, torch.device("cpu"))
     run.model.head.weight.data.fill_(float("nan"))
-    with pytest.raises(RuntimeError, match="loss is nan at step 1"):
+    with pytest.raises(RuntimeError, match="loss is nan .* at step 1"):
         run.run()
-    assert not (tmp_path / "checkpoint").exists()
+    assert newest(tmp_path / "checkpoints") is None
 
 
 def test_recipes_load_and_overrides_reach_every_part():

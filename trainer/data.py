@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mdm_core.text import TextTokenizer
 from trainer.atlas import Atlas
-from trainer.scenes import SceneGenerator
+from trainer.card import words
+from trainer.render import SpriteBank, render
+from trainer.scenes import SceneBatch, SceneGenerator
+from trainer.source import Batch
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,48 @@ class SceneDataConfig:
     batch_size: int = 64
     workers: int = 0
     seed: int = 0
+
+    def open(
+        self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1
+    ) -> SceneSource:
+        """See `trainer.source.DataConfig`."""
+        split = self.split if split == "train" else split
+        return SceneSource(Atlas.load(), dataclasses.replace(self, split=split), text)
+
+
+class SceneSource:
+    """Scenes by batch index: batch i is drawn from a generator seeded by (seed, i), whoever draws it."""
+
+    def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
+        self.atlas, self.config, self.text = atlas, config, text
+        self.scenes = SceneGenerator(
+            atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed, split=config.split,
+            favour_from=config.favour_from,
+        )  # fmt: skip
+        self._bank: SpriteBank | None = None
+
+    def batch(self, index: int) -> Batch:
+        self.scenes.reseed(f"{self.config.seed}-{index}")
+        scenes = self.scenes.batch(self.config.batch_size)
+        return Batch(self.text.encode(scenes.captions), scenes=scenes)
+
+    def render(self, scenes: SceneBatch, device: torch.device) -> Tensor:
+        """uint8 [B, 128, 128, 3], drawn on `device`."""
+        if self._bank is None:
+            c = self.config
+            self._bank = SpriteBank(self.atlas, n_objects=c.n_objects, styles=c.styles, device=device)
+        return render(scenes, self._bank)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bank": None}  # workers draw no pixels
+
+    def captions(self, count: int) -> Iterator[str]:
+        """From all objects, whatever part of them is drawn: the vocabulary still fits when the run is extended."""
+        return captions(self.atlas, SceneDataConfig(seed=self.config.seed), count)
+
+    def card(self) -> dict[str, Any]:
+        objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
+        return {"objects": objects, "styles": styles, "words": words(self.atlas, objects, styles)}
 
 
 class SceneStream(IterableDataset):

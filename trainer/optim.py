@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+
+from trainer.parallel import full, local, part_of
 
 
 def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -23,6 +26,7 @@ class Muon(torch.optim.Optimizer):
     Computes what torch.optim.Muon computes, but matrices of one shape go through the iteration as one batch: on
     a GPU the many small products are bound by their launches, and here there are as many as distinct shapes.
     Every parameter must be a matrix. Tall matrices are transposed first, so that the Gram matrix is the small one.
+    Of sharded matrices (FSDP2) every process gathers the update, iterates, and keeps its own rows.
     """
 
     def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
@@ -40,17 +44,30 @@ class Muon(torch.optim.Optimizer):
             for p in params:
                 if "momentum_buffer" not in self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p.grad)
-            momentum, grads = group["momentum"], [p.grad for p in params]
-            buffers = [self.state[p]["momentum_buffer"] for p in params]
+            momentum, weights = group["momentum"], [local(p) for p in params]
+            grads = [local(p.grad) for p in params]
+            buffers = [local(self.state[p]["momentum_buffer"]) for p in params]
             torch._foreach_lerp_(buffers, grads, 1 - momentum)
             updates = torch._foreach_lerp(grads, buffers, momentum)  # Nesterov
             if group["weight_decay"]:
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             for rows, columns, members in same_shape(params):
-                stack = torch.stack([updates[i] for i in members])  # [n, rows, columns]
-                steps = list(orthogonalise(stack).to(params[0].dtype).unbind())
+                stack = torch.stack([whole(updates[i], params[i]) for i in members])  # [n, rows, columns]
+                steps = orthogonalise(stack).to(weights[0].dtype).unbind()
+                steps = [part_of(step, params[i]) for step, i in zip(steps, members, strict=True)]
                 alpha = -group["lr"] * max(1.0, rows / columns) ** 0.5
-                torch._foreach_add_([params[i] for i in members], steps, alpha=alpha)
+                torch._foreach_add_([weights[i] for i in members], steps, alpha=alpha)
+
+
+def whole(part: Tensor, like: Tensor) -> Tensor:
+    """This process's `part` of something sharded like `like`, gathered."""
+    if not hasattr(like, "to_local"):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        part, like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
+    ).full_tensor()
 
 
 def same_shape(params: list[Tensor], most: int = 1 << 27) -> Iterator[tuple[int, int, list[int]]]:
@@ -79,7 +96,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT  # [n, r, r]
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x.mT.contiguous() if tall else x
 
 
 def build_optimizers(
@@ -102,8 +119,15 @@ def trapezoid(progress: float, warmup: float = 0.02, decay: float = 0.3) -> floa
     return 1.0
 
 
+def cosine(progress: float, warmup: float = 0.02) -> float:
+    """Learning-rate factor at `progress` in [0, 1]: linear up, then half a cosine down to zero."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup)))
+
+
 class EMA:
-    """Exponential moving average of a model's parameters, fp32, on their device."""
+    """Exponential moving average of a model's parameters, fp32, on their device (each process its own shard)."""
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
@@ -115,9 +139,11 @@ class EMA:
         """Average in the current weights; the decay warms up so that the start is forgotten soon."""
         self.step += 1
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self.shadow, [p.detach().float() for p in model.parameters()], 1 - decay)
+        weights = [local(p.detach()).float() for p in model.parameters()]
+        torch._foreach_lerp_([local(s) for s in self.shadow], weights, 1 - decay)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:
+        """Fill a model that is not sharded (a collective where this average is)."""
         for p, s in zip(model.parameters(), self.shadow, strict=True):
-            p.copy_(s)
+            p.copy_(full(s))

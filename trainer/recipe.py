@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import pkgutil
 from dataclasses import dataclass, field
+from typing import Any
 
+import trainer.recipes
 from mdm_core.config import ModelConfig
 from mdm_core.corruption import CorruptionConfig
 from mdm_core.loss import ObjectiveConfig
@@ -17,29 +20,61 @@ from trainer.data import SceneDataConfig
 class Recipe:
     """A whole training run. The command line overrides any field: `field=value` or `part.field=value`."""
 
+    # what is trained, on what
     model: ModelConfig = field(default_factory=ModelConfig)
-    data: SceneDataConfig = field(default_factory=SceneDataConfig)
+    data: Any = field(default_factory=SceneDataConfig)  # see trainer.source.DataConfig
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    group_factor: int = 2  # lattice steps merged per dimension (first three): 2 gives groups of 8 codes
-    prompt_dropout: float = 0.1
+    groups: str = "lattice"  # of GCE: "lattice" cells, balanced "kmeans", "knn" lists, or "none"
+    group_factor: int = 2  # lattice: steps merged per dimension (first three): 2 gives groups of 8 codes
+    group_size: int = 8  # kmeans and knn: codes in a group
+    prompt_dropout: float = 0.1  # share of prompts replaced by "no prompt", for guidance
     self_flip_steps: float = 0.0  # share of the steps whose flips are the model's own mistakes
+    # how long, and how fast
     steps: int = 10_000
     minutes: float = 0.0  # > 0: the schedule runs over this time instead of `steps`
+    schedule: str = "trapezoid"  # of the learning rate: "trapezoid" (also called WSD) or "cosine"
+    warmup: float = 0.01  # share of the run
+    decay: float = 0.35  # trapezoid: share of the run in which the rate falls
     lr: float = 2e-3  # AdamW: embeddings, head, norms
     matrix_lr: float = 0.02  # Muon: the blocks' matrices; 0 trains all with AdamW
     weight_decay: float = 0.0
-    clip: float = 1.0
-    warmup: float = 0.01
-    decay: float = 0.35
+    clip: float = 1.0  # largest norm of the gradient; 0: no clipping
     ema: float = 0.9995
+    accumulate: int = (
+        1  # micro-batches a step and device; a step sees batch_size * accumulate * devices samples
+    )
+    # how it is computed
+    precision: str = "bf16"  # of the products: "bf16" or "fp32"
     compile: bool = False
+    checkpointing: bool = False  # recompute the blocks in the backward pass: less memory, a third more work
+    parallel: str = "ddp"  # with several devices: "ddp", or "fsdp" to shard the states over them
     backend: str = "auto"  # of the fused operators
     seed: int = 0
+    # what is said and kept
+    on_nan: str = "stop"  # a loss or gradient that is not finite: "stop" the run, or "skip" the step
     log_every: int = 20
-    save_every: int = 1000
     validate_every: int = 500
+    sheet_every: int = 0  # steps between sheets of pictures; 0: none
+    save_every: int = 1000
+    keep_last: int = 2  # checkpoints
+    keep_best: int = 1  # checkpoints with the fewest bits per masked token in validation
     export_every: float = 120.0  # seconds between model folders written during the run; 0: only at the end
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        choices = {
+            "groups": ("lattice", "kmeans", "knn", "none"), "schedule": ("trapezoid", "cosine"),
+            "precision": ("bf16", "fp32"), "parallel": ("ddp", "fsdp"), "on_nan": ("stop", "skip"),
+        }  # fmt: skip
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.groups == "none" and self.corruption.flip_group > 0:
+            raise ValueError("without groups corruption.flip_group must be 0")
+        for name in ("accumulate", "log_every", "validate_every", "save_every", "steps", "keep_last"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of 1 or more, got {getattr(self, name)!r}")
 
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:
@@ -47,7 +82,10 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
     try:
         recipe = importlib.import_module(f"trainer.recipes.{name}").RECIPE
     except ModuleNotFoundError as error:
-        raise ValueError(f"there is no recipe {name!r} in trainer/recipes") from error
+        if error.name != f"trainer.recipes.{name}":
+            raise
+        known = ", ".join(sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__)))
+        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {known}") from error
     for item in overrides:
         key, sep, text = item.partition("=")
         if not sep:
@@ -64,8 +102,8 @@ def _value(text: str):
 
 
 def _replace(part, path: list[str], value, key: str):
-    names = {f.name for f in dataclasses.fields(part)}
-    if path[0] not in names:
+    names = {f.name for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
+    if not dataclasses.is_dataclass(part) or path[0] not in names:
         raise ValueError(f"unknown recipe field {key!r}; known here are {', '.join(sorted(names))}")
     if len(path) > 1:
         value = _replace(getattr(part, path[0]), path[1:], value, key)

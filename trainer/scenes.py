@@ -178,7 +178,12 @@ class SceneGenerator:
             list(np.cumsum(list(kinds.values())) / sum(kinds.values())),
         )
         self._grounds = self._visible_grounds(atlas)
-        self._rng = Random(f"chisel-scenes-{seed}-{'held_out' if self.held_out else split}")
+        self._split = "held_out" if self.held_out else split
+        self.reseed(seed)
+
+    def reseed(self, seed) -> None:
+        """Start anew from `seed` (a number or a text)."""
+        self._rng = Random(f"chisel-scenes-{seed}-{self._split}")
 
     def _visible_grounds(self, atlas: Atlas) -> dict:
         """(object, style or colour) -> set of background indices on which it can be told from the ground."""

@@ -6,7 +6,9 @@ integer. A source that can only be read in order (a streamed dataset) offers `__
 `load_state_dict` instead, and is read in the training process or one process ahead of it.
 
 A recipe's `data` is a frozen dataclass with the fields batch_size, workers and seed, and a method
-`open(text, split)`; see `trainer/data.py` for the scenes.
+`open(text, split)`; see `trainer/data.py` for the scenes. It may say `learns_prompts = True`: then the prompt
+vocabulary comes from its captions, not from the folder of the image tokenizer. A source may offer
+`check_codec(folder)`, which raises ValueError when its tokens were made by another image tokenizer.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ class Source(Protocol):
 
     def batch(self, index: int) -> Batch:
         """Batch number `index` (0, 1, ...), endless: an epoch's end is the source's own affair."""
+
+    def render(self, scenes: Any, device: torch.device) -> Tensor:
+        """uint8 [B, H, W, 3] on the training device: only of a source whose batches hold scenes."""
 
     def captions(self, count: int) -> Iterator[str]:
         """Up to `count` captions, to learn the prompt vocabulary from."""

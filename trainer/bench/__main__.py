@@ -2,6 +2,7 @@
 
     python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer.bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
     python -m trainer.bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
     python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
 
@@ -13,6 +14,7 @@ come from the same device and versions; each row names its commit.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,11 @@ from trainer.bench import gce, record, sample
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["train"]:
+        from trainer.bench import train  # has options of its own
+
+        train.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

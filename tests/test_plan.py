@@ -1,0 +1,112 @@
+"""The paper's shape: its counts on the meta device, its plan, and a shrunken copy that trains."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from conftest import TINY_LEVELS
+from tiny_run import CPU, TinyData, codec_folder, tiny_run
+
+from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
+from mdm_core.corruption import CorruptionConfig
+from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.weights import save_weights
+from trainer.loop import Trainer
+from trainer.plan import build_on_meta, memory, plan, work_per_sample
+from trainer.recipe import load_recipe
+from trainer.step import make_groups
+from trainer.train import main
+
+
+def test_the_paper_recipe_has_the_papers_shape():
+    r = load_recipe("paper_1024", [])
+    c = r.model
+    assert (c.vocab_size, c.grid, c.resample, c.heads, c.kv_heads) == (131072, 64, 2, 32, 8)
+    assert (c.depth, c.width, c.ffn) == (34, 4096, 14336)
+    assert (r.corruption.flip, r.objective.edit_weight, r.objective.group_weight) == (0.2, 0.2, 0.2)
+    assert r.prompt_dropout == 0.1 and r.parallel == "fsdp"
+    codec = ImageTokenizerConfig(image_size=1024, patch=16, levels=c.code_levels)
+    assert (codec.vocab_size, codec.grid) == (c.vocab_size, c.grid)
+    groups = make_groups(r, c.code_levels, torch.zeros(0))
+    assert groups.n_groups == 131072 // 8 and groups.levels[0].width == 8
+
+    model = build_on_meta(c)
+    assert all(p.is_meta for p in model.parameters())
+    block = 4096 * 6144 + 4096 * 4096 + 3 * 4096 * 14336 + 2 * 4096 + 2 * 128  # qkv, out, ffn, norms
+    assert count_parameters(model.blocks) == 34 * block
+    assert model.head.weight.shape == (131072, 1024)
+
+
+def test_work_is_what_the_profiler_counts():
+    """Matrix products of a forward pass, counted by PyTorch, times three."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    c = ModelConfig(
+        width=64, depth=2, heads=2, kv_heads=1, ffn=96, token_width=32, token_heads=2, token_ffn=48
+    )
+    model = MaskedDiffusionTransformer(c)
+    plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not know the fused attention of a CPU
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), plain:
+        hidden = model(torch.randint(0, c.vocab_size, (2, 256)), torch.zeros(2, 40, dtype=torch.int64))
+        model.logits(hidden)
+    assert 3 * counter.get_total_flops() / 2 == pytest.approx(work_per_sample(c).total, rel=0.001)
+
+
+def test_the_plan_names_memory_and_does_not_invent_a_speed(tmp_path, capsys):
+    r = load_recipe("paper_1024", [])
+    one, many = memory(r, 1), memory(r, 64)
+    n = count_parameters(build_on_meta(r.model))
+    assert one["weights, fp32"] == 4 * n and many["weights, fp32"] == 4 * n / 64
+    said = plan(r, 64, tmp_path / "missing.json")
+    assert "7.416 G in 34 blocks" in said and "unmeasured" in said and "days" not in said
+    record = {"environment": {"device": "some GPU"}, "rows": [{"name": "x", "flops_per_second": 4e14}]}
+    (tmp_path / "train_cuda.json").write_text(json.dumps(record))
+    said = plan(r, 64, tmp_path / "train_cuda.json")
+    spent = work_per_sample(r.model).total * 4 / 3 - work_per_sample(r.model).head / 3
+    days = 200_000 * 512 * spent / (64 * 4e14) / 86400
+    assert "400 TFLOP/s measured on some GPU" in said and f"{days:,.1f} days" in said
+    main(["paper_1024", "model.depth=2", "--plan", "--gpus", "8"])
+    assert "in 2 blocks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("groups", ["lattice", "kmeans", "knn", "none"])
+def test_a_shrunken_copy_of_the_paper_recipe_trains(tmp_path, groups):
+    r = load_recipe("paper_1024", [])
+    tiny = tiny_run(codec_folder(tmp_path / "codec"), tmp_path / "unused").recipe
+    small = dataclasses.replace(
+        r, model=dataclasses.replace(tiny.model, heads=4, kv_heads=1, width=32, depth=2, token_heads=2),
+        data=TinyData(), compile=False, steps=6, lr=1e-2, log_every=3, export_every=0, precision="fp32",
+        groups=groups, group_size=4, corruption=CorruptionConfig(flip_group=float(groups != "none")),
+        validate_every=6, sheet_every=6, save_every=6,
+    )  # fmt: skip
+    assert small.model.code_levels == TINY_LEVELS and small.checkpointing
+    run = Trainer(small, tmp_path / "codec", tmp_path / "run", CPU)
+    run.run()
+    losses = [e["loss"] for e in run.log]
+    assert losses[1] < losses[0] and run.log[-1]["masked_bits"] > 0 and run.log[-1]["flipped_bits"] > 0
+    assert (tmp_path / "run" / "sheets" / "step-000000006.webp").exists()
+
+
+def test_recomputed_blocks_change_no_gradient(tmp_path):
+    codec = codec_folder(tmp_path / "codec")
+    gradients = []
+    for name, changes in {"plain": {}, "recomputed": {"checkpointing": True}}.items():
+        run = tiny_run(codec, tmp_path / name, **changes)
+        run.stream = iter([run.source.batch(0)])
+        run.gradient()
+        gradients.append([p.grad.clone() for p in run.model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_a_codec_that_does_not_fit_is_named(tmp_path):
+    codec = ImageTokenizer(ImageTokenizerConfig(image_size=32, levels=(4, 4, 4)))
+    save_weights(codec, tmp_path / "image_tokenizer.safetensors")
+    config = dataclasses.replace(ModelConfig(), vocab_size=64, code_levels=(4, 4, 4), grid=4)
+    save_config(PipelineConfig(tokenizer=codec.config, model=config), tmp_path / "config.json")
+    with pytest.raises(
+        ValueError, match="64 codes on a grid of 4, the recipe's model 32 on 4: choose another"
+    ):
+        tiny_run(tmp_path, tmp_path / "run")

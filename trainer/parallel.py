@@ -1,0 +1,129 @@
+"""One process or many: what the loop asks of the devices it runs on.
+
+One process needs nothing but PyTorch. Started by `accelerate launch`, each process holds one device, and the
+module is wrapped for data parallelism, either whole on every device (DDP) or in shards (FSDP2, `fully_shard`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Parallel:
+    """This process among its peers.
+
+    Args:
+        device: wanted in a single process; under `accelerate launch` each process gets its own.
+        shard: split parameters, gradients and optimiser states over the processes (FSDP2).
+        log_with: tracker of accelerate, e.g. "tensorboard", and the folder it writes to.
+    """
+
+    def __init__(
+        self, device: torch.device | None = None, shard: bool = False, tracker: tuple[str, Any] | None = None
+    ):
+        self.accelerator = None
+        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if launched or tracker:
+            on_cpu = device is not None and device.type == "cpu"
+            self.accelerator = _accelerator(on_cpu or not torch.cuda.is_available(), tracker)
+        if launched:
+            a = self.accelerator
+            self.rank, self.world, self.device = a.process_index, a.num_processes, a.device
+            shard = shard or a.distributed_type.value == "FSDP"
+        else:
+            self.rank, self.world = 0, 1
+            self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.shard = shard and launched
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module, blocks: list[nn.Module], bf16: bool) -> nn.Module:
+        """The module as the loop calls it. `blocks` are the units of sharding."""
+        if self.world == 1:
+            return module
+        if not self.shard:
+            kwargs = {"device_ids": [self.device]} if self.device.type == "cuda" else {}
+            return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True, **kwargs)
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+        mesh = init_device_mesh(self.device.type, (self.world,))
+        # weights are gathered in bf16 and gradients summed in fp32; on the CPU everything stays fp32
+        low = bf16 and self.device.type == "cuda"
+        policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
+        for block in blocks:
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        return fully_shard(module, mesh=mesh, mp_policy=policy)
+
+    def accumulating(self, module: nn.Module, last: bool):
+        """Context of one micro-batch's backward pass: only the last one exchanges gradients."""
+        if self.world == 1:
+            return contextlib.nullcontext()
+        if self.shard:
+            module.set_requires_gradient_sync(last)
+            return contextlib.nullcontext()
+        return contextlib.nullcontext() if last else module.no_sync()
+
+    def agree(self, values: list[float]) -> list[float]:
+        """The numbers of process 0, in every process: clocks differ, and all must stop at the same step."""
+        if self.world == 1:
+            return values
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(shared, 0)
+        return shared.tolist()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over the processes."""
+        if self.world > 1:
+            torch.distributed.all_reduce(value)
+            value = value / self.world
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        """Each process's (small, picklable) value, in every process."""
+        if self.world == 1:
+            return [value]
+        out: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(out, value)
+        return out
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+def full(tensor: Tensor) -> Tensor:
+    """The whole of a sharded tensor (a collective: every process must ask); others as they are."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part of a sharded tensor, sharing its memory; others as they are."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def part_of(whole: Tensor, like: Tensor) -> Tensor:
+    """The part of `whole` that this process holds of the sharded tensor `like`: the inverse of `full`."""
+    if not hasattr(like, "to_local"):
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements).to_local()
+
+
+def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ValueError("several processes and trackers need accelerate: pip install accelerate") from error
+    extra = {"log_with": tracker[0], "project_dir": str(tracker[1])} if tracker else {}
+    return Accelerator(cpu=cpu, mixed_precision="no", **extra)
