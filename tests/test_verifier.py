@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from trainer.atlas import Atlas
+from trainer.evaluate.generate import Artist
+from trainer.evaluate.prompts import STYLES, load, near_misses
+from trainer.evaluate.scoring import mistakes
 from trainer.render import SpriteBank
 from trainer.train_verifier import SHARES, detection_loss
 from trainer.verifier import (
     COLOURS,
     NOTHING,
+    VERIFIER_DIR,
     Detector,
     Verifier,
     load_quantised,
@@ -148,3 +152,31 @@ def test_it_learns(atlas, bank):
         history.append({k: float(v) for k, v in parts.items()})
     assert all(history[-1][k] < share * history[0][k] for k, share in
                {"where": 0.3, "what": 0.75, "hue": 0.75, "shape": 0.7}.items()), (history[0], history[-1])  # fmt: skip
+
+
+def test_the_shipped_judge_tells_right_from_wrong(atlas):
+    """Real renders are accepted, near misses and broken objects refused; small, and the one that was recorded."""
+    judge = Verifier.load()
+    assert judge.card["bytes"] <= 5_000_000 and judge.names == [o.name for o in atlas.objects]
+    prompts = load(limit=10)
+    artist = Artist(atlas, len(atlas), STYLES)
+    found = judge.detect(artist.draw([p.scene for p in prompts]))
+    assert np.mean([not mistakes(p, f) for p, f in zip(prompts, found, strict=True)]) > 0.9
+    cases = [(p, s) for p in prompts for s in near_misses(p, atlas, len(atlas)).values()]
+    found = judge.detect(artist.draw([s for _, s in cases]))
+    assert np.mean([bool(mistakes(p, f)) for (p, _), f in zip(cases, found, strict=True)]) > 0.9
+    drawn = maker(atlas, seed=5).draw(48)
+    all_styles = SpriteBank(atlas, N, list(SHARES), sizes=SIZES)
+    truth = lesson(drawn, all_styles, N, torch.Generator().manual_seed(1), broken=1.0)
+    wrecked = (truth.name == N).any(1) & ~truth.doubtful.any(1)
+    images = truth.images.round().to(torch.uint8).permute(0, 2, 3, 1)[wrecked]
+    assert np.mean([any(d.name == NOTHING for d in ds) for ds in judge.detect(images)]) > 0.8
+
+
+def test_the_recorded_hash_is_older_than_every_score():
+    """Each record of scores names the judge whose hash the card holds."""
+    card = json.loads((VERIFIER_DIR / "card.json").read_text())
+    for path in sorted((VERIFIER_DIR.parent / "evidence").glob("*.json")):
+        assert json.loads(path.read_text()).get("verifier_sha256", card["sha256"]) == card["sha256"], (
+            path.name
+        )

@@ -8,43 +8,48 @@ Figures come from records only; what has no record is left out. The prose below 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from mdm_core.config import PipelineConfig, load_config
+from mdm_core.config import load_config
 from trainer import freeform
+from trainer.atlas import Atlas
 from trainer.evaluate.report import score_table
 from trainer.evaluate.table_pages import read
 
-PICTURES = """\
-The image tokenizer was trained on the same scenes. Its decoder was also trained on photographs and clip art of the
-packages below (its encoder was not); `trainer/photos.py` says how to fetch and pack them again.
-
-| Debian 12 package | what | licence (each package's `copyright` file names the authors) |
-|---|---|---|
-"""
+FILES = ("model.safetensors", "image_tokenizer.safetensors", "text.json")
 DATA = """\
 Scenes made by `trainer/scenes.py`: one to four objects of one art style on one of 21 named grounds, snapped to an
 8-pixel lattice, some recoloured to one of eight hues, with an English caption made from templates. No picture of a
-person, no web data. The art is {packages}; licences, authors and changes are in
-[assets/atlas/LICENSES.md](../atlas/LICENSES.md): MIT (Fluent), Apache-2.0 (Noto), CC BY 4.0 (Twemoji, EmojiTwo: keep
-their names with pictures that you publish). One in ten combinations (pairs of objects, object and colour, object and
+person, no web data. The art, by style: {art}. Licences, authors and changes
+are in [assets/atlas/LICENSES.md](../atlas/LICENSES.md): MIT (Fluent), Apache-2.0 (Noto), CC BY 4.0 (Twemoji and
+EmojiTwo: keep their names with pictures that you publish). {pictures}One in ten combinations (pairs of objects, object and colour, object and
 relation, object and number) was kept from training: `trainer/splits.py`."""
 LIMITS = """\
-- It draws these emoji-like objects, {numbers}, on these grounds, in these styles and 8 hues, and nothing else. A word
-  it was not taught is ignored at best; the page says so and offers what is near.
-- Captions came from templates: odd word order, typos and plurals without a number are read less well (see the table of
-  free-form prompts).
-- Up to four objects a picture; two kinds at most. Sizes and places follow the training layouts. 128 pixels a side.
+- It draws these emoji-like objects, one to four of a kind or two kinds together, on these grounds, in these styles and
+  8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near.
+- It learnt English from templates. How it takes other wordings stands in the table of free-form prompts.
+- Sizes and places follow the training layouts. 128 pixels a side.
 - Uploaded photographs pass through the image tokenizer and lose detail; what is kept is measured in the README.
 - EmojiEval is this project's own benchmark on this model's own ground. Its figures are not GenEval's, DPG's or HPSv3's
   and must not be set beside them. Its judge is a small detector with errors of its own (control rows), which sees
   objects, colours and places but neither grounds nor styles nor beauty.
 - Sampling defaults were chosen on 20 pictures of other prompts and noise, before EmojiEval existed.
-- No safety filter is included or needed for what it can draw; it cannot draw people, writing or real places."""
+- It comes without a safety filter: it has seen no people, and draws only the objects listed in `config.json`."""
 
 
-def card(config: PipelineConfig, files: dict[str, int], evidence: Path, log: list[dict] | None) -> str:
+def data(styles: list[str], model_folder: Path) -> str:
+    packages = Atlas.load().packages
+    extra = "What else the tokenizer's decoder has seen is in [PICTURES.md](PICTURES.md). "
+    return DATA.format(
+        art=", ".join(f"{s} (`{packages[s]}`)" for s in styles),
+        pictures=extra if (model_folder / "PICTURES.md").exists() else "",
+    )
+
+
+def card(model_folder: Path, evidence: Path) -> str:
+    config = load_config(model_folder / "config.json")
+    files = {name: (model_folder / name).stat().st_size for name in FILES}
+    log = read(model_folder / "training_log.json")
     told, model = config.card, config.model
     recipe = told.get("recipe", {})
     objects, styles = told["objects"], told["styles"]
@@ -61,8 +66,7 @@ def card(config: PipelineConfig, files: dict[str, int], evidence: Path, log: lis
         + ".\n\nIt knows "
         f"{len(objects)} objects in {len(styles)} styles ({', '.join(styles)}). Licence of code and weights: "
         "Apache-2.0, with the attributions of the art (below).",
-        "## Data\n\n"
-        + DATA.format(packages="seven open-licensed emoji sets, of which these styles were used"),
+        "## Data\n\n" + data(styles, model_folder),
         "## Budget\n\n" + budget(told, recipe, log),
     ]
     if record := read(evidence / "emojieval.json"):
@@ -72,7 +76,7 @@ def card(config: PipelineConfig, files: dict[str, int], evidence: Path, log: lis
             "### Prompts as people type them\n\nWritten by an AI before any picture of theirs was seen; "
             "the verifier's result.\n\n" + freeform.table(record)
         )
-    parts.append("## Limits\n\n" + LIMITS.format(numbers="one to four of a kind or two kinds together"))
+    parts.append("## Limits\n\n" + LIMITS)
     return "\n\n".join(parts) + "\n"
 
 
@@ -90,7 +94,7 @@ def budget(told: dict, recipe: dict, log: list[dict] | None) -> str:
     if checks:
         last = checks[-1]
         text += (
-            f". Last check, at {last['samples']:,} scenes: {last['masked_bits']} bits a masked token on scenes of "
+            f". Last check, at {last['samples']:,} scenes in all: {last['masked_bits']} bits a masked token on scenes of "
             f"another seed"
         )
     return text + ". The whole recipe stands in `config.json` under `card`."
@@ -119,15 +123,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--evidence", type=Path, default=Path("assets/evidence"))
     args = parser.parse_args()
-    files = {
-        name: (args.model / name).stat().st_size
-        for name in ("model.safetensors", "image_tokenizer.safetensors", "text.json")
-    }
-    log = args.model / "training_log.json"
-    text = card(
-        load_config(args.model / "config.json"), files, args.evidence,
-        json.loads(log.read_text()) if log.exists() else None,
-    )  # fmt: skip
+    text = card(args.model, args.evidence)
     (args.model / "README.md").write_text(text, encoding="utf-8")
     print(args.model / "README.md")
 

@@ -39,7 +39,7 @@ from trainer.evaluate.scoring import mistakes, summary
 from trainer.evaluate.templates import Templates
 from trainer.verifier import Verifier, sha256
 
-QUICK = 30  # prompts a tag
+QUICK = 24  # prompts a tag
 
 
 def evaluate(
