@@ -284,3 +284,53 @@ def test_learning_fits_a_dark_phone(visit):
     box = page.locator(".cz-tour").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_lessons_can_be_given_as_written(visit, address):
+    """Every control that assets/teaching/README.md names is there under that name, and does what the lesson says."""
+    page = visit()
+    page.goto(f"{address}?class=1")
+    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    # lesson 1
+    last = int(generate_as_it_is(page)["last"])
+    scrub(page, 0)
+    page.get_by_label("One step on").click()
+    page.wait_for_function(f"() => {CANVAS}.step === '1'")
+    assert 0 < 256 - int(dataset(page)["masked"]) < 64  # a few cells first
+    scrub(page, last)
+    select(page, 0)
+    assert "set to #" in page.locator(".cz-history").inner_text()
+    page.locator(".cz-candidates .cz-tile").nth(1).click()
+    page.wait_for_function(f"() => {CANVAS}.drafted === '1'")
+    page.locator("[data-task=edit]").click()
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function(f"() => {CANVAS}.drafted === '0'")
+    # lesson 2
+    page.locator("[data-task=create]").click()
+    edited = page.evaluate("window.chisel.run().frames.flatMap((f) => f.edited.map((e) => [f.k, e.at]))")
+    if edited:
+        scrub(page, edited[0][0])
+        page.get_by_role("button", name="Changes").click()
+        select(page, edited[0][1])
+        assert "edited to #" in page.locator(".cz-history").inner_text()
+    page.get_by_role("button", name="Confidence").click()
+    page.locator("[data-task=learn]").click()
+    page.get_by_text("Break it, and watch it heal").click()
+    for share in ("10 %", "20 %"):
+        rows = page.locator(".cz-results tbody tr").count()
+        page.locator(".cz-shares").get_by_role("button", name=share, exact=True).click()
+        page.wait_for_function("n => document.querySelectorAll('.cz-results tbody tr').length > n", arg=rows)
+    # lesson 3
+    page.get_by_text("Why neighbours deserve credit").click()
+    page.wait_for_function("() => document.querySelectorAll('#explorer .cz-handful .cz-tile').length === 12")
+    page.get_by_label("Weight of the group").fill("0")
+    page.get_by_label("Groups of 64 codes").click()
+    page.wait_for_function("() => document.querySelectorAll('#explorer .cz-members .cz-tile').length === 64")
+    page.get_by_role("button", name="For teachers: three lessons").click()
+    page.get_by_role("heading", name="Lesson 3: Why neighbours deserve credit (GCE)").wait_for()
+
+
+def generate_as_it_is(page):
+    """Presses Generate and nothing else."""
+    page.locator("#generate").click()
+    return settled(page)

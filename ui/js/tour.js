@@ -124,8 +124,14 @@ function ring(selector) {
   ringed = target;
   if (!ringed) return;
   ringed.classList.add("cz-spot");
-  // on a phone the card takes the lower part of the screen
-  ringed.scrollIntoView({ block: window.innerWidth <= 860 ? "start" : "nearest" });
+  bring(ringed);
+}
+
+// On a phone the card takes the lower part of the screen, so what matters goes to the top; the stage goes there whole.
+function bring(node) {
+  const phone = window.innerWidth <= 860;
+  const to = phone && node.closest(".cz") ? document.querySelector(".cz-top") : node;
+  to.scrollIntoView({ block: phone ? "start" : "nearest" });
 }
 
 function watchStep() {
@@ -138,6 +144,8 @@ function watchStep() {
     card.classList.add("is-met");
     next.textContent = at === TOUR.length - 1 ? "Finish" : "Next";
     next.classList.add("is-main");
+    ring(null);
+    if (at === 0) bring(document.querySelector(".cz-frame"));
   }
   ring(met ? null : step.half && step.half(state) ? step.then : step.spot);
 }
