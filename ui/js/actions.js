@@ -318,6 +318,7 @@ window.chisel = {
   runs: () => shelf.runs.slice(),
   beside: () => beside,
   step: () => shown,
+  still: () => !holding && !pending && (!moving || performance.now() - arrived > MARK_MS + 100), // nothing moves any more
   cell: () => selected,
   tokens: () => (run ? Int32Array.from(sheet.tokens(run, shown)) : null),
   locks: () => sheet.lockedCells(),

@@ -79,6 +79,7 @@ class Previews {
         image.src = told.image;
         if (told.image) await image.decode();
         draft.image = told.image ? image : null;
+        draft.version++;
         draft.pending = new Set();
         this.ready();
       } catch (error) {

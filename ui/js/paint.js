@@ -119,7 +119,7 @@ class Painter {
   still(view, frame) {
     const { run, k, tokens, draft } = view;
     const image = (draft && draft.image) || frame.image;
-    const key = `${run.id} ${k} ${draft ? draft.id : ""} ${Boolean(draft && draft.image)} ${Boolean(frame.image)} ${this.slabKey}`;
+    const key = `${run.id} ${k} ${draft ? `${draft.id}.${draft.version}` : ""} ${Boolean(frame.image)} ${this.slabKey}`;
     if (key === this.groundKey) return this.ground;
     this.groundKey = key;
     this.ground.width = this.canvas.width;

@@ -3,7 +3,7 @@
 
 class Sheet {
   constructor(cells) {
-    this.drafts = new Map(); // "run step" -> {id, tokens, image, pending: Set of cells without their picture yet}
+    this.drafts = new Map(); // "run step" -> {id, version (of its image), tokens, image, pending: Set of cells without their picture yet}
     this.locks = null; // Int32Array: the token held by a locked cell, -1 where free; null when nothing is locked
     this.past = [];
     this.future = [];
@@ -61,7 +61,7 @@ class Sheet {
       else pending.add(cell);
     }
     const same = tokens.every((token, cell) => token === run.frames[k].tokens[cell]);
-    const draft = { id: ++this.made, tokens, image: old ? old.image : null, pending };
+    const draft = { id: ++this.made, version: 0, tokens, image: old ? old.image : null, pending };
     if (same) this.drafts.delete(`${run.id} ${k}`);
     else this.drafts.set(`${run.id} ${k}`, draft);
     return true;
