@@ -1,5 +1,7 @@
 """Tables, plots, exports: the machinery behind the evidence, on tiny models and made-up records."""
 
+import copy
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
 from trainer.ablate import ARMS, cells, smoothing
+from trainer.evaluate import editing
 from trainer.evaluate.editing import HEAL, heal
 from trainer.evaluate.generate import decode, encode, generate
 from trainer.evaluate.plots import draw_all
@@ -19,6 +22,7 @@ from trainer.evaluate.scoring import summary
 from trainer.evaluate.table_pages import differences, page
 from trainer.failures import CAUSES, cause, write
 from trainer.geneval_export import export, read
+from trainer.verifier import Detection
 
 INFO = {"device": "a machine", "versions": {"torch": "2.11"}, "commit": "abc", "date": "2026-11-23"}
 
@@ -75,6 +79,50 @@ def test_healing_a_batch_is_healing_each(tiny):
     for b, (prompt, seed) in enumerate((("a cat", 1), ("two dogs", 2))):
         assert np.array_equal(together[b], tiny.heal(broken[b], prompt, seed=seed).tokens)
     assert 1 <= passes <= HEAL["polish"]
+
+
+class Fickle:
+    """A stand-in for the judge: what a picture's pixels happen to add up to decides what it sees."""
+
+    def __init__(self, prompts):
+        self.scenes = [p.scene for p in prompts]
+        self.turn = 0
+
+    def detect(self, images):
+        out = []
+        for image in images:
+            scene = self.scenes[self.turn % len(self.scenes)]
+            self.turn += 1
+            boxes = [(o.x, o.y, o.x + o.size, o.y + o.size) for o in scene.objects]
+            found = [Detection(o.name, o.colour, b, 1, 1) for o, b in zip(scene.objects, boxes, strict=True)]
+            out.append(found if int(image.long().sum()) % 3 else [])
+        return out
+
+
+def test_editing_steps_and_repair_are_measured(tiny, capsys, monkeypatch):
+    monkeypatch.setattr(editing, "STEPS", (2, 4))
+    tiny = copy.copy(tiny)
+    tiny.config = dataclasses.replace(tiny.config, sample=dataclasses.replace(tiny.config.sample, steps=4))
+    prompts = [
+        dataclasses.replace(p, prompt="a cat") for p in load(limit=2)
+    ]  # its own would be too long for `tiny`
+    rows = editing.modes(tiny, prompts, Fickle(prompts))
+    assert rows["off"]["edits_per_picture"] == 0 and "gain_over_off" not in rows["off"]
+    assert rows["off, equal passes"]["forward_passes"] == pytest.approx(
+        rows["edit (T2T)"]["forward_passes"], abs=0.51
+    )
+    assert all(r["gain_over_off"]["low"] <= r["gain_over_off"]["high"] for n, r in rows.items() if n != "off")
+    by_steps = editing.steps(tiny, prompts, Fickle(prompts))
+    assert [by_steps[f"{n} off"]["forward_passes"] for n in editing.STEPS] == list(editing.STEPS)
+    result = editing.repair(tiny, prompts, Fickle(prompts))
+    assert result["pictures"] > 0 and [level["broken_share"] for level in result["levels"]] == list(
+        editing.BROKEN
+    )
+    for level in result["levels"]:
+        healed = level["on, as healing has it"]
+        assert healed["n"] == level["off"]["n"] == result["pictures"]
+        assert 0 <= healed["broken_tokens_restored"] <= healed["broken_tokens_changed"] <= 1
+    capsys.readouterr()
 
 
 def score(right):

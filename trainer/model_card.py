@@ -22,8 +22,8 @@ Scenes made by `trainer/scenes.py`: one to four objects of one art style on one 
 8-pixel lattice, some recoloured to one of eight hues, with an English caption made from templates. No picture of a
 person, no web data. The art, by style: {art}. Licences, authors and changes
 are in [assets/atlas/LICENSES.md](../atlas/LICENSES.md): MIT (Fluent), Apache-2.0 (Noto), CC BY 4.0 (Twemoji and
-EmojiTwo: keep their names with pictures that you publish). {pictures}One in ten combinations (pairs of objects, object and colour, object and
-relation, object and number) was kept from training: `trainer/splits.py`."""
+EmojiTwo: keep their names with pictures that you publish). {pictures}One in ten combinations (pairs of objects, object
+and colour, object and relation, object and number) was kept from training: `trainer/splits.py`."""
 LIMITS = """\
 - It draws these emoji-like objects, one to four of a kind or two kinds together, on these grounds, in these styles and
   8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near.
@@ -94,8 +94,8 @@ def budget(told: dict, recipe: dict, log: list[dict] | None) -> str:
     if checks:
         last = checks[-1]
         text += (
-            f". Last check, at {last['samples']:,} scenes in all: {last['masked_bits']} bits a masked token on scenes of "
-            f"another seed"
+            f". Last check, at {last['samples']:,} scenes in all: {last['masked_bits']} bits a masked token on "
+            f"scenes of another seed"
         )
     return text + ". The whole recipe stands in `config.json` under `card`."
 
