@@ -27,6 +27,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+spaces: Any = None
+if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's lent GPUs: their package must come before torch
+    try:
+        import spaces
+    except ImportError:
+        logging.getLogger("chisel").warning("ZeroGPU without the package `spaces`: carving on the CPU.")
+
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -36,7 +43,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default=os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",  # a Space sets 0.0.0.0
+        help="address to serve on (default: %(default)s)",
+    )
     parser.add_argument(
         "--port", type=int, default=None, help="port to serve on (default: the first free from 7860)"
     )
@@ -60,6 +71,12 @@ def load(model: str | None, threads: int | None) -> Any:
 
     if threads is not None:
         torch.set_num_threads(threads)
+    if spaces is not None:
+        from ui import zero_gpu
+
+        return zero_gpu.wrap(
+            Pipeline.from_pretrained(model, "cpu"), Pipeline.from_pretrained(model, "cuda"), spaces
+        )
     return Pipeline.from_pretrained(model)
 
 
@@ -74,6 +91,8 @@ def sample_defaults(model: str | None) -> dict[str, Any]:
 
 def warm_up(pipe: Any) -> None:
     """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
+    if spaces is not None:  # a lent GPU is not asked for before a visitor asks
+        return
     for record in pipe.stream("a warm-up", steps=1, polish=0):
         pipe.decode(record.tokens.reshape(pipe.grid))
 

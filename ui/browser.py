@@ -71,17 +71,25 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(*arguments: str, seconds: float = 90) -> Iterator[Served]:
+def serving(
+    *arguments: str, seconds: float = 90, environment: dict[str, str] | None = None, port_by: str = ""
+) -> Iterator[Served]:
     """The real app in a process of its own on a free port, ended afterwards.
 
+    `environment` replaces this process's own; the port is then told by its variable `port_by`, if one is named.
     RuntimeError with the app's own words when it ends early or is not there after `seconds`.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *arguments]
+    where = [] if port_by else ["--port", str(port)]
+    if port_by:
+        environment = {**(environment or os.environ), port_by: str(port)}
+    command = [sys.executable, str(ROOT / "app.py"), *where, *arguments]
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         while not _answers(address):

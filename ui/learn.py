@@ -11,7 +11,6 @@ import gradio as gr
 
 from ui import explorer, inspect, words
 from ui.lab import Lab
-from ui.line import PLACES
 from ui.token_grid import Static
 
 HERE = Path(__file__).parent
@@ -60,7 +59,7 @@ def panel(studio: Any) -> None:
         show_progress="hidden",
         trigger_mode="once",
         concurrency_id="lab",
-        concurrency_limit=PLACES + 2,  # each waits in studio.line
+        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
     )
     if LESSONS.is_file():
         with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):

@@ -15,7 +15,7 @@ from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
 from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
 from ui.limits import Refused, RunSettings
-from ui.line import PLACES, Ticket
+from ui.line import Ticket
 from ui.runs import Request, Run
 from ui.token_grid import Static
 
@@ -272,6 +272,6 @@ def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
         show_progress="hidden",
         trigger_mode="once",
         concurrency_id="model",
-        concurrency_limit=PLACES + 2,
+        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
     )
     event.then(None, None, None, js="() => window.chisel && window.chisel.ended()")

@@ -104,7 +104,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
             show_progress="hidden",
             trigger_mode="once",
             concurrency_id="model",
-            concurrency_limit=PLACES + 2,  # each enters its handler at once and waits in studio.line
+            concurrency_limit=None,  # each enters its handler at once and waits in studio.line
         )
         run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
         opening.wire(bring, inputs, [grid, notice, generate, stop])
