@@ -124,10 +124,11 @@ class Inspector {
 }
 
 function sentence(event, maskId) {
+  const share = percent(event.p).replace(" ", "\u00a0"); // the sign stays with its figure
   if (event.kind === "start") return event.to === maskId ? "masked" : `given as #${event.to}`;
-  if (event.kind === "set") return `set to #${event.to}, ${percent(event.p)}`;
+  if (event.kind === "set") return `set to #${event.to}, ${share}`;
   if (event.kind === "remask") return `#${event.from} back to masked`;
-  return `edited to #${event.to}, ${percent(event.p)}`;
+  return `edited to #${event.to}, ${share}`;
 }
 
 function svgNode(name, attributes) {

@@ -1,5 +1,5 @@
 // The guided tour: a small card beside the page that says what to try, rings the place, and waits until it was done.
-// It never takes the focus away, never covers what it speaks of for long, and Escape or Leave ends it at any time.
+// Nothing is blocked meanwhile, any step can be skipped, and Escape or the cross ends it at any time.
 
 const TOUR = [
   {
@@ -87,7 +87,8 @@ leave.setAttribute("aria-label", "Leave the tour");
 const row = made("div", "cz-tour-row");
 row.append(back, dots, next);
 card.append(leave, where, title, words, said, row);
-document.body.append(card);
+// inside Gradio's own container: its copies of our rules reach no further
+(element.closest(".contain") || document.body).append(card);
 
 let at = -1;
 let met = false; // the visitor did what this step asks for
@@ -163,7 +164,7 @@ function openStep(i) {
   words.textContent = step.text;
   said.textContent = "";
   card.classList.remove("is-met");
-  card.dataset.step = String(i + 1);
+  Object.assign(card.dataset, { step: String(i + 1), task: step.task });
   next.textContent = "Skip";
   next.classList.remove("is-main");
   back.disabled = i === 0;
