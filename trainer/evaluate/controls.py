@@ -11,6 +11,7 @@ from torch import Tensor
 from mdm_core.pipeline import Pipeline
 from trainer.atlas import Atlas
 from trainer.evaluate.generate import Artist, decode, encode
+from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import TAGS, Prompt, near_misses
 from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.templates import Templates
@@ -55,8 +56,9 @@ def specificity(prompts: list[Prompt], judge: Verifier, artist: Artist, atlas: A
 def agreement(
     prompts: list[Prompt], images: Tensor, found: list[list[Detection]], templates: Templates
 ) -> dict:
-    """How often template matching says the same: about each object found, and about the whole picture."""
-    again = templates.rename(images, found)
+    """How often template matching says the same: about each object found; about the whole picture, with the
+    verifier's places; and about the whole picture on its own."""
+    again, alone = templates.rename(images, found), accepts(templates, images, prompts)
     out = {}
     for tag in TAGS:
         rows = [i for i, p in enumerate(prompts) if p.tag == tag]
@@ -64,7 +66,13 @@ def agreement(
             continue
         names = [a.name == b.name for i in rows for a, b in zip(found[i], again[i], strict=True)]
         whole = [bool(mistakes(prompts[i], found[i])) == bool(mistakes(prompts[i], again[i])) for i in rows]
-        out[tag] = {"objects": share(names) if names else None, "verdicts": share(whole)}
+        own = [(not mistakes(prompts[i], found[i])) == alone[i] for i in rows]
+        out[tag] = {
+            "objects": share(names) if names else None,
+            "verdicts": share(whole),
+            "verdicts of templates alone": share(own),
+            "accepted by templates alone": share([alone[i] for i in rows]),
+        }
     return out
 
 

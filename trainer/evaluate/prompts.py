@@ -64,7 +64,7 @@ def line_of(scene: Scene, split: str) -> dict:
 
 
 def make(
-    atlas: Atlas, n_objects: int, styles: tuple[str, ...] = STYLES, per_tag: int = PER_TAG
+    atlas: Atlas, n_objects: int, styles: tuple[str, ...] = STYLES, per_tag: int = PER_TAG, seed: int = SEED
 ) -> list[dict]:
     """All lines, tag by tag. Every prompt differs; single objects take turns, so that each is asked for."""
     lines: list[dict] = []
@@ -73,7 +73,7 @@ def make(
         said: set[str] = set()
         for split in splits:
             scenes = SceneGenerator(
-                atlas, n_objects=n_objects, styles=list(styles), seed=SEED, split=split, kinds={tag: 1.0}
+                atlas, n_objects=n_objects, styles=list(styles), seed=seed, split=split, kinds={tag: 1.0}
             )
             share = per_tag // len(splits)
             times: Counter = Counter()

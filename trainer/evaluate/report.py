@@ -65,10 +65,11 @@ def miss_table(refused: dict) -> str:
 
 
 def agreement_table(agreement: dict) -> str:
-    head = ["tag", *(f"{what}, {where}" for where in agreement for what in ("objects", "verdicts"))]
+    columns = ("objects", "verdicts", "verdicts of templates alone", "accepted by templates alone")
     tags = [t for t in TAGS if all(t in v for v in agreement.values())]
-    body = [
-        [t, *(percent(agreement[w][t][what]) for w in agreement for what in ("objects", "verdicts"))]
-        for t in tags
+    rows = [
+        [f"{where}, {tag}", *(percent(by_tag[tag].get(c)) for c in columns)]
+        for where, by_tag in agreement.items()
+        for tag in tags
     ]
-    return grid(head, body)
+    return grid(["pictures", *columns], rows)

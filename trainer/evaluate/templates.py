@@ -67,8 +67,10 @@ class Templates:
         for start in range(0, len(which), 256):
             part = which[start : start + 256]
             places = [_snap(d.box) for _, _, d in part]
-            seen = torch.stack([_crop(pixels[b], p) for (b, _, _), p in zip(part, places, strict=True)])
-            behind = torch.stack([_crop(grounds[b], p) for (b, _, _), p in zip(part, places, strict=True)])
+            seen = torch.cat([crops(pixels[b : b + 1], p) for (b, _, _), p in zip(part, places, strict=True)])
+            behind = torch.cat(
+                [crops(grounds[b : b + 1], p) for (b, _, _), p in zip(part, places, strict=True)]
+            )
             error, best = self.nearest(seen, behind)
             for (b, k, d), e, i in zip(part, error.tolist(), best.tolist(), strict=True):
                 name = self.names[i] if e <= FAR else NOTHING
@@ -103,9 +105,9 @@ def _snap(box: tuple[float, float, float, float]) -> tuple[int, int, int]:
     return *(min(max(0, round(v / PATCH) * PATCH), IMAGE - side) for v in (x, y)), side
 
 
-def _crop(image: Tensor, place: tuple[int, int, int]) -> Tensor:
-    """[128, 128, 3] -> the square at the place, area-averaged to 16x16, flat [3P]."""
+def crops(images: Tensor, place: tuple[int, int, int]) -> Tensor:
+    """[n, 128, 128, 3] -> the square at the place in each, area-averaged to 16x16, flat [n, 3P]."""
     x, y, side = place
-    square = image[y : y + side, x : x + side].permute(2, 0, 1)[None]  # [1, 3, s, s]
+    square = images[:, y : y + side, x : x + side].permute(0, 3, 1, 2)  # [n, 3, s, s]
     double = F.interpolate(square, scale_factor=2.0)  # every side is then a multiple of 16
-    return F.avg_pool2d(double, 2 * side // SIDE)[0].permute(1, 2, 0).flatten()
+    return F.avg_pool2d(double, 2 * side // SIDE).permute(0, 2, 3, 1).flatten(1)
