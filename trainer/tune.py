@@ -57,8 +57,11 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--out", type=Path, default=Path("assets/evidence/tuning.json"))
-    parser.add_argument("--per-tag", type=int, default=60)
+    parser.add_argument("--per-tag", type=int, default=40)
     parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
+    parser.add_argument(
+        "--best", type=Path, default=None, help="write the best settings here, as field=value"
+    )
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     pipe, atlas = Pipeline.from_pretrained(args.model, args.device), Atlas.load()
@@ -85,6 +88,10 @@ def main() -> None:
         rows[name]["gain"] = {"share": round(gain, 4), "low": round(low, 4), "high": round(high, 4)}
         print(name, rows[name]["score"]["mean"], flush=True)
         args.out.write_text(json.dumps(record, indent=1) + "\n")
+    best = max(args.only, key=lambda n: rows[n]["score"]["mean"]["share"])  # the first of equals
+    print(f"best: {best}")
+    if args.best:
+        args.best.write_text(" ".join(f"{k}={v}" for k, v in CANDIDATES[best].items()))
     print(score_table({name: row["score"] for name, row in rows.items()}))
 
 
