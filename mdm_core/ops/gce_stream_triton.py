@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mdm_core.ops.gce_torch import Stats
 from mdm_core.ops.gce_triton import Table, _coefficients, _objective
-from mdm_core.ops.product_triton import logits_tile, operands, stretch
+from mdm_core.ops.product_triton import exp, logits_tile, operands, stretch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
@@ -53,7 +53,7 @@ def _stretch_kernel(
                 z = tl.where(columns[None, :] == token[:, None], float("-inf"), z)
         higher = tl.maximum(high, tl.max(z, 1))
         safe = tl.maximum(higher, -3e38)
-        total = total * tl.exp(high - safe) + tl.sum(tl.exp(z - safe[:, None]), 1)
+        total = total * exp(high - safe) + tl.sum(exp(z - safe[:, None]), 1)
         high = higher
     record = rows.to(tl.int64) * S + part
     tl.store(top + record, high, mask=live)

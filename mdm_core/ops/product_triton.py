@@ -46,6 +46,12 @@ def _has_bulk_copies(device: torch.device) -> bool:
 
 
 @triton.jit
+def exp(x):
+    """e^x through the processor's power of two; results too small for a normal number are zero."""
+    return tl.exp2(x * 1.4426950408889634)
+
+
+@triton.jit
 def logits_tile(
     h, w, w_stride, row0, column0, N, V, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr,
     BD: tl.constexpr, BULK: tl.constexpr,

@@ -86,6 +86,27 @@ def _prepare_kernel(
 
 
 @triton.jit
+def _reference(top):
+    """The whole power of two at or above e^top: exp-sums relative to it are rescaled without rounding."""
+    return tl.ceil(tl.maximum(top, -1e30) * 1.4426950408889634)
+
+
+@triton.jit
+def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
+    """[BM, 64]: of each row of z [BM, BLOCKS, 64] the block `at` [BM]; BLOCKS is 1, 2 or 4."""
+    if BLOCKS == 4:
+        even, odd = tl.split(tl.permute(tl.reshape(z, (BM, 2, 2, 64)), (0, 1, 3, 2)))  # [BM, 2, 64] each
+        z = tl.where(((at & 1) == 0)[:, None, None], even, odd)
+        at = at >> 1
+    if BLOCKS == 1:
+        mine = tl.reshape(z, (BM, 64))
+    else:
+        low, high = tl.split(tl.permute(z, (0, 2, 1)))  # [BM, 64] each
+        mine = tl.where((at == 0)[:, None], low, high)
+    return mine
+
+
+@triton.jit
 def _stretch_kernel(
     h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
     N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
@@ -107,6 +128,7 @@ def _stretch_kernel(
     won = high
     total = tl.zeros((BM,), tl.float32)
     turn = total
+    reference = _reference(high)
     best_block = tl.zeros((BM,), tl.int32)
     drawn_block = best_block
     for tile in range(part * TILES, min(part * TILES + TILES, tl.cdiv(V, BV))):
@@ -121,37 +143,38 @@ def _stretch_kernel(
         wins = peak > high
         rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
         best_block = tl.where(wins, tile * blocks + at, best_block)
-        mine = tl.sum(tl.where((place[None, :] == at[:, None])[:, :, None], z, 0.0), 1)  # [BM, 64]
+        mine = _pick(z, at, BM, blocks)  # [BM, 64]
         tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
 
-        higher = tl.maximum(high, peak)
-        safe = tl.maximum(higher, -3e38)
-        x = z - safe[:, None, None]  # [BM, blocks, 64]
-        e = tl.exp(x)
+        high = tl.maximum(high, peak)
+        higher = _reference(high)
+        t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
+        e = tl.exp2(t)
         inside = tl.sum(e, 2)  # [BM, blocks]
-        down = tl.maximum(high - safe, -1e30)
-        shrink = tl.exp(down)
-        x = tl.maximum(x, -100.0)  # e^-100 counts for nothing, and 0 * -inf would be NaN
-        turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * x, 2), 1)
+        down = reference - higher
+        shrink = tl.exp2(down)
+        t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
+        turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
         total = shrink * total + tl.sum(inside, 1)
-        high = higher
+        reference = higher
 
         if not GREEDY:
             if not UNIT:
-                inside = tl.sum(tl.exp((z - safe[:, None, None]) * inverse_t), 2)  # [BM, blocks]
+                lower = (reference * inverse_t)[:, None, None]
+                inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
             index = tile * blocks + place
             noisy = tl.load(
                 noise + rows.to(tl.int64)[:, None] * B + index[None, :],
                 mask=live[:, None] & (index < B)[None, :],
                 other=float("-inf"),
             )
-            noisy += tl.log(inside) + (safe * inverse_t)[:, None]
+            noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
             noisy = tl.where(noisy == noisy, noisy, float("-inf"))
             value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
             wins = value > won
             won = tl.where(wins, value, won)
             drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
-            mine = tl.sum(tl.where((place[None, :] == at[:, None])[:, :, None], z, 0.0), 1)  # [BM, 64]
+            mine = _pick(z, at, BM, blocks)  # [BM, 64]
             tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
 
     tl.store(top + record, high, mask=live)
@@ -176,7 +199,6 @@ def _finish_kernel(
 
     peaks = tl.load(top + record, mask=known, other=float("-inf"))
     peak, part = tl.max(peaks, 0, return_indices=True)
-    safe = tl.maximum(peak, -3e38)
     first = tl.load(best + row * S + part) * 64
     inner = tl.load(best_inner + (row * S + part) * 64 + lane)  # [64]
     inner = tl.where(first + lane < V, inner, float("-inf"))
@@ -188,8 +210,9 @@ def _finish_kernel(
             tl.load(second + row * S + part), tl.max(tl.where(lane == place, float("-inf"), inner), 0)
         ),
     )
-    down = tl.maximum(peaks - safe, -1e30)  # [BS]
-    scale = tl.exp(down)
+    reference = _reference(peak)
+    down = _reference(peaks) - reference  # [BS]
+    scale = tl.exp2(down)
     each = tl.load(mass + record, mask=known, other=0.0)
     total = tl.sum(scale * each, 0)
     turn = tl.sum(scale * (tl.load(moment + record, mask=known, other=0.0) + down * each), 0)
@@ -217,12 +240,15 @@ def _finish_kernel(
         products += x * tl.load(w + now * w_stride + d0 + d, mask=d0 + d < D, other=0.0).to(tl.float32)
     current_logit = tl.sum(products, 0)
     tl.store(token_out + row, token.to(tl.int64))
-    tl.store(confidence_out + row, tl.exp(chosen - safe) / total)
+    tl.store(confidence_out + row, tl.exp2(tl.fma(chosen, 1.4426950408889634, -reference)) / total)
     tl.store(best_out + row, best_id.to(tl.int64))
-    tl.store(best_p_out + row, tl.exp(peak - safe) / total)
-    tl.store(second_p_out + row, tl.exp(rival - safe) / total)
-    tl.store(current_p_out + row, tl.where(has_current, tl.exp(current_logit - safe) / total, 0.0))
-    tl.store(entropy_out + row, tl.log(total) - turn / total)
+    tl.store(best_p_out + row, tl.exp2(tl.fma(peak, 1.4426950408889634, -reference)) / total)
+    tl.store(second_p_out + row, tl.exp2(tl.fma(rival, 1.4426950408889634, -reference)) / total)
+    tl.store(
+        current_p_out + row,
+        tl.where(has_current, tl.exp2(tl.fma(current_logit, 1.4426950408889634, -reference)) / total, 0.0),
+    )
+    tl.store(entropy_out + row, 0.6931471805599453 * (tl.log2(total) - turn / total))
 
 
 def sample_rows(
