@@ -7,6 +7,7 @@ import pytest
 from picture_files import captioned_folder, disc
 
 from trainer.folder import LONGEST_CAPTION, FolderRecords, clean
+from trainer.own_data import OwnDataConfig
 
 
 def put(root, *names):
@@ -113,12 +114,13 @@ def test_links_are_not_walked_in_circles_and_hidden_files_are_left_out(tmp_path)
     assert FolderRecords(tmp_path).names == ["cups/a.png"]
 
 
-def test_ten_thousand_pictures_open_in_seconds(tmp_path):
+def test_ten_thousand_pictures_give_their_first_batch_in_seconds(tmp_path):
     captioned_folder(tmp_path, 4)
     picture = (tmp_path / "00000.png").read_bytes()
     for i in range(10_000):
         (tmp_path / f"{i:05d}.png").write_bytes(picture)
     table(tmp_path, *({"file_name": f"{i:05d}.png", "text": f"picture {i}"} for i in range(10_000)))
     began = time.perf_counter()
-    assert len(FolderRecords(tmp_path)) == 10_000
-    assert time.perf_counter() - began < 5
+    source = OwnDataConfig(str(tmp_path), batch_size=16).open(None)
+    assert len(source.records) == 10_000 and source.batch(0).images.shape == (16, 128, 128, 3)
+    assert time.perf_counter() - began < 5  # less than a second on an idle machine

@@ -11,7 +11,8 @@ from trainer.atlas import Atlas
 from trainer.fidelity import fidelity
 from trainer.render import SpriteBank, render
 from trainer.scenes import ONE, SceneObject
-from trainer.tokenizer_report import consistency, one_sprite, open_tokenizer, scenes
+from trainer.tokenize import open_codec
+from trainer.tokenizer_report import consistency, one_sprite, scenes
 
 OBJECTS = ("strawberry", "panda", "banana", "penguin", "soccer ball", "cactus", "rocket", "umbrella")
 
@@ -33,11 +34,11 @@ def test_size_and_card():
 
 
 def test_round_trip_of_unseen_scenes(bank):
-    assert fidelity(open_tokenizer(SHIPPED), scenes(Atlas.load(), bank, 64))["psnr_db"] >= 27
+    assert fidelity(open_codec(SHIPPED), scenes(Atlas.load(), bank, 64))["psnr_db"] >= 27
 
 
 def test_tokens_mean_the_same_everywhere(bank):
-    kept = consistency(open_tokenizer(SHIPPED), bank, 24)
+    kept = consistency(open_codec(SHIPPED), bank, 24)
     assert kept["kept_place"] >= 0.98 and kept["kept_background"] >= 0.95
     assert kept["cells_background"] > 500  # the shares are over real cells
 

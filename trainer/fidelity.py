@@ -57,7 +57,7 @@ def fidelity(codec: ImageTokenizer, images: Tensor) -> dict:
         "share_22_db": round(float((scores >= 22).float().mean()), 4),
         "ssim": round(float(ssim(output, images).mean()), 4),
         "codes_used": int((counts > 0).sum()),
-        "code_entropy_bits": round(float(-(p * p.log2()).sum()), 3),
+        "code_entropy_bits": round(abs(float((p * p.log2()).sum())), 3),
     }
 
 

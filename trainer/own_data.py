@@ -89,8 +89,10 @@ def split_rows(names: list[str], share: float, split: str) -> np.ndarray:
     return np.sort(ranked[held:] if split == "train" else ranked[:held])
 
 
-def encode_captions(text: TextTokenizer, captions: list[str]) -> Tensor:
-    """Captions -> ids int64 [B, T]; what does not fit is cut off, as no prompt may be."""
+def encode_captions(text: TextTokenizer | None, captions: list[str]) -> Tensor:
+    """Captions -> ids int64 [B, T]; what does not fit is cut off, as no prompt may be. Without text, T = 0."""
+    if text is None:
+        return torch.zeros(len(captions), 0, dtype=torch.int64)
     out = torch.zeros(len(captions), text.length, dtype=torch.int64)
     for row, encoding in zip(out, text.bpe.encode_batch(captions), strict=True):
         ids = encoding.ids[: text.length]

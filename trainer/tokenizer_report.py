@@ -21,9 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdm_core.config import load_config
 from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.weights import load_weights
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.data import SceneDataConfig, scene_batches
@@ -32,15 +30,9 @@ from trainer.palette import BACKGROUNDS, PATCH
 from trainer.photos import load_pictures
 from trainer.render import SpriteBank, render
 from trainer.scenes import SLOTS, VARIANTS, SceneBatch
+from trainer.tokenize import open_codec
 
 PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
-
-
-def open_tokenizer(folder: Path) -> ImageTokenizer:
-    """The tokenizer of a model folder (config.json and image_tokenizer.safetensors)."""
-    codec = ImageTokenizer(load_config(folder / "config.json").tokenizer)
-    load_weights(codec, folder / "image_tokenizer.safetensors")
-    return codec.eval()
 
 
 def scenes(atlas: Atlas, bank: SpriteBank, n: int) -> torch.Tensor:
@@ -105,7 +97,7 @@ def decode_ms(codec: ImageTokenizer, runs: int = 20) -> float:
 
 def report(folder: Path, n: int = 512, photos: torch.Tensor | None = None) -> dict:
     """All figures of one tokenizer; photos: uint8 [B, 128, 128, 3] that it was not trained on."""
-    codec, atlas = open_tokenizer(folder), Atlas.load()
+    codec, atlas = open_codec(folder), Atlas.load()
     bank = SpriteBank(atlas)
     return {
         "levels": list(codec.config.levels), "vocab_size": codec.vocab_size,
@@ -118,7 +110,7 @@ def report(folder: Path, n: int = 512, photos: torch.Tensor | None = None) -> di
 
 def tokens_as_first(folders: list[Path], images: torch.Tensor) -> list[float]:
     """For every tokenizer the share of tokens of `images` that equal the first one's."""
-    ids = [round_trip(open_tokenizer(folder), images)[1] for folder in folders]
+    ids = [round_trip(open_codec(folder), images)[1] for folder in folders]
     return [round(float((i == ids[0]).float().mean()), 6) if i.shape == ids[0].shape else 0.0 for i in ids]
 
 
@@ -142,7 +134,7 @@ def main() -> None:
         for row, share in zip(rows, tokens_as_first(args.model, everything), strict=True):
             row["tokens_as_first"] = share
     if args.sheet and photos is not None:
-        shown = [round_trip(open_tokenizer(folder), photos)[0] for folder in args.model]
+        shown = [round_trip(open_codec(folder), photos)[0] for folder in args.model]
         save_sheet(args.sheet, [photos, *shown], columns=14)
     for row in rows:
         print(row)

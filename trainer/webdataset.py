@@ -14,6 +14,7 @@ import re
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ class TarRecords:
     def __getstate__(self):
         return self.__dict__ | {"_files": {}}  # open files stay in their process
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         return [
             f"{os.path.basename(s.path)}:{key}{suffix}"
