@@ -126,6 +126,33 @@ def test_a_file_that_cannot_grow(tmp_path):
     assert newest(tmp_path) == good
 
 
+def test_a_model_folder_outlives_a_full_disk(tmp_path, monkeypatch):
+    run = tiny_run(codec_folder(tmp_path / "codec"), tmp_path / "run", steps=2)
+    run.run()
+    run.export(run.out / "model")
+    before = {f.name: f.read_bytes() for f in (run.out / "model").iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="model folder .* could not be written"):
+            run.export(run.out / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {f.name: f.read_bytes() for f in (run.out / "model").iterdir()} == before
+    assert not (run.out / ".model.tmp").exists()
+
+
+def test_torn_checkpoints_are_named_when_they_are_passed_over(tmp_path, capsys):
+    run = tiny_run(codec_folder(tmp_path / "codec"), tmp_path / "run", steps=8)
+    run.run()
+    cut(newest(tmp_path / "run" / "checkpoints"))
+    again = tiny_run(tmp_path / "codec", tmp_path / "run", steps=8)
+    assert again.resume() and again.step == 4
+    assert "passed over torn checkpoints: step-000000008" in capsys.readouterr().out
+
+
 def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(CheckpointError, match="cannot be written to .* choose another --out"):

@@ -79,6 +79,11 @@ def test_recipes_load_and_overrides_reach_every_part():
         load_recipe("nothing", [])
     with pytest.raises(ValueError, match="unknown recipe field"):
         load_recipe("emoji_cpu", ["data.colour=1"])
+    both = load_recipe("emoji_cpu", ["model.vocab_size=32", "model.code_levels=(4, 4, 2)", "data.workers=3"])
+    assert both.model.code_levels == (4, 4, 2) and both.data.workers == 3 and both.data.n_objects == 60
+    for wrong in ("steps=0", "groups=some", "on_nan=hope", "accumulate=1.5", "model.width=wide"):
+        with pytest.raises(ValueError):
+            load_recipe("emoji_cpu", [wrong])
     with pytest.raises(ValueError, match="field=value"):
         load_recipe("emoji_cpu", ["minutes"])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mdm_core.config import PipelineConfig, load_config
@@ -262,13 +263,24 @@ class Trainer:
         return PipelineConfig(tokenizer=self.codec.config, model=self.recipe.model, card=card)
 
     def export(self, path: Path, int8: bool = True) -> None:
-        """Write the averaged weights as a model folder; at every moment the files of a folder there are whole."""
+        """Write the averaged weights as a model folder; at every moment the files of a folder there are whole.
+
+        Raises CheckpointError when it cannot be written; a model folder that was there stays as it was.
+        """
         model = self.averaged(torch.device("cpu"))
         if model is not None:
             aside = path.with_name(f".{path.name}.tmp")
-            Pipeline.save(aside, self.codec, model, self.text, self.config(), int8=int8)
-            path.mkdir(exist_ok=True)
-            for file in sorted(aside.iterdir(), key=lambda f: f.name == "config.json"):  # the card comes last
-                os.replace(file, path / file.name)
-            aside.rmdir()
+            try:
+                Pipeline.save(aside, self.codec, model, self.text, self.config(), int8=int8)
+                path.mkdir(exist_ok=True)
+                for file in sorted(
+                    aside.iterdir(), key=lambda f: f.name == "config.json"
+                ):  # the card comes last
+                    os.replace(file, path / file.name)
+                aside.rmdir()
+            except (OSError, SafetensorError) as error:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise checkpoint.CheckpointError(
+                    f"the model folder {path} could not be written: {error}"
+                ) from error
         self.parallel.wait()

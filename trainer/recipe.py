@@ -86,12 +86,23 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
             raise
         known = ", ".join(sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__)))
         raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {known}") from error
+    changes = _Changes()
     for item in overrides:
         key, sep, text = item.partition("=")
         if not sep:
             raise ValueError(f"override {item!r} should look like field=value")
-        recipe = _replace(recipe, key.split("."), _value(text), key)
-    return recipe
+        *parts, last = key.split(".")
+        inner = changes
+        for part in parts:
+            inner = inner.setdefault(part, _Changes())
+            if not isinstance(inner, _Changes):
+                raise ValueError(f"{part!r} is set as a whole and in part: {item!r}")
+        inner[last] = _value(text)
+    return _apply(recipe, changes)
+
+
+class _Changes(dict):
+    """field -> new value, or the changes inside it. Applied together: fields of a part may depend on each other."""
 
 
 def _value(text: str):
@@ -101,10 +112,19 @@ def _value(text: str):
         return text
 
 
-def _replace(part, path: list[str], value, key: str):
+def _apply(part, changes: _Changes, path: str = ""):
     names = {f.name for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
-    if not dataclasses.is_dataclass(part) or path[0] not in names:
-        raise ValueError(f"unknown recipe field {key!r}; known here are {', '.join(sorted(names))}")
-    if len(path) > 1:
-        value = _replace(getattr(part, path[0]), path[1:], value, key)
-    return dataclasses.replace(part, **{path[0]: value})
+    for name in changes:
+        if name not in names:
+            raise ValueError(
+                f"unknown recipe field {path + name!r}; known here are {', '.join(sorted(names))}"
+            )
+    values = {
+        name: _apply(getattr(part, name), value, f"{path}{name}.") if isinstance(value, _Changes) else value
+        for name, value in changes.items()
+    }
+    try:
+        return dataclasses.replace(part, **values)
+    except TypeError as error:  # a text where a number belongs
+        said = ", ".join(f"{path}{name}={value!r}" for name, value in values.items())
+        raise ValueError(f"these values cannot be used: {said} ({error})") from error

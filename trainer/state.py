@@ -53,6 +53,9 @@ def load(trainer: Trainer) -> bool:
     found = [None]
     if trainer.parallel.main:  # one process reads and checks all the bytes
         path = checkpoint.newest(folder(trainer.out))
+        torn = [d.name for d in sorted(folder(trainer.out).glob("step-*")) if path is None or d > path]
+        if torn:
+            trainer.reporter.say(f"passed over torn checkpoints: {', '.join(torn)}")
         found = [None if path is None else str(path)]
     path = trainer.parallel.gather(found[0])[0]
     if path is None:
