@@ -103,7 +103,9 @@ class Studio:
         state, words = "done", ""
         try:
             for _ in self.steps(run, asked.parent, ticket):
-                changed = ("", *buttons(running=True), run.seed) if first else (gr.skip(),) * 4
+                # the form keeps its own seed where a run only stands beside for comparison
+                seed = run.seed if run.role == "main" else gr.skip()
+                changed = ("", *buttons(running=True), seed) if first else (gr.skip(),) * 4
                 first = False
                 yield message(run, "running"), *changed
             state = "stopped" if ticket.cancelled else "done"

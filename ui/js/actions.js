@@ -63,7 +63,7 @@ function compareWith(what) {
 }
 
 function refreshActions() {
-  document.querySelectorAll("[data-press]").forEach((button) => { button.disabled = !ACTIONS[button.dataset.press][0](); });
+  document.querySelectorAll("[data-press]").forEach((button) => { button.disabled = !ACTIONS[button.dataset.press]?.[0](); });
   document.querySelectorAll("[data-tool]").forEach((b) => b.setAttribute("aria-checked", String(b.dataset.tool === tools.tool)));
   document.querySelectorAll("[data-size]").forEach((b) => {
     b.setAttribute("aria-pressed", String(b.dataset.size === "rectangle" ? tools.rectangle : !tools.rectangle && Number(b.dataset.size) === tools.size));
@@ -82,8 +82,6 @@ function refreshActions() {
   const kept = document.querySelector(".cz-kept");
   const n = sheet.countLocked();
   if (kept) kept.textContent = n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "";
-  explain("#dice", "Roll another seed");
-  explain("#keep-seed", "On: Generate keeps this seed and draws the same picture again. Off: pressing Generate twice rolls a new one.");
   const menu = find(".cz-compare");
   menu.hidden = Boolean(beside);
   menu.disabled = !free() || run.state !== "done";
@@ -101,10 +99,22 @@ function refreshActions() {
   }));
 }
 
-// Gradio's buttons know no tooltips.
-function explain(name, words) {
-  const node = document.querySelector(name);
-  if (node && node.title !== words) node.title = words;
+// Gradio's buttons know no tooltips, and come to stand on the page after this script.
+const TIPS = {
+  "#dice": "Roll another seed",
+  "#keep-seed": "On: Generate keeps this seed and draws the same picture again. Off: pressing Generate twice rolls a new one.",
+};
+function explain() {
+  const nodes = Object.entries(TIPS).map(([name, words]) => {
+    const node = document.querySelector(name);
+    if (node) node.title = words;
+    return node;
+  });
+  return nodes.every(Boolean);
+}
+if (!explain()) {
+  const watcher = new MutationObserver(() => { if (explain()) watcher.disconnect(); });
+  watcher.observe(document.body, { childList: true, subtree: true });
 }
 
 // "3 masked · 12 locked · 2 changed by hand"
@@ -217,7 +227,7 @@ watch("value", () => take(props.value));
 
 function take(message) {
   if (!message || message.v !== 1) return;
-  if (message.state === "waiting") return say(inLine(message.ahead));
+  if (message.state === "waiting") return say("waiting in line …"); // the notice says how many are ahead
   if (message.state === "left") return nothingCame();
   if (message.role === "variation") return takeVariations(message);
   if (!Array.isArray(message.frames)) return;
@@ -270,10 +280,6 @@ function takeVariations(message) {
   variations.take(message);
   if (message.state !== "running" && !variations.runs.length) variations.close();
   refresh();
-}
-
-function inLine(ahead) {
-  return ahead === 1 ? "waiting: one visitor is ahead of you" : `waiting: ${ahead} visitors are ahead of you`;
 }
 
 // The wait for the first step is over.
