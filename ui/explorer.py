@@ -58,8 +58,8 @@ class Explorer:
         """One token's group at one size, its probabilities at one place, and the pull on them by lambda.
 
         {"run": id or null, "step": k, "cell": c or null, "token": id or null, "size": codes} ->
-        {"token", "size", "sizes", "trained", "cell", "step", "prompt", "members": [[id, p], ...], "p", "mass",
-        "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
+        {"token", "size", "sizes", "trained", "cell", "columns", "step", "prompt", "members": [[id, p], ...], "p",
+        "mass", "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
 
         Without a cell it is the first look at an all-masked grid, at the place where the token's neighbours hold
         most probability; without a token as well, the likeliest token of the place where neighbours matter most.
@@ -98,6 +98,7 @@ class Explorer:
             "sizes": sizes,
             "trained": trained,
             "cell": cell,
+            "columns": pipe.grid[1],
             "step": step,
             "prompt": prompt,
             "members": pairs(told.group, told.group_probabilities),

@@ -30,7 +30,7 @@ class Lab:
     def heal(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Streams the lab's message; {"run": id, "share": per cent, "seed": n} comes with the event.
 
-        {"state": "waiting" | "healing" | "done" | "stopped", "share", "broken": [cell, ...], "passes",
+        {"state": "waiting" | "healing" | "done" | "stopped", "share", "columns", "broken": [cell, ...], "passes",
         "off": [cell, ...], "on": [cell, ...] (repaired cells), "harmed": n, "pictures": {"whole", "broken",
         "off", "on"}}; or {"error": sentence}.
         """
@@ -76,6 +76,7 @@ class Lab:
         where, broken = break_some(tokens, share, seed, run.vocab)
         pictures = {"whole": self.studio.picture(run, tokens), "broken": self.studio.picture(run, broken)}
         told = {"share": share, "broken": where.tolist(), "passes": 0, "harmed": 0, "pictures": pictures}
+        told["columns"] = run.grid[1]
         settings = {**run.request.sampler(), **HEALING, "seed": seed}
 
         def fixed(after: np.ndarray) -> list[int]:

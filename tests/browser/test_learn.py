@@ -252,6 +252,30 @@ def test_every_control_has_a_name_and_can_be_reached_by_keyboard(studio):
         assert mouse_only == [], task
 
 
+def test_tab_reaches_every_control(studio):
+    """Tabs, tools and the like are one stop of the Tab key each; arrows go on from there."""
+    generate(studio, steps=4)
+    select(studio, 40)
+    for task in ("create", "edit", "learn"):
+        studio.evaluate("name => window.chisel.task(name)", task)
+        expected = studio.evaluate(
+            """() => {
+                const told = (n) => [n.tagName, n.id, n.className, n.getAttribute("aria-label"), n.innerText].join(" ");
+                const all = document.querySelectorAll("a[href], button, input, select, textarea, summary, canvas");
+                const stops = Array.from(all).filter((n) => n.checkVisibility() && !n.disabled && n.tabIndex >= 0);
+                window.stops = new Map(stops.map((n) => [told(n), n.outerHTML.slice(0, 140)]));
+                window.here = () => window.stops.delete(told(document.activeElement));
+                return stops.length;
+            }"""
+        )
+        assert expected > 20
+        for _ in range(expected + 4):
+            studio.keyboard.press("Tab")
+            studio.evaluate("window.here()")
+        missed = studio.evaluate("Array.from(window.stops.values())")
+        assert missed == [], (task, missed)
+
+
 def test_a_voice_tells_of_a_run_sparingly(studio):
     studio.evaluate(
         """() => {

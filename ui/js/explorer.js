@@ -77,7 +77,7 @@ function draw() {
     button.addEventListener("click", () => explore({ token: id }));
     return button;
   }));
-  const at = `row ${Math.floor(told.cell / 16) + 1}, column ${(told.cell % 16) + 1}`;
+  const at = `row ${Math.floor(told.cell / told.columns) + 1}, column ${(told.cell % told.columns) + 1}`;
   const where = state.place ? `At ${at}, step ${told.step},` : `At its first look for “${told.prompt}”, ${at},`;
   say(`${where} the model gives this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}.`);
   Object.assign(element.dataset, { token: String(told.token), size: String(told.size) });

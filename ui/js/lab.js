@@ -42,7 +42,7 @@ watch("value", async () => {
   const share = (n) => `${n} of ${wrong}, ${Math.round((n / wrong) * 100)} %`;
   for (const name of ["whole", "broken", "off", "on"]) {
     const mended = new Set(name === "whole" ? told.broken : name === "broken" ? [] : told[name]);
-    picture(name, told.pictures[name], name === "whole" ? [] : told.broken, mended);
+    picture(name, told.pictures[name], name === "whole" ? [] : told.broken, mended, told.columns);
   }
   if (told.state === "healing") return say(`Pass ${told.passes}: ${share(told.on.length)} came back.`);
   setBusy(false);
@@ -63,7 +63,7 @@ watch("value", async () => {
 });
 
 // Orange rings are still wrong, blue ones came back; without colour vision: thick and thin.
-async function picture(name, uri, broken, mended) {
+async function picture(name, uri, broken, mended, columns) {
   const canvas = q(`[data-picture=${name}]`);
   if (!uri.startsWith("data:image/jpeg;base64,")) return;
   const image = images.get(name) || new Image();
@@ -73,13 +73,13 @@ async function picture(name, uri, broken, mended) {
     await image.decode().catch(() => {});
   }
   const ctx = canvas.getContext("2d");
-  const side = canvas.width / 16;
+  const side = canvas.width / columns;
   ctx.imageSmoothingQuality = "high";
   ctx.drawImage(image, 0, 0, canvas.width, canvas.height);
   for (const cell of broken) {
     const whole = mended.has(cell);
     const w = whole ? 1.5 : 3;
-    const [x, y] = [(cell % 16) * side, Math.floor(cell / 16) * side];
+    const [x, y] = [(cell % columns) * side, Math.floor(cell / columns) * side];
     for (const [colour, width] of [["rgba(255,255,255,.9)", w + 2], [whole ? "#2f86d6" : "#e8671b", w]]) {
       ctx.strokeStyle = colour;
       ctx.lineWidth = width;

@@ -8,7 +8,7 @@ function narrate() {
   const canvas = document.querySelector(".cz-canvas");
   const { run, state, masked, step, last, edits } = canvas.dataset;
   if (!run) return;
-  const cells = 256;
+  const { cells } = window.chisel.run();
   const half = Number(masked) * 2 <= cells ? "half" : "begun";
   const chapter = state === "running" ? `${run} ${half}` : `${run} ${state}`;
   if (chapter === told || (state === "running" && told === `${run} half`)) return;
@@ -25,6 +25,11 @@ function narrate() {
 const waitForCanvas = () => {
   const canvas = document.querySelector(".cz-canvas");
   if (!canvas) return void setTimeout(waitForCanvas, 100);
+  // buttons that only scripts press are no stop of the Tab key, and no voice reads them out
+  for (const button of document.querySelectorAll(".cz-unseen")) {
+    button.tabIndex = -1;
+    button.setAttribute("aria-hidden", "true");
+  }
   new MutationObserver(narrate).observe(canvas, { attributes: true, attributeFilter: ["data-run", "data-state", "data-masked", "data-step"] });
 };
 waitForCanvas();

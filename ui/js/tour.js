@@ -4,7 +4,7 @@
 const TOUR = [
   {
     title: "A picture starts as stone",
-    text: "All 256 cells are masked: nothing is decided. Write what you would like to see and press Generate.",
+    text: "Every cell is masked: nothing is decided. Write what you would like to see and press Generate.",
     task: "learn",
     spot: "#generate",
     done: (s) => s.began && s.state !== "idle" && s.step >= 1,
