@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mdm_core.groups import Patch
 from mdm_core.ops.gce_torch import Stats
+from mdm_core.ops.product_triton import exp
 
 STREAM_COLUMNS = 2048  # of the vocabulary at a time, when only the loss is asked for
 STREAM_BYTES = 6 << 20  # and the logits in flight then: the forward alone gains nothing from more
@@ -85,14 +86,14 @@ def _rows_kernel(
     if ONE:
         x = tl.load(z + v, mask=v < V, other=float("-inf")).to(tl.float32)  # [BV]
         top = tl.maximum(top, tl.max(x, 0))
-        x = tl.exp(x - top)
+        x = exp(x - top)
         rest = tl.sum(x, 0)
     else:
         rest = 0.0
         for v0 in range(0, V, BV):
             x = tl.load(z + v0 + v, mask=v0 + v < V, other=float("-inf")).to(tl.float32)  # [BV]
             higher = tl.maximum(top, tl.max(x, 0))
-            rest = rest * tl.exp(top - higher) + tl.sum(tl.exp(x - higher), 0)
+            rest = rest * exp(top - higher) + tl.sum(exp(x - higher), 0)
             top = higher
 
     row_loss, row_lse, slot, factor = _objective(zu - top, rest, top, member, keep, coefficients, z_loss, J)
@@ -106,7 +107,7 @@ def _rows_kernel(
     else:
         for v0 in range(0, V, BV):
             x = tl.load(z + v0 + v, mask=v0 + v < V, other=float("-inf")).to(tl.float32)  # [BV]
-            tl.store(z + v0 + v, (tl.exp(x - top) * factor).to(z.dtype.element_ty), mask=v0 + v < V)
+            tl.store(z + v0 + v, (exp(x - top) * factor).to(z.dtype.element_ty), mask=v0 + v < V)
     tl.debug_barrier()  # the patch goes on top
     tl.store(z + token, (slot * times).to(z.dtype.element_ty), mask=keep)
 
@@ -131,7 +132,7 @@ def _absorb_kernel(
     for v0 in range(0, V, BV):
         x = tl.load(z + v0 + v, mask=v0 + v < V, other=float("-inf")).to(tl.float32)  # [BV]
         higher = tl.maximum(high, tl.max(x, 0))
-        total = total * tl.exp(high - higher) + tl.sum(tl.exp(x - higher), 0)
+        total = total * exp(high - higher) + tl.sum(exp(x - higher), 0)
         high = higher
     tl.store(top + row, high)
     tl.store(rest + row, total)
@@ -148,7 +149,7 @@ def _tile_gradient_kernel(
     v = tl.arange(0, BV)
     for v0 in range(0, V, BV):
         x = tl.load(z + v0 + v, mask=v0 + v < V, other=float("-inf")).to(tl.float32)  # [BV]
-        tl.store(z + v0 + v, (tl.exp(x - high) * inner).to(z.dtype.element_ty), mask=v0 + v < V)
+        tl.store(z + v0 + v, (exp(x - high) * inner).to(z.dtype.element_ty), mask=v0 + v < V)
     tl.debug_barrier()
     k = tl.arange(0, BK)
     token = tl.load(ids + row * K + k, mask=k < K, other=-1)  # [BK]
@@ -212,7 +213,8 @@ def rows_(
     _rows_kernel[(n,)](
         tile, tile.stride(0), target, scale, groups.ids, groups.bits,
         _coefficients(tuple(coefficients), tile.device), loss, lse, size, slots, float(z_loss),
-        J=groups.levels, BK=triton.next_power_of_2(slots), BV=columns, ONE=one, num_warps=_warps(columns),
+        J=groups.levels, BK=triton.next_power_of_2(slots), BV=columns, ONE=one,
+        num_warps=_warps(columns) if one else 16, maxnreg=64,  # so that two rows share a multiprocessor
     )  # fmt: skip
     return loss, lse
 

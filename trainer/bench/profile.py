@@ -27,9 +27,6 @@ from trainer.bench.measure import launching, times
 
 GCE_SHAPES = [(16384, 2048, 65536), (8192, 1024, 16384)]
 SAMPLE_SHAPES = [(1024, 1024, 16384), (4096, 2048, 65536)]
-ROW_SWEEPS = [  # ONE_SWEEP, TWO_SWEEPS, warps
-    (32768, 8192, 8), (32768, 8192, 16), (32768, 16384, 16), (32768, 32768, 32), (65536, 8192, 32),
-]  # fmt: skip
 TILES = [(128, 256, 64, 8, 3), (128, 256, 64, 8, 4), (128, 128, 64, 8, 3)]
 GPU = torch.device("cuda")
 
@@ -105,12 +102,11 @@ def gce_shape(shape: tuple[int, int, int], seconds: float) -> Iterator[str]:
     tile = torch.randn(rows, v, device=GPU).bfloat16()
     table = gce_triton.view(list(groups.patch_table()), [8], v, GPU)
     scale = torch.full((rows,), 1 / n, device=GPU)
-    kept = gce_triton.ONE_SWEEP, gce_triton.TWO_SWEEPS, gce_triton._warps
-    for one, two, warps in ROW_SWEEPS:
-        gce_triton.ONE_SWEEP, gce_triton.TWO_SWEEPS, gce_triton._warps = one, two, lambda _, w=warps: w
+    for columns in (4096, 8192, 16384):
+        chosen, gce_triton.TWO_SWEEPS = gce_triton.TWO_SWEEPS, columns
         took = tried(lambda: gce_triton.rows_(tile, table, target[:rows], scale, [1.0, 0.2], 0.0), seconds)
-        yield f"row kernel, {rows} rows, one sweep to {one}, else {two} columns, {warps} warps: {took}"
-    gce_triton.ONE_SWEEP, gce_triton.TWO_SWEEPS, gce_triton._warps = kept
+        yield f"row kernel, {rows} rows, in pieces of {columns} columns where a row does not fit: {took}"
+        gce_triton.TWO_SWEEPS = chosen
 
     h, w = hidden.detach(), weight.detach()
 
