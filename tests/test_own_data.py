@@ -140,7 +140,7 @@ def test_card_tells_prompts_to_begin_with(folder, text):
     assert all(" disc number " in e for e in card["examples"])
 
 
-@pytest.mark.parametrize("path", ["", "nowhere", "no/such-{000..003}.tar"])
+@pytest.mark.parametrize("path", ["", "nowhere", "no/such-{000..003}.tar", "hf:org/name"])
 def test_missing_data_is_told_in_one_sentence(path):
     with pytest.raises(ValueError) as error:
         open_records(path)

@@ -52,6 +52,8 @@ def open_records(path: str | Path) -> Records:
     text = str(path)
     if not text:
         raise ValueError("say where your pictures are: data.path=FOLDER")
+    if text.startswith("hf:"):
+        raise ValueError(f"{text} is a stream: train on it directly, or give a folder or tar shards here")
     folder = Path(text)
     shards = text.endswith(".tar") or "{" in text or "*" in text
     if folder.is_dir() and not shards:
