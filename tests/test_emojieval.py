@@ -10,6 +10,7 @@ import torch
 from trainer.atlas import Atlas
 from trainer.evaluate.controls import frechet, shuffled
 from trainer.evaluate.generate import Artist
+from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import FOLDER, PER_TAG, SPLITS, STYLES, TAGS, load, make, near_misses
 from trainer.evaluate.report import score_table
 from trainer.evaluate.scoring import (
@@ -25,6 +26,7 @@ from trainer.freeform import load as load_freeform
 from trainer.palette import COLOUR_NAMES
 from trainer.scenes import RELATIONS, Scene, SceneGenerator
 from trainer.splits import is_held_out
+from trainer.tune import prompts_apart
 from trainer.verifier import NOTHING, Detection
 
 
@@ -224,3 +226,17 @@ def test_free_form_prompts_are_100_of_known_kinds(atlas):
     for kind, p in lines:
         assert bool(p.include) == (kind != "nothing the model knows")
         assert all(e["class"] in names for e in p.include)
+
+
+def test_templates_alone_accept_true_scenes_and_refuse_near_misses(atlas, prompts):
+    some = [p for tag in TAGS for p in prompts if p.tag == tag][::100]
+    artist, templates = Artist(atlas, len(atlas), STYLES), Templates(atlas, len(atlas), list(STYLES))
+    assert np.mean(accepts(templates, artist.draw([p.scene for p in some]), some)) > 0.95
+    cases = [(p, s) for p in some for s in near_misses(p, atlas, len(atlas)).values()]
+    refused = accepts(templates, artist.draw([s for _, s in cases]), [p for p, _ in cases])
+    assert np.mean(refused) < 0.05
+
+
+def test_prompts_for_choosing_are_not_those_of_the_score(atlas, prompts):
+    mine = prompts_apart(atlas, len(atlas), list(STYLES), 10)
+    assert len(mine) > 50 and not {p.prompt.lower() for p in mine} & {p.prompt.lower() for p in prompts}

@@ -37,8 +37,10 @@ def layouts(p: Prompt) -> list[tuple[Place, ...]]:
 
 
 @torch.no_grad()
-def accepts(templates: Templates, images: Tensor, prompts: list[Prompt], batch: int = 64) -> list[bool]:
-    """uint8 pictures [B, 128, 128, 3] -> whether each is a scene that its prompt allows."""
+def accepts(
+    templates: Templates, images: Tensor, prompts: list[Prompt], far: float = FAR, batch: int = 64
+) -> list[bool]:
+    """uint8 pictures [B, 128, 128, 3] -> whether each is a scene that its prompt allows. `far`: see templates."""
     out = [False] * len(prompts)
     alike: dict[tuple, list[int]] = {}  # prompts that look at the same places go together
     for i, p in enumerate(prompts):
@@ -47,13 +49,13 @@ def accepts(templates: Templates, images: Tensor, prompts: list[Prompt], batch: 
         for k in range(0, len(rows), batch):
             part = rows[k : k + batch]
             for i, ok in zip(
-                part, _look(templates, images[part], [prompts[i] for i in part], ways), strict=True
+                part, _look(templates, images[part], [prompts[i] for i in part], ways, far), strict=True
             ):
                 out[i] = ok
     return out
 
 
-def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tuple) -> list[bool]:
+def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tuple, far: float) -> list[bool]:
     pixels = images.to(templates.device).float() / 255  # [n, 128, 128, 3]
     ground = templates.ground(pixels)
     places = sorted({place for way in ways for place in way})
@@ -69,7 +71,7 @@ def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tup
         named = {
             place: (templates.names[i], templates.colours[i])
             for place, e, i in zip(places, error[n], best[n], strict=True)
-            if e <= FAR
+            if e <= far
         }
         wanted = [(e["class"], e.get("color")) for e in p.include for _ in range(e["count"])]
         out.append(any(ok and _fits(w, wanted, named) for w, ok in zip(ways, empty[n].tolist(), strict=True)))
