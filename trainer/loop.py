@@ -241,8 +241,12 @@ class Trainer:
         self.reporter.say(f"{what}: this step is skipped")
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, and the log for people."""
         state.save(self)
+        if self.parallel.main:
+            aside = self.out / ".log.json.tmp"
+            aside.write_text(json.dumps(self.log))
+            os.replace(aside, self.out / "log.json")
 
     # ---- results -------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ seconds. Ctrl-C or a termination signal saves a checkpoint first.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import signal
 import sys
@@ -72,8 +71,6 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: setattr(trainer, "stop", True))
     trainer.run(args.stop_after)
     trainer.export(out / "model")
-    if trainer.parallel.main:
-        (out / "log.json").write_text(json.dumps(trainer.log))
     trainer.reporter.say(f"wrote {out / 'model'}")
 
 
