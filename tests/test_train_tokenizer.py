@@ -1,8 +1,10 @@
 """Training the image tokenizer: exact resume, an encoder that stays, figures, and a folder that others can use."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,32 @@ def test_a_resumed_run_equals_an_unbroken_one(folder, tmp_path, workers):
     assert all(torch.equal(expected[k], found[k]) for k in expected)
     assert [e["loss"] for e in again.log] == [e["loss"] for e in whole.log]
     a, b = (load_file(tmp_path / n / "image_tokenizer.safetensors") for n in "ab")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
+    def command(out, *more):
+        return [
+            sys.executable, "-m", "trainer.train_tokenizer", "--images", str(folder), "--images-share", "1", "--out",
+            str(tmp_path / out), "--image-size", "32", "--levels", "4", "4", "2", "--batch", "2", "--steps", "40",
+            "--save-every", "1", "--device", "cpu", *more,
+        ]  # fmt: skip
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        command("whole", "--save-every", "100"), cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    process = subprocess.Popen(command("cut"), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list((tmp_path / "cut" / "checkpoints").glob("step-00000000[5-9]")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "cut" / "tokenizer.json").exists()  # it was cut, not finished
+    done = subprocess.run(
+        command("cut"), cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "resumed at step" in done.stdout
+    a, b = (load_file(tmp_path / n / "image_tokenizer.safetensors") for n in ("whole", "cut"))
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
