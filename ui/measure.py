@@ -3,8 +3,10 @@
     python -m ui.measure --out assets/benchmarks/studio.json [--runs 10] [--model DIR]
 
 Starts the app (process start to first answer), then presses Generate with the page's own defaults and a new
-seed each time: click to the first frame painted, to the first carved step, to the last step; then scrubs
-through the run and reads the memory of the server's process.
+seed each time: click to the first frame painted, to the first carved step, to the last step. Then, on a finished
+run: choosing a cell, putting a token by hand (the new picture comes from the server, without the model), and
+scrubbing. Then four visitors press at once: until each sees its place, its first carved step, its picture. Last
+come many identical short runs, to see that the server's memory stays where it is.
 """
 
 import argparse
@@ -59,6 +61,51 @@ SCRUB = """async () => {
 }"""
 
 
+# Milliseconds from choosing a cell, or putting a token into it by hand, until the canvas shows it.
+HAND = """async (put) => {
+    const canvas = document.querySelector(".cz-canvas");
+    const times = [];
+    for (let i = 0; i < 20; i++) {
+        const cell = (i * 37) % 256;
+        const began = performance.now();
+        const shown = new Promise((done) => {
+            const watcher = new MutationObserver(() => {
+                const d = canvas.dataset;
+                const there = put ? d.pending === "0" && Number(d.drafted) === i + 1 : d.cell === String(cell);
+                if (!there) return;
+                watcher.disconnect();
+                done();
+            });
+            watcher.observe(canvas, { attributes: true });
+        });
+        if (put) window.chisel.put([[cell, 100 + i]]);
+        else window.chisel.select(cell);
+        await shown;
+        times.push(performance.now() - began);
+    }
+    return times;
+}"""
+
+# Presses Generate and notes when this tab learns its place in the line, sees its first step, and its last.
+QUEUE = """() => {
+    const canvas = document.querySelector(".cz-canvas");
+    const notice = document.querySelector(".cz-notice");
+    const times = (window.times = {});
+    const began = performance.now();
+    const look = () => {
+        const now = performance.now() - began;
+        if (notice.textContent.includes("ahead of you")) times.place ??= now;
+        if (Number(canvas.dataset.step) >= 1) times.first_carved ??= now;
+        if (canvas.dataset.state === "done" && canvas.dataset.step === canvas.dataset.last) times.done ??= now;
+    };
+    for (const node of [canvas, notice]) {
+        const all = { attributes: true, childList: true, characterData: true, subtree: true };
+        new MutationObserver(look).observe(node, all);
+    }
+    document.querySelector("#generate").click();
+}"""
+
+
 def summary(values: list[float]) -> dict[str, float]:
     """Median, smallest and largest of some milliseconds."""
     return {
@@ -78,35 +125,85 @@ def resident_mib(pid: int) -> float | None:
 
 
 def measure(browser: Any, app: Any, runs: int) -> dict[str, Any]:
-    """All figures of one running app."""
-    page = browser.new_page(viewport={"width": 1320, "height": 900})
-    page.goto(app.address)
-    page.wait_for_function("() => window.chisel")
+    """All figures of one visitor at a running app."""
+    page = _open(browser, app)
     times = []
     for _ in range(runs):
         page.locator("#generate:enabled").wait_for()
         before = page.evaluate("document.querySelector('.cz-canvas').dataset.run")
         times.append(page.evaluate(PRESS))
         settled(page, other_than=before)
-    return {
+    figures = {
         "start_to_page_s": round(app.seconds, 2),
         "click_to_first_frame": summary([t["first_frame"] for t in times]),
         "click_to_first_carved_step": summary([t["first_carved"] for t in times]),
         "click_to_last_step": summary([t["last_step"] for t in times]),
         "scrub_one_frame": summary(page.evaluate(SCRUB)),
+        "choose_a_cell_to_painted": summary(page.evaluate(HAND, False)),
+        "put_a_token_to_painted": summary(page.evaluate(HAND, True)),
         "server_resident_mib": resident_mib(app.pid),
     }
+    page.close()
+    return figures
+
+
+def four_visitors(browser: Any, app: Any) -> dict[str, Any]:
+    """Four tabs press Generate at the same moment: when each learns its place, sees a step, has its picture."""
+    contexts = [browser.new_context(viewport={"width": 1000, "height": 800}) for _ in range(4)]
+    pages = [_open(context, app) for context in contexts]
+    for page in pages:
+        page.evaluate(QUEUE)
+    for page in pages:
+        settled(page)
+    times = [page.evaluate("window.times") for page in pages]
+    for context in contexts:
+        context.close()
+    return {
+        "place_seen": summary([t["place"] for t in times if "place" in t]),
+        "who_waited": sum("place" in t for t in times),
+        "first_carved_step_ms": sorted(round(t["first_carved"]) for t in times),
+        "picture_ms": sorted(round(t["done"]) for t in times),
+    }
+
+
+def memory(app: Any, runs: int, steps: int = 2) -> dict[str, Any]:
+    """The server's memory before and after `runs` identical runs, once what it keeps on purpose is full."""
+    from gradio_client import Client
+
+    from ui.runs import RUNS_A_TAB
+
+    client = Client(app.address, verbose=False)
+
+    def carve(n: int) -> float | None:
+        for _ in range(n):
+            sent = client.predict("a panda", 1, steps, polish=0, ask=None, api_name="/generate")[0]
+            if sent["state"] != "done":
+                raise RuntimeError("A run of the memory measurement did not finish.")
+        return resident_mib(app.pid)
+
+    before = carve(RUNS_A_TAB + 12)
+    return {"runs": runs, "steps_each": steps, "before_mib": before, "after_mib": carve(runs)}
+
+
+def _open(browser: Any, app: Any) -> Any:
+    page = browser.new_page(
+        **({"viewport": {"width": 1320, "height": 900}} if hasattr(browser, "new_context") else {})
+    )
+    page.goto(app.address)
+    page.wait_for_function("() => window.chisel")
+    return page
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measures and writes the record; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ui.measure", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/studio.json"))
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=10, help="pictures of the single visitor")
+    parser.add_argument("--memory-runs", type=int, default=200, help="identical short runs for the memory")
     parser.add_argument("--model", help="folder with weights (default: the shipped ones)")
     args = parser.parse_args(argv)
-    if args.runs < 1:
-        parser.error("--runs must be 1 or more.")
+    if args.runs < 1 or args.memory_runs < 1:
+        parser.error("--runs and --memory-runs must be 1 or more.")
     try:
         with chromium() as browser, serving(*(["--model", args.model] if args.model else [])) as app:
             record = {
@@ -117,6 +214,8 @@ def main(argv: list[str] | None = None) -> int:
                 "python": platform.python_version(),
                 "runs": args.runs,
                 **measure(browser, app, args.runs),
+                "four_visitors": four_visitors(browser, app),
+                "memory": memory(app, args.memory_runs),
             }
     except (NoBrowser, RuntimeError) as error:
         print(error, file=sys.stderr)

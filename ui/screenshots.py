@@ -1,17 +1,21 @@
 """The README's pictures of the studio, taken from the real app.
 
-    python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--model DIR]
+    python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--repaint TEXT] [--model DIR]
 
 Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle
-of the run and at its end.
+of the run and at its end; then the Edit and the Learn task; then carving.webp, a short animation of a run and of
+a region of it being made anew with another prompt. Every frame is a screenshot of the page.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
-from ui.browser import NoBrowser, chromium, scrub, serving, settled
+from PIL import Image
+
+from ui.browser import NoBrowser, chromium, dataset, scrub, serving, settled
 from ui.page import EXAMPLES
 
 DESKTOP = {"viewport": {"width": 1320, "height": 860}, "device_scale_factor": 1.5}
@@ -76,6 +80,109 @@ def take(browser: Any, address: str, look: str, out: Path, prompt: str, seed: in
     return paths
 
 
+def tasks(browser: Any, address: str, out: Path, prompt: str, seed: int) -> list[Path]:
+    """Edit, with some cells masked again and some locked, and Learn, each on a finished picture."""
+    context = browser.new_context(**LOOKS["light"])
+    page = context.new_page()
+    _generate(page, address, prompt, seed)
+    paths = []
+    page.evaluate(
+        """() => {
+            window.chisel.task("edit");
+            window.chisel.tool("mask");
+            window.chisel.remask([85, 86, 87, 101, 102, 103, 117, 118, 119]);
+            window.chisel.lock([52, 53, 54, 68, 69, 70]);
+            window.chisel.select(118);
+        }"""
+    )
+    page.wait_for_function("() => document.querySelector('.cz-canvas').dataset.pending === '0'")
+    paths.append(_shot(page, out / "light_edit.png"))
+    page.evaluate(
+        "() => { window.chisel.undo(); window.chisel.undo(); window.chisel.select(-1); window.chisel.task('learn'); }"
+    )
+    paths.append(_shot(page, out / "light_learn.png"))
+    context.close()
+    return paths
+
+
+def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, repaint: str) -> Path:
+    """carving.webp: a run step by step, then a region of it remasked and painted anew."""
+    context = browser.new_context(viewport={"width": 1240, "height": 830}, color_scheme="light")
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_function("() => window.chisel")
+    frames: list[tuple[Image.Image, int]] = []
+
+    def keep(milliseconds: int) -> None:
+        page.mouse.move(0, 0)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        frames.append(
+            (shot.resize((930, round(930 * shot.height / shot.width)), Image.LANCZOS), milliseconds)
+        )
+
+    def steps(each: int) -> None:
+        for k in range(int(dataset(page)["last"]) + 1):
+            scrub(page, k)
+            keep(each)
+
+    _generate(page, address, prompt, seed)
+    page.locator(".cz-view[data-view=picture]").click()
+    scrub(page, 0)
+    keep(900)
+    steps(200)
+    keep(1500)
+    before = dataset(page)["run"]
+    page.evaluate(
+        """() => {
+            window.chisel.task("edit");
+            window.chisel.tool("mask");
+            const cells = [];
+            for (let i = 0; i < 256; i++) if (i >= 112 && i % 16 >= 4 && i % 16 < 12) cells.push(i);
+            window.chisel.remask(cells);
+        }"""
+    )
+    page.locator("#prompt textarea").fill(repaint)
+    page.wait_for_function("() => document.querySelector('.cz-canvas').dataset.pending === '0'")
+    keep(1800)
+    page.evaluate("() => window.chisel.ask({ kind: 'repaint' })")
+    settled(page, other_than=before)
+    steps(200)
+    keep(2600)
+    context.close()
+    path = out / "carving.webp"
+    images, times = [image for image, _ in frames], [time for _, time in frames]
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=times,
+        loop=0,
+        quality=72,
+        method=6,
+        minimize_size=True,
+    )
+    return path
+
+
+def _generate(page: Any, address: str, prompt: str, seed: int) -> None:
+    """A finished run of the page's defaults."""
+    page.goto(address)
+    page.wait_for_function("() => window.chisel")
+    page.locator("#prompt textarea").fill(prompt)
+    page.locator("#seed input").fill(str(seed))
+    page.locator("#generate").click()
+    settled(page)
+
+
+def _shot(page: Any, path: Path) -> Path:
+    page.evaluate("() => document.activeElement.blur()")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1500)  # marks have faded, folding panels and look-ups of the inspector are at rest
+    page.screenshot(path=str(path))
+    return path
+
+
 def main(argv: list[str] | None = None) -> int:
     """Takes all of them; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ui.screenshots", description=__doc__.splitlines()[0])
@@ -84,6 +191,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--prompt", default=EXAMPLES[0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--repaint", default="a cat on a teal background", help="prompt of the region made anew"
+    )
     parser.add_argument("--model", help="folder with weights (default: the shipped ones)")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -92,6 +202,9 @@ def main(argv: list[str] | None = None) -> int:
             for look in LOOKS:
                 for path in take(browser, app.address, look, args.out, args.prompt, args.seed):
                     print(path)
+            for path in tasks(browser, app.address, args.out, args.prompt, args.seed):
+                print(path)
+            print(animation(browser, app.address, args.out, args.prompt, args.seed, args.repaint))
     except (NoBrowser, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -5,7 +5,6 @@ import io
 import json
 
 import numpy as np
-import pytest
 from PIL import Image
 from test_export import XSS
 from test_upload import saved
@@ -160,13 +159,16 @@ def test_a_link_pasted_into_an_open_page_is_followed(visit):
     assert page.evaluate(TOKENS) == tokens
 
 
-@pytest.mark.parametrize("link", ["c1=broken", "c1=" + "A" * 7000, "c1=<img src=x onerror=window.hacked=1>"])
-def test_a_broken_link_gets_one_sentence_and_the_page_works_on(visit, link):
-    page = visit(at=f"/#{link}")
+def test_a_broken_link_gets_one_sentence_and_the_page_works_on(visit):
+    page = visit(at="/#c1=broken")
     page.locator(".cz-notice").filter(has_text="This link is damaged").wait_for()
-    assert page.evaluate("window.hacked") is None
     generate(page, steps=2)
     assert page.locator(".cz-notice").inner_text() == ""
+    for link in ("c1=" + "A" * 7000, "c1=<img src=x onerror=window.hacked=1>"):
+        page.evaluate("link => { location.hash = link; }", link)
+        page.locator(".cz-notice").filter(has_text="This link is damaged").wait_for()
+        generate(page, steps=2)
+    assert page.evaluate("window.hacked") is None
 
 
 # ---- bring your own ------------------------------------------------------------------------------------------
