@@ -39,7 +39,7 @@ def edit(page: Any, tool: str = "", size: int | str = "") -> None:
     """Chooses Edit, a tool and a brush."""
     page.locator("#tasks [data-task=edit]").click()
     if tool:
-        page.locator(f"[data-tool={tool}]").click()
+        page.locator(f"button[data-tool={tool}]").click()
     if size:
         page.locator(f"[data-size='{size}']").click()
 

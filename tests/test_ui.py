@@ -243,6 +243,15 @@ def test_the_page_offers_three_endpoints_and_fetches_nothing_from_elsewhere():
     assert "innerHTML" not in sources
 
 
+def test_the_form_starts_at_the_opened_models_own_defaults():
+    own = {"steps": 9, "guidance": 4.5, "edit": "remask", "polish": 0, "temperature": 99, "order": "entropy"}
+    blocks = within_a_loop(page.build, Pipe, own)
+    values = {getattr(b, "label", None): b.value for b in blocks.blocks.values() if hasattr(b, "value")}
+    assert (values["Steps"], values["Guidance"], values["Polish passes"]) == (9, 4.5, 0)
+    assert (values["Order"], values["Edit mode"], values["Editing"]) == ("entropy", "remask", True)
+    assert values["Temperature"] == limits.TEMPERATURE.default  # what the form does not allow is not offered
+
+
 def test_launch_stays_at_home():
     arguments = page.launch_arguments()
     assert arguments["share"] is False and arguments["allowed_paths"] == []

@@ -169,6 +169,7 @@ def test_a_token_is_chosen_by_hand_and_stamped(studio):
     studio.mouse.click(*point(studio, 0))
     until(studio, drafted="1", pending="0")
     assert studio.evaluate(TOKENS)[0] == tokens[source]
+    assert f"row 1, column 1 · token {tokens[source]} · changed by hand" in studio.locator(".cz-status").inner_text()
     studio.locator("[data-press=stamp]").click()
     studio.locator("[data-press=clear]").click()
     until(studio, drafted="0")
@@ -181,7 +182,7 @@ def test_a_finger_paints_under_a_loupe(visit):
     page.locator("#generate").tap()
     page.wait_for_function(f"() => {CANVAS}.state === 'done'")
     page.locator("#tasks [data-task=edit]").tap()
-    page.locator("[data-tool=mask]").tap()
+    page.locator("button[data-tool=mask]").tap()
     page.locator(".cz-canvas").scroll_into_view_if_needed()
     touch = page.context.new_cdp_session(page)
 
@@ -212,7 +213,7 @@ def test_edits_stay_with_their_step_and_a_brush_never_reaches_a_run_that_goes_on
     assert dataset(studio)["drafted"] == "4"
     studio.locator("[data-press=clear]").click()
     until(studio, drafted="0")
-    studio.locator("[data-tool=mask]").click()
+    studio.locator("button[data-tool=mask]").click()
     studio.locator("[data-size=rectangle]").click()
     drag(studio, 0, 255)
     studio.locator("#steps input[type=number]").fill("48")

@@ -103,6 +103,7 @@ def test_variations_are_looked_at_accepted_or_discarded(studio):
     marked = centres(studio)
     for decision in ("discard", "accept"):
         studio.locator("[data-press=vary]:enabled").click()
+        studio.locator("[data-press=stop]:enabled").wait_for()
         panel = studio.locator(".cz-variations")
         studio.wait_for_function("() => document.querySelector('.cz-variations').dataset.count === '3'")
         seeds = studio.locator(".cz-choices button").evaluate_all(
@@ -159,7 +160,7 @@ def test_a_second_visitor_waits_in_sight_and_can_leave_and_nothing_mixes(visit):
 
 def test_a_first_visitor_finds_one_button_and_everything_explained(studio):
     assert studio.locator("#generate").is_visible() and studio.locator(".cz-engraving").is_visible()
-    assert studio.locator(".cz-runs").is_hidden() and studio.locator("#tools").is_hidden()
+    assert studio.locator(".cz-under").is_hidden() and studio.locator("#tools").is_hidden()
     studio.locator("#dice[title]").wait_for()
     assert "keeps this seed" in studio.locator("#keep-seed").get_attribute("title")
     edit(studio)

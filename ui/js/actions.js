@@ -64,7 +64,7 @@ function compareWith(what) {
 
 function refreshActions() {
   document.querySelectorAll("[data-press]").forEach((button) => { button.disabled = !ACTIONS[button.dataset.press]?.[0](); });
-  document.querySelectorAll("[data-tool]").forEach((b) => b.setAttribute("aria-checked", String(b.dataset.tool === tools.tool)));
+  document.querySelectorAll("button[data-tool]").forEach((b) => b.setAttribute("aria-checked", String(b.dataset.tool === tools.tool)));
   document.querySelectorAll("[data-size]").forEach((b) => {
     b.setAttribute("aria-pressed", String(b.dataset.size === "rectangle" ? tools.rectangle : !tools.rectangle && Number(b.dataset.size) === tools.size));
   });
@@ -91,6 +91,9 @@ function refreshActions() {
   const others = shelf.runs.filter((other) => other !== run);
   const group = menu.querySelector("optgroup");
   group.hidden = !others.length;
+  const key = others.map((other) => other.id).join();
+  if (key === group.dataset.key) return; // an open menu must not change under the hand
+  group.dataset.key = key;
   group.replaceChildren(...others.slice(0, RUNS_SHOWN).map((other) => {
     const option = document.createElement("option");
     option.value = other.id;
@@ -208,12 +211,21 @@ find(".cz-compare").addEventListener("change", (event) => {
 });
 element.querySelectorAll(".cz-view").forEach((b) => b.addEventListener("click", () => setOverlay(b.dataset.view)));
 document.addEventListener("click", (event) => {
-  const tool = event.target.closest("[data-tool]");
+  const tool = event.target.closest("button[data-tool]");
   const size = event.target.closest("[data-size]");
   const button = event.target.closest("[data-press]");
   if (tool) chooseTool(tool.dataset.tool);
   if (size) setBrush(size.dataset.size);
   if (button) press(button.dataset.press);
+});
+document.addEventListener("keydown", (event) => {
+  const tool = event.target.closest?.("button[data-tool]");
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!tool || !by) return;
+  event.preventDefault();
+  const next = TOOLS[(TOOLS.indexOf(tool.dataset.tool) + by + TOOLS.length) % TOOLS.length];
+  document.querySelector(`button[data-tool=${next}]`).focus();
+  chooseTool(next);
 });
 document.addEventListener("chisel:task", (event) => {
   if (event.detail !== "edit") chooseTool("inspect");
@@ -272,11 +284,8 @@ function takeBeside(message) {
 }
 
 function takeVariations(message) {
-  if (message.state === "running" && !message.variations.length) {
-    settled();
-    variations.start();
-    trialFrom = sheet.snapshot(run, shown);
-  }
+  settled();
+  if (!variations.open) trialFrom = sheet.snapshot(run, shown);
   variations.take(message);
   if (message.state !== "running" && !variations.runs.length) variations.close();
   refresh();
@@ -291,7 +300,9 @@ function settled() {
 // The event is over, whatever came of it: a refused run never sends a frame, a broken line never a last message.
 function nothingCame() {
   settled();
+  asks.retry();
   setTimeout(() => {
+    if (!asks.waiting) variations.ended = true;
     for (const one of shelf.runs) if (one.state === "running" && !asks.waiting) one.state = "stopped";
     refresh();
   }, 300);

@@ -20,6 +20,11 @@ class Asks {
     return true;
   }
 
+  // Gradio drops a press that comes before it has closed the event of the last run: it is made again then.
+  retry() {
+    if (this.next) document.querySelector("#act").click();
+  }
+
   // The values that really leave the page. The same press twice rolls a new seed unless it is kept: it always gives
   // something new to look at, and a changed slider keeps the seed, so that two pictures can be compared.
   fill(values, ask, change) {

@@ -40,6 +40,7 @@ const tools = new Tools({
   apply,
   begin: () => sheet.begin(run, shown),
   commit: (done) => { if (sheet.commit(run, shown) && done) edited(); },
+  hover: glance,
   changed: request,
 });
 const variations = new Variations(find(".cz-variations"), {
@@ -150,8 +151,10 @@ function refresh() {
   if (words && words !== find(".cz-say").textContent && document.activeElement === canvas) {
     find(".cz-say").textContent = words;
   }
-  if (!asks.waiting) find(".cz-status").textContent = run ? run.describe(shown) : "";
+  if (tools.hovered >= 0 && !busy()) glance(tools.hovered);
+  else if (!asks.waiting) say(run ? run.describe(shown) : "");
   find(".cz-engraving").hidden = Boolean(run);
+  find(".cz-under").hidden = !run;
   caption(find(".cz-caption"), run);
   caption(find(".cz-caption-beside"), beside);
   find(".cz-side-beside").hidden = !beside;
@@ -174,6 +177,19 @@ function caption(node, of) {
 
 function say(words) {
   find(".cz-status").textContent = words;
+}
+
+// One line about the cell under the mouse, in place of the step's own.
+function glance(cell) {
+  if (!run || asks.waiting || holding) return;
+  if (cell < 0) return say(run.describe(shown));
+  const token = sheet.tokens(run, shown)[cell];
+  const frame = run.frames[shown];
+  const place = `row ${Math.floor(cell / run.columns) + 1}, column ${(cell % run.columns) + 1}`;
+  const byHand = token !== frame.tokens[cell];
+  const what = token === run.maskId ? "masked" : `token ${token}`;
+  const sure = byHand ? "changed by hand" : frame.phase === "start" ? "" : percent(frame.p[cell] / 65535);
+  say([place, what, sure, sheet.isLocked(cell) ? "locked" : ""].filter(Boolean).join(" · "));
 }
 
 function emit(name, detail) {
@@ -215,7 +231,7 @@ function changeSpeed() {
 // ---- runs --------------------------------------------------------------------------------------------------
 
 function busy() {
-  return asks.waiting || Boolean(run && run.state === "running") || Boolean(beside && beside.state === "running");
+  return asks.waiting || (variations.open && !variations.ended) || Boolean(run && run.state === "running") || Boolean(beside && beside.state === "running");
 }
 
 function setRun(next) {

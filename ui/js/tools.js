@@ -12,7 +12,7 @@ const HINTS = {
 
 class Tools {
   // hooks: {canvas, grid() -> {rows, columns} or null, busy(), select(cell), selected(), apply(tool, cells, first),
-  //         begin(), commit(), changed()}
+  //         begin(), commit(), hover(cell), changed()}
   constructor(hooks) {
     this.hooks = hooks;
     this.tool = "inspect";
@@ -26,7 +26,7 @@ class Tools {
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", () => this.end(false));
-    canvas.addEventListener("pointerleave", () => { this.hovered = -1; hooks.changed(); });
+    canvas.addEventListener("pointerleave", () => this.over(-1));
   }
 
   choose(tool) {
@@ -114,9 +114,14 @@ class Tools {
       if (!this.rectangle) this.touch(this.way(from, cell).slice(1));
       this.hooks.changed();
     } else if (event.pointerType !== "touch" && cell !== this.hovered) {
-      this.hovered = cell;
-      this.hooks.changed();
+      this.over(cell);
     }
+  }
+
+  over(cell) {
+    this.hovered = cell;
+    this.hooks.hover(cell);
+    this.hooks.changed();
   }
 
   up(event) {
