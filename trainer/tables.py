@@ -35,8 +35,12 @@ def measure(args: argparse.Namespace) -> None:
     info = {**header(pipe, args.model, judge), "prompts": len(prompts)}
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.only:
-        result = PARTS[name](pipe, prompts, judge)
-        (args.out / f"{name}.json").write_text(json.dumps({**info, "rows": result}, indent=1) + "\n")
+        path = args.out / f"{name}.json"
+
+        def keep(rows: dict, path: Path = path) -> None:
+            path.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
+
+        keep(PARTS[name](pipe, prompts, judge, keep))
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from trainer.evaluate.controls import (
     specificity,
     verdicts,
 )  # fmt: skip
-from trainer.evaluate.generate import Artist, generate
+from trainer.evaluate.generate import Artist, Pictures, generate_on
 from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
@@ -42,17 +42,14 @@ from trainer.verifier import Verifier, sha256
 QUICK = 24  # prompts a tag
 
 
-def evaluate(
-    pipe: Pipeline, prompts: list[Prompt], judge: Verifier, *, batch: int | None = None, **settings
-) -> tuple[dict, np.ndarray]:
-    """The whole record for a pipeline, and the tokens [B, h, w] of its pictures."""
+def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verifier, **settings) -> dict:
+    """The whole record for a pipeline and the pictures it made for the prompts."""
     atlas = Atlas.load()
     card = pipe.config.card
     styles = [s for s in card.get("styles", atlas.styles) if s in atlas.styles]
     scenes_styles = sorted({p.scene.style for p in prompts} | set(styles), key=atlas.styles.index)
     n_objects = len(atlas)
     artist = Artist(atlas, n_objects, scenes_styles, pipe.device)
-    made = generate(pipe, [p.prompt for p in prompts], [p.index for p in prompts], batch=batch, **settings)
     found = judge.detect(made.images)
     right = verdicts(prompts, found)
     wrong = [mistakes(p, f) for p, f in zip(prompts, found, strict=True)]
@@ -89,7 +86,7 @@ def evaluate(
             for p, w, f in zip(prompts, wrong, found, strict=True)
         ],
     }  # fmt: skip
-    return record, made.tokens
+    return record
 
 
 def tally(prompts: list[Prompt], wrong: list[list[str]]) -> dict[str, dict[str, int]]:
@@ -137,7 +134,15 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None, help="prompts a tag")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} prompts a tag: 5 minutes on two cores")
     parser.add_argument("--json", type=Path, default=None, help="write the record here")
-    parser.add_argument("--tokens", type=Path, default=None, help="write the pictures' tokens here (.npz)")
+    parser.add_argument(
+        "--tokens",
+        type=Path,
+        default=None,
+        help="keep the pictures' tokens here (.npz), and go on from what is there",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=None, help="make pictures for so long, a few of each tag in turn"
+    )
     parser.add_argument("--verifier", type=Path, default=None, help="folder of the judge")
     parser.add_argument("--prompts", type=Path, default=None, help="another prompts.jsonl")
     parser.add_argument("--batch", type=int, default=None)
@@ -155,15 +160,14 @@ def main() -> None:
     if not prompts:
         parser.error("no prompt is left: choose other tags or another split")
     info = header(pipe, args.model, judge)
-    record, tokens = evaluate(pipe, prompts, judge, batch=args.batch, **dict(args.set))
-    record = {**info, **record}
+    settings = dict(args.set)
+    mark = info["model"]["sha256"]
+    prompts, made = generate_on(pipe, prompts, args.tokens, args.minutes, mark, args.batch, **settings)
+    record = {**info, **evaluate(pipe, prompts, made, judge, **settings)}
     print(tables(record))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(record, indent=None, separators=(",", ":")) + "\n")
-    if args.tokens:
-        args.tokens.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(args.tokens, index=[p.index for p in prompts], tokens=tokens.astype(np.int32))
 
 
 if __name__ == "__main__":

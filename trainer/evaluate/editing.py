@@ -5,7 +5,7 @@ All on EmojiEval's prompts with noise seeds of their own, the same in every row,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +27,13 @@ HEAL = {
     "edit_cooldown": 0,
     "edit_threshold": 0.3,
 }  # as Pipeline.heal has them
+
+
+Keep = Callable[[dict], None]
+
+
+def _forget(rows: dict) -> None:
+    """Keeps nothing."""
 
 
 def _row(
@@ -56,14 +63,18 @@ def _row(
     return row, right, made
 
 
-def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier) -> dict:
-    """Table B. The row at equal passes gives the forward passes that editing and polishing cost to plain sampling."""
+def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _forget) -> dict:
+    """Table B. The row at equal passes gives the forward passes that editing and polishing cost to plain sampling.
+
+    `keep` is called with the rows so far, so that a run that is cut leaves what it had.
+    """
     steps = pipe.config.sample.steps
     rows, rights = {}, {}
 
     def run(name: str, **settings) -> dict:
         rows[name], rights[name], _ = _row(pipe, prompts, judge, **settings)
         print(name, rows[name]["score"]["mean"], flush=True)
+        keep(rows)
         return rows[name]
 
     edit = run("edit (T2T)", edit="overwrite")
@@ -78,7 +89,7 @@ def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier) -> dict:
     return rows
 
 
-def steps(pipe: Pipeline, prompts: list[Prompt], judge: Verifier) -> dict:
+def steps(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _forget) -> dict:
     """Table C."""
     out = {}
     for n in STEPS:
@@ -87,6 +98,7 @@ def steps(pipe: Pipeline, prompts: list[Prompt], judge: Verifier) -> dict:
             row, rights[mode], _ = _row(pipe, prompts, judge, edit=mode, steps=n)
             out[f"{n} {mode}"] = row
             print(n, mode, row["score"]["mean"], flush=True)
+            keep(out)
         gain, low, high = paired_difference(rights["off"], rights["overwrite"])
         out[f"{n} overwrite"]["gain_over_off"] = {
             "share": round(gain, 4),
@@ -113,7 +125,9 @@ def heal(
     return out.reshape(tokens.shape), passes / len(tokens)
 
 
-def repair(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, batch: int = 256) -> dict:
+def repair(
+    pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _forget, batch: int = 256
+) -> dict:
     """The self-correction test: break a share of the tokens of right pictures, let editing repair them.
 
     Broken tokens are drawn uniformly from the other ids. Reported: accepted as broken (editing off), accepted after
@@ -153,6 +167,7 @@ def repair(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, batch: int = 
             }
             print(share, name, level[name], flush=True)
         out["levels"].append(level)
+        keep(out)
     return out
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from mdm_core.pipeline import Pipeline
 from mdm_core.trajectory import Trajectory
 from trainer.atlas import Atlas
+from trainer.evaluate.prompts import Prompt
 from trainer.render import SpriteBank, render
 from trainer.scenes import Scene, SceneGenerator
 
@@ -53,6 +56,76 @@ def generate(
         [sum(len(s.edited) for s in r.records) for r in runs],
         np.stack([_first_values(r) for r in runs]), seconds,
     )  # fmt: skip
+
+
+def generate_on(
+    pipe: Pipeline,
+    prompts: list[Prompt],
+    path: Path | None,
+    minutes: float | None,
+    mark: str,
+    batch: int | None = None,
+    **settings,
+) -> tuple[list[Prompt], Pictures]:
+    """`generate` for EmojiEval's prompts, a few of each tag at a time; what is done is kept at `path` (.npz).
+
+    Pictures found at `path` are not made again, provided they were made with these settings and `mark` (which says
+    by which weights). After `minutes` the rest is left out. Returns the prompts done, in the file's order, and their
+    pictures.
+    """
+    mark = json.dumps([mark, settings], sort_keys=True)
+    kept: dict[int, tuple] = {}
+    if path is not None and path.exists():
+        stored = np.load(path)
+        if str(stored["mark"]) == mark:
+            columns = ("tokens", "passes", "edits", "unedited", "seconds")
+            kept = dict(
+                zip(stored["index"].tolist(), zip(*(stored[c] for c in columns), strict=True), strict=True)
+            )
+    todo = [p for p in in_turns(prompts) if p.index not in kept]
+    batch = batch or (256 if pipe.device.type == "cuda" else 12)
+    began = time.perf_counter()
+    for k in tqdm(range(0, len(todo), batch), desc="pictures", unit="batch"):
+        if minutes is not None and time.perf_counter() - began > 60 * minutes:
+            break
+        part = todo[k : k + batch]
+        made = generate(
+            pipe, [p.prompt for p in part], [p.index for p in part], batch=batch, quiet=True, **settings
+        )
+        each = [made.seconds / len(part)] * len(part)
+        rows = zip(made.tokens, made.passes, made.edits, made.unedited, each, strict=True)
+        kept.update(zip([p.index for p in part], rows, strict=True))
+        if path is not None:
+            _store(path, kept, mark)
+    done = [p for p in prompts if p.index in kept]
+    tokens, passes, edits, unedited, seconds = (
+        list(c) for c in zip(*(kept[p.index] for p in done), strict=True)
+    )
+    images = decode(pipe, np.stack(tokens))
+    return done, Pictures(images, np.stack(tokens), passes, edits, np.stack(unedited), float(np.sum(seconds)))
+
+
+def _store(path: Path, kept: dict[int, tuple], mark: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tokens, passes, edits, unedited, seconds = zip(*kept.values(), strict=True)
+    part = path.with_suffix(".part.npz")
+    np.savez_compressed(
+        part, index=list(kept), tokens=np.stack(tokens).astype(np.int32), passes=passes, edits=edits,
+        unedited=np.stack(unedited).astype(np.int32), seconds=seconds, mark=mark,
+    )  # fmt: skip
+    part.replace(path)
+
+
+def in_turns(prompts: list[Prompt]) -> list[Prompt]:
+    """One of each tag after the other, its splits in turn: any beginning is a fair sample of the whole."""
+    lots: dict[str, dict[str, list[Prompt]]] = {}
+    for p in prompts:
+        lots.setdefault(p.tag, {}).setdefault(p.split, []).append(p)
+    ranked = []
+    for splits in lots.values():
+        for turn, lot in enumerate(splits.values()):
+            ranked += [(nth * len(splits) + turn, p) for nth, p in enumerate(lot)]
+    return [p for _, p in sorted(ranked, key=lambda item: item[0])]
 
 
 def _first_values(run: Trajectory) -> np.ndarray:

@@ -66,26 +66,19 @@ def objective(record: dict, path: Path) -> Path:
 
 
 def steps(record: dict, path: Path) -> Path:
-    """Score over steps and over forward passes, editing off and on."""
-    figure, axes = _axes(2)
+    """Score over steps, editing off and on."""
+    figure, axes = _axes(1, 6.0)
     for mode, name, colour, mark in (
         ("off", "editing off", GREY, "s--"),
         ("overwrite", "editing on", TEAL, "o-"),
     ):
-        rows = [r for k, r in record["rows"].items() if k.endswith(mode)]
-        means = [r["score"]["mean"] for r in rows]
-        y = [100 * m["share"] for m in means]
-        bars = [
-            [100 * (m["share"] - m["low"]) for m in means],
-            [100 * (m["high"] - m["share"]) for m in means],
-        ]
-        for axis, x in zip(
-            axes, ([r["settings"]["steps"] for r in rows], [r["forward_passes"] for r in rows]), strict=True
-        ):
-            axis.errorbar(x, y, bars, fmt=mark, color=colour, capsize=3, label=name)
-    for axis, label in zip(axes, ("steps", "forward passes"), strict=True):
-        axis.set(xlabel=label, ylabel="EmojiEval mean, %")
-        axis.legend(frameon=False)
+        rows = {int(k.split()[0]): r["score"]["mean"] for k, r in record["rows"].items() if k.endswith(mode)}
+        y = [100 * m["share"] for m in rows.values()]
+        low = [100 * (m["share"] - m["low"]) for m in rows.values()]
+        high = [100 * (m["high"] - m["share"]) for m in rows.values()]
+        axes[0].errorbar(list(rows), y, [low, high], fmt=mark, color=colour, capsize=3, label=name)
+    axes[0].set(xlabel="steps", ylabel="EmojiEval mean, %")
+    axes[0].legend(frameon=False)
     return _save(figure, path)
 
 
