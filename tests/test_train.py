@@ -11,8 +11,9 @@ from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.checkpoint import newest
 from trainer.data import SceneDataConfig
 from trainer.loop import Trainer
-from trainer.optim import parameter_groups, trapezoid
+from trainer.optim import cosine, parameter_groups, trapezoid
 from trainer.recipe import Recipe, load_recipe
+from trainer.source import batches
 
 SMALL = Recipe(
     model=ModelConfig(
@@ -92,6 +93,30 @@ def test_learning_rate_rises_stays_and_falls():
     values = [trapezoid(x / 100, 0.1, 0.3) for x in range(101)]
     assert values[0] == 0 and values[50] == 1 and values[100] == pytest.approx(0)
     assert values[5] == pytest.approx(0.5) and values[85] == pytest.approx(0.5)
+
+
+def test_the_cosine_rises_and_falls():
+    values = [cosine(x / 100, 0.1) for x in range(101)]
+    assert values[0] == 0 and values[5] == pytest.approx(0.5) and values[10] == 1
+    assert (
+        values[55] == pytest.approx(0.5)
+        and values[100] == pytest.approx(0)
+        and values == sorted(values[:11]) + sorted(values[11:], reverse=True)
+    )
+
+
+def test_scenes_are_the_same_with_any_number_of_workers(trained):
+    streams = []
+    for workers in (0, 1, 2):
+        stream = batches(trained.source, 5, 2, workers)
+        streams.append([next(stream) for _ in range(4)])
+        del stream
+    for other in streams[1:]:
+        for a, b in zip(streams[0], other, strict=True):
+            assert a.scenes.captions == b.scenes.captions and torch.equal(a.text, b.text)
+            assert (a.scenes.sprite == b.scenes.sprite).all() and (a.scenes.xy == b.scenes.xy).all()
+    assert streams[0][1].scenes.captions == trained.source.batch(7).scenes.captions
+    assert streams[0][0].scenes.captions != streams[0][1].scenes.captions
 
 
 def test_muon_gets_the_blocks_matrices_only(trained):

@@ -206,6 +206,8 @@ def _digest(path: Path) -> str:
 
 def _sync(path: Path) -> None:
     """fsync a file or, where the system knows that, a directory."""
+    if os.name == "nt" and path.is_dir():
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
