@@ -162,6 +162,16 @@ def test_the_explorer_shows_how_a_group_shares_the_credit(studio):
     assert "likelier" not in told.inner_text() and "%" in told.inner_text()
 
 
+def test_the_explorer_takes_the_cell_that_is_inspected(studio):
+    generate(studio, steps=5)
+    scrub(studio, 3)
+    select(studio, 70)
+    learn(studio)
+    studio.locator(".cz-explorer summary").click()
+    studio.locator("[data-explore=cell]").click()
+    studio.locator(".cz-explore-say").filter(has_text="At row 5, column 7, step 3,").wait_for()
+
+
 def test_the_lab_breaks_heals_and_counts(studio):
     learn(studio)
     studio.locator(".cz-lab summary").click()
