@@ -10,8 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mdm_core.config import load_config
 from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
+from mdm_core.pipeline import SHIPPED
 from trainer.ablate import ARMS, cells, smoothing
 from trainer.evaluate import editing
 from trainer.evaluate.editing import HEAL, heal
@@ -22,6 +24,7 @@ from trainer.evaluate.scoring import summary
 from trainer.evaluate.table_pages import differences, page
 from trainer.failures import CAUSES, cause, write
 from trainer.geneval_export import export, read
+from trainer.model_card import card
 from trainer.verifier import Detection
 
 INFO = {"device": "a machine", "versions": {"torch": "2.11"}, "commit": "abc", "date": "2026-11-23"}
@@ -230,3 +233,15 @@ def test_geneval_export_writes_its_layout(tiny, tmp_path):
     source.write_text('{"prompt": "a"}\n{"tag": 1}\n')
     with pytest.raises(ValueError, match="line 2 .* no GenEval record"):
         read(source)
+
+
+def test_the_model_card_tells_what_the_records_hold(tmp_path):
+    text = card(SHIPPED, tmp_path)
+    told = load_config(SHIPPED / "config.json").card
+    assert f"{len(told['objects'])} objects in {len(told['styles'])} styles" in text
+    assert f"{told['samples']:,} scenes" in text and "CC BY 4.0" in text
+    assert "## Scores" not in text, "no record, no figure"
+    rows = {n: score(k) for k, n in enumerate(("shuffled prompts", "model", "round trip", "real renders"))}
+    record = {"rows": rows, "environment": INFO, "date": "2026-11-24", "verifier_sha256": "0" * 64}
+    (tmp_path / "emojieval.json").write_text(json.dumps(record))
+    assert "## Scores" in card(SHIPPED, tmp_path) and "| model " in card(SHIPPED, tmp_path)

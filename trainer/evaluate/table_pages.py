@@ -167,7 +167,8 @@ EDIT_NOTE = (
 
 def table_b(record: dict) -> list[str]:
     text = (
-        f"Shipped weights, {record['prompts']} prompts, noise used nowhere else. {EDIT_NOTE} {where(record)}."
+        f"Shipped weights, {record['prompts']} prompts, noise used nowhere else. {EDIT_NOTE} "
+        f"{record.get('note', '')} {where(record)}."
     )
     return ["## B. Editing", text, grid(*_modes(record["rows"]))]
 
