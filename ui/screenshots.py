@@ -1,10 +1,11 @@
 """The README's pictures of the studio, taken from the real app.
 
-    python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--repaint TEXT] [--model DIR]
+    python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--model DIR]
+        [--carve TEXT] [--repaint TEXT]
 
 Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle
 of the run and at its end; then the Edit and the Learn task; then carving.webp, a short animation of a run and of
-a region of it being made anew with another prompt. Every frame is a screenshot of the page.
+its left half being made anew with another prompt. Every frame is a screenshot of the page.
 """
 
 import argparse
@@ -106,8 +107,8 @@ def tasks(browser: Any, address: str, out: Path, prompt: str, seed: int) -> list
 
 
 def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, repaint: str) -> Path:
-    """carving.webp: a run step by step, then a region of it remasked and painted anew."""
-    context = browser.new_context(viewport={"width": 1240, "height": 830}, color_scheme="light")
+    """carving.webp: a run step by step, then half of it remasked and painted anew."""
+    context = browser.new_context(viewport={"width": 1240, "height": 940}, color_scheme="light")
     page = context.new_page()
     page.goto(address)
     page.wait_for_function("() => window.chisel")
@@ -115,6 +116,7 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
 
     def keep(milliseconds: int) -> None:
         page.mouse.move(0, 0)
+        page.evaluate("() => document.activeElement.blur()")
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         frames.append(
@@ -138,7 +140,7 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
             window.chisel.task("edit");
             window.chisel.tool("mask");
             const cells = [];
-            for (let i = 0; i < 256; i++) if (i >= 112 && i % 16 >= 4 && i % 16 < 12) cells.push(i);
+            for (let i = 0; i < 256; i++) if (i % 16 < 8) cells.push(i);
             window.chisel.remask(cells);
         }"""
     )
@@ -191,8 +193,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--prompt", default=EXAMPLES[0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--carve", default=EXAMPLES[1], help="prompt of the animation")
     parser.add_argument(
-        "--repaint", default="a cat on a teal background", help="prompt of the region made anew"
+        "--repaint", default="a penguin left of an umbrella", help="prompt of the half made anew"
     )
     parser.add_argument("--model", help="folder with weights (default: the shipped ones)")
     args = parser.parse_args(argv)
@@ -204,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
                     print(path)
             for path in tasks(browser, app.address, args.out, args.prompt, args.seed):
                 print(path)
-            print(animation(browser, app.address, args.out, args.prompt, args.seed, args.repaint))
+            print(animation(browser, app.address, args.out, args.carve, args.seed, args.repaint))
     except (NoBrowser, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
