@@ -84,7 +84,9 @@ def test_a_record_is_kept_shape_by_shape(tmp_path):
     now = record.environment(CPU, "abc")
     record.save(tmp_path, "gce", CPU, rows, now)
     assert json.loads((tmp_path / "gce_cpu.json").read_text())["environment"]["commit"] == "abc"
-    assert record.others(tmp_path, "gce", CPU, now, [(4, 2, 8)]) == rows[1:]
+    assert record.others(tmp_path, "gce", CPU, now | {"commit": "new"}, [(4, 2, 8)]) == [
+        rows[1] | {"commit": "abc"}
+    ]
     assert record.others(tmp_path, "gce", CPU, now, None) == []
     assert record.others(tmp_path, "gce", CPU, now | {"device": "another"}, [(4, 2, 8)]) == []
 

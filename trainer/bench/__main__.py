@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")
     parser.add_argument("--seconds", type=float, help="time for each contender; 0 only warms compilers up")
     parser.add_argument("--readme", type=Path, help="table: renew the summary between this file's markers")
+    parser.add_argument("--note", help="a sentence for the record: what a reader of its figures should know")
     parser.add_argument("--commit", help="what to write where git cannot be asked")
     arguments = parser.parse_args()
     if arguments.what == "table" and arguments.readme:
@@ -58,7 +59,7 @@ def main() -> None:
         return profile.main(arguments.out, 0.05 if arguments.seconds is None else arguments.seconds)
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
-    environment = record.environment(device, arguments.commit)
+    environment = record.environment(device, arguments.commit, arguments.note)
     rows = record.others(arguments.out, arguments.what, device, environment, arguments.shape)
     measure = gce_rows if arguments.what == "gce" else sample_rows
     for part in measure(device, arguments.quick, arguments.shape, arguments.seconds):

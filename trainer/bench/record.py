@@ -15,7 +15,7 @@ BEGIN, END = "<!-- fused operators: table -->", "<!-- fused operators: end -->" 
 FLOORS = ("three products", "one product")
 
 
-def environment(device: torch.device, commit: str | None = None) -> dict:
+def environment(device: torch.device, commit: str | None = None, note: str | None = None) -> dict:
     """Device, versions, commit and date; `commit` for a copy of the code without its history."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -42,6 +42,7 @@ def environment(device: torch.device, commit: str | None = None) -> dict:
         "versions": versions,
         "commit": commit,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        **({"note": note} if note else {}),
     }
 
 
@@ -51,8 +52,11 @@ def others(folder: Path, name: str, device: torch.device, now: dict, shapes: lis
     if not shapes or not path.exists():
         return []
     record = json.loads(path.read_text())
-    same = all(record["environment"][key] == now[key] for key in ("device", "versions"))
-    return [row for row in record["rows"] if same and tuple(row["shape"]) not in shapes]
+    then = record["environment"]
+    if any(then[key] != now[key] for key in ("device", "versions")):
+        return []
+    kept = [row for row in record["rows"] if tuple(row["shape"]) not in shapes]
+    return [{**row, "commit": row.get("commit") or then["commit"]} for row in kept]
 
 
 def save(folder: Path, name: str, device: torch.device, rows: list[dict], info: dict | None = None) -> Path:
