@@ -5,6 +5,7 @@
     python -m trainer.bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
     python -m trainer.bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
     python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
+                           table --readme README.md         renews the README's summary of them
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
 first shapes. --shape N,D,V (again for more) measures only these, and keeps the record's other shapes if they
@@ -53,6 +54,8 @@ def main() -> None:
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
         print("\n\n".join(record.markdown(path) for path in found))
         return
+    if arguments.what == "profile" and not torch.cuda.is_available():
+        parser.error("the profile reads a GPU's kernels, and this machine has no CUDA device.")
     if arguments.what == "profile":
         from trainer.bench import profile  # Triton and a GPU
 
