@@ -5,8 +5,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from test_ui import Pipe, within_a_loop
 
-from ui.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, Guard, shape
+from ui import page
+from ui.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, TABS, Guard, shape
 
 
 async def inner(scope, receive, send):
@@ -133,3 +135,11 @@ def test_odd_bodies_are_refused_in_one_sentence(body):
 def test_good_bodies_pass():
     assert shape(b'{"data": [NaN], "session_hash": "ab12", "fn_index": 3, "trigger_id": null}') == ""
     assert shape(b"") == ""
+
+
+def test_answers_that_nobody_fetches_are_bounded():
+    queue = within_a_loop(page.build, Pipe)._queue
+    waiting = queue.pending_messages_per_session
+    for i in range(3 * TABS):
+        waiting[str(i)] = object()
+    assert len(waiting) == TABS and str(3 * TABS - 1) in waiting

@@ -13,6 +13,7 @@ from typing import Any
 MAX_BODY = 12 * 2**20  # an upload of 8 MiB as base64, and the JSON around it
 MAX_SMALL = 64 * 2**10  # every other request
 LARGE_AT_ONCE = 4
+TABS = 128
 
 API = "/gradio_api"
 # Addresses the page and gradio_client ask for. Everything else is answered with 404.
@@ -158,6 +159,17 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
     send = _with_headers(send)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def bound_messages(page: Any) -> None:
+    """Answers that nobody fetches are kept for the newest TABS tabs only.
+
+    Gradio keeps those of 2000, and the frames of one run are a megabyte: whoever starts runs and never reads
+    them could fill the memory.
+    """
+    from gradio.utils import LRUCache
+
+    page._queue.pending_messages_per_session = LRUCache(TABS)
 
 
 def launch_arguments() -> dict[str, Any]:

@@ -110,6 +110,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
+    guard.bound_messages(page)
     page.studio = studio
     return page
 
