@@ -192,7 +192,7 @@ def test_the_lab_breaks_heals_and_counts(studio):
 
 
 def test_class_mode_hides_the_fine_controls_and_lives_in_the_address(studio):
-    assert studio.locator("#guidance").is_visible()
+    studio.locator("#guidance").wait_for()
     size = studio.locator("#generate").evaluate("n => parseFloat(getComputedStyle(n).fontSize)")
     learn(studio)
     studio.locator("[data-class-mode]").press(" ")
