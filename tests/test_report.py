@@ -115,6 +115,31 @@ def test_help_and_errors_are_for_people(tmp_path):
     assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
+SIGNALLED = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from trainer import train
+from tiny_run import TinyData, tiny_recipe
+recipe = tiny_recipe(steps=10**6, data=TinyData(workers=2), save_every=10**6, log_every=5)
+train.load_recipe = lambda *_: recipe
+train.main(["tiny", "--codec", {codec!r}, "--out", {out!r}, "--device", "cpu", "--threads", "1"])
+"""
+
+
+def test_a_termination_signal_ends_a_run_with_workers_cleanly(codec, tmp_path):
+    out = tmp_path / "run"
+    code = SIGNALLED.format(tests=str(ROOT / "tests"), root=str(ROOT), codec=str(codec), out=str(out))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    while "'step': 5" not in (line := process.stdout.readline()):
+        assert line, "the run ended by itself"
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and f"wrote {out / 'model'}" in said
+    again = tiny_run(codec, out, steps=10**6)
+    assert again.resume() and again.step >= 5
+    assert Pipeline.from_pretrained(out / "model").config.card["steps"] == again.step
+
+
 def test_a_signal_saves_before_leaving(codec, tmp_path):
     run = tiny_run(codec, tmp_path, steps=100, data=TinyData())
     draw = run.draw

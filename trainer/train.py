@@ -8,7 +8,7 @@
 A recipe is a file in trainer/recipes; after it, field=value sets any of its fields (trainer/recipe.py names them).
 `--out` holds everything of the run: checkpoints, from which the same command goes on where it was cut; log.json;
 sheets of pictures; and `model/`, a folder that `python app.py --model` opens, rewritten every `export_every`
-seconds. Ctrl-C or a termination signal saves a checkpoint first.
+seconds. Ctrl-C or a termination signal saves a checkpoint first; a second one leaves at once.
 """
 
 from __future__ import annotations
@@ -67,8 +67,14 @@ def main(argv: list[str] | None = None) -> None:
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
     if trainer.resume():
         trainer.reporter.say(f"resumed at step {trainer.step}")
+
+    def leave(*_) -> None:
+        if trainer.stop:  # asked twice: at once, without a checkpoint
+            raise KeyboardInterrupt
+        trainer.stop = True
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: setattr(trainer, "stop", True))
+        signal.signal(number, leave)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
     trainer.reporter.say(f"wrote {out / 'model'}")
