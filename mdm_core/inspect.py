@@ -259,6 +259,7 @@ def _decode(pipe: Any, block: np.ndarray, row: int, column: int) -> np.ndarray:
     p = pipe.patch
     if not len(block):
         return np.zeros((0, p, p, 3), np.uint8)
-    with _precision(pipe.device):  # half the time on a CPU that multiplies bf16; a quarter of a grey level off
+    # half the time on a CPU that multiplies bf16; a quarter of a grey level off
+    with _precision(pipe.device):
         pixels = pipe.codec.decode(torch.from_numpy(block).to(pipe.device)).cpu()  # [n, a*p, b*p, 3]
     return pixels[:, row * p : (row + 1) * p, column * p : (column + 1) * p].contiguous().numpy()
