@@ -1,6 +1,7 @@
 """Folders of captioned pictures: every layout, and everything that people put into them by mistake or malice."""
 
 import json
+import os
 import time
 
 import pytest
@@ -106,6 +107,22 @@ def test_a_folder_without_captioned_pictures_is_refused_in_one_sentence(tmp_path
     with pytest.raises(ValueError, match="folder|captioned picture") as error:
         FolderRecords(root)
     assert "\n" not in str(error.value)
+
+
+def test_names_that_are_no_text_or_hold_control_characters_are_harmless(tmp_path):
+    disc("red").save(tmp_path / "ok.png")
+    odd = os.fsencode(tmp_path) + b"/b\xff\x1b[31m.png"
+    with open(odd, "wb") as file:
+        file.write(b"broken")
+    table(tmp_path, {"file_name": "ok.png", "text": "fine"}, {"file_name": "\ud800\n.png", "text": "x"})
+    records = FolderRecords(tmp_path)
+    assert set(records.skipped) == {"b??[31m.png", "metadata.jsonl, line 2 (??.png)"}
+    (tmp_path / "metadata.jsonl").unlink()
+    with open(odd[:-3] + b"txt", "w") as file:
+        file.write("a caption")
+    (tmp_path / "ok.txt").write_text("fine")
+    batch = OwnDataConfig(str(tmp_path), batch_size=4).open(None).batch(0)
+    assert batch.skipped == ("b??[31m.png: it is no picture of a known format",) * len(batch.skipped) != ()
 
 
 def test_links_are_not_walked_in_circles_and_hidden_files_are_left_out(tmp_path):

@@ -89,3 +89,5 @@ def test_another_file_is_refused(tmp_path):
     (tmp_path / "p.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no file of packed pictures"):
         load_pictures(tmp_path / "p.safetensors")
+    with pytest.raises(ValueError, match="does not exist"):
+        load_pictures(tmp_path / "q.safetensors")

@@ -81,11 +81,11 @@ class FolderRecords:
                     elif full not in pictures:
                         why = _absent(name)
                 if why:
-                    self.skipped[f"{where} ({name})" if name else where] = why
+                    self.skipped[f"{where} ({shown(name)})" if name else where] = why
                 else:
                     captions[full] = caption
         for name in sorted(pictures - set(captions)):
-            self.skipped.setdefault(name, "no usable caption in the metadata")
+            self.skipped.setdefault(shown(name), "no usable caption in the metadata")
         return captions
 
     def _beside(self, files: dict[str, str], pictures: set[str]) -> dict[str, Caption]:
@@ -101,8 +101,15 @@ class FolderRecords:
             if isinstance(caption, str) and caption:
                 captions[name] = caption
             else:
-                self.skipped[name] = "no caption: there is no metadata, no .txt beside it and no sub-folder"
+                self.skipped[shown(name)] = (
+                    "no caption: there is no metadata, no .txt beside it and no sub-folder"
+                )
         return captions
+
+
+def shown(name: str) -> str:
+    """A file name as it may be printed and logged: no control characters, no bytes that are no text."""
+    return "".join(c if c.isprintable() else "?" for c in name[:300])
 
 
 def _files(root: Path) -> Iterator[tuple[str, str]]:
@@ -131,14 +138,14 @@ def _rows(path: Path, name: str) -> Iterator[tuple[str, Any]]:
                         row = json.loads(line)
                     except (ValueError, RecursionError):
                         row = "it is no JSON"
-                    yield f"{name}, line {n}", row
+                    yield f"{shown(name)}, line {n}", row
             return
         lines = csv.DictReader(line.replace("\0", "") for line in file)
         try:
             for row in lines:
-                yield f"{name}, line {lines.line_num}", row
+                yield f"{shown(name)}, line {lines.line_num}", row
         except csv.Error as error:
-            yield f"{name}, line {lines.line_num}", f"it is no table ({error})"
+            yield f"{shown(name)}, line {lines.line_num}", f"it is no table ({error})"
 
 
 def _entry(row: Any) -> tuple[str, Caption, str]:
@@ -149,15 +156,14 @@ def _entry(row: Any) -> tuple[str, Caption, str]:
     if not isinstance(name, str) or not name:
         return "", "", "it has no file_name"
     name = name.removeprefix("./")
-    shown = name[:200]
     column = next((k for k in CAPTIONS if k in row), None)
     if column is None:
-        return shown, "", "it has no text"
+        return name, "", "it has no text"
     caption = clean(row[column])
     if isinstance(caption, str) and not caption:
-        return shown, "", "its text is empty"
+        return name, "", "its text is empty"
     if caption is None:
-        return shown, "", f"its text is {type(row[column]).__name__}, not a string"
+        return name, "", f"its text is {type(row[column]).__name__}, not a string"
     return name, caption, ""
 
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.text import TextTokenizer
-from trainer.folder import Caption, FolderRecords
+from trainer.folder import Caption, FolderRecords, shown
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch, Source, Stream
 from trainer.token_shards import MANIFEST, TokenShards
@@ -140,7 +140,7 @@ class PictureSource:
                     return *self._load(row, rng if self.split == "train" else None), failed
                 except (ValueError, OSError) as error:
                     self._broken[row] = str(error)
-            failed.append(f"{self.records.names[row]}: {self._broken[row]}")
+            failed.append(f"{shown(self.records.names[row])}: {self._broken[row]}")
             row = int(self.rows[rng.integers(len(self.rows))])
         raise ValueError(f"{TRIES} pictures in a row cannot be read; the first one is {failed[0]}")
 

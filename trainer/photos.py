@@ -223,7 +223,8 @@ def load_pictures(path: Path, part: str = "train", count: int | None = None) -> 
         with safe_open(str(path), framework="np") as file:
             data, ends = file.get_tensor(part), file.get_tensor(f"{part}_ends")[:count]
     except Exception as error:
-        raise ValueError(f"{path} is no file of packed pictures: make one with trainer.photos") from error
+        what = "is no file of packed pictures" if Path(path).exists() else "does not exist"
+        raise ValueError(f"{path} {what}: make one with trainer.photos") from error
     starts = np.concatenate([[0], ends[:-1]])
 
     def read(span: tuple[int, int]) -> np.ndarray:

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from mdm_core.config import load_config
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.weights import load_weights
+from trainer.folder import shown
 from trainer.own_data import Records, open_records
 from trainer.pictures import Framing, read_picture, square
 from trainer.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
@@ -87,7 +88,7 @@ def make_shard(index: int) -> tuple[int, dict[str, str]]:
 
     first = index * job.shard_size
     for i in range(first, min(first + job.shard_size, len(records))):
-        name = records.names[i]
+        name = shown(records.names[i])
         try:
             caption = records.caption(i)
             pending.append(views_of(read_picture(records.read(i), 2 * side), job, side, i))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.folder import CAPTIONS, Caption, clean
+from trainer.folder import CAPTIONS, Caption, clean, shown
 from trainer.pictures import SUFFIXES
 
 TEXTS = (".txt", ".caption", ".text", ".cls.txt")
@@ -72,7 +72,7 @@ def _index(path: str) -> _Shard:
                 key = f"{folder}/{stem}" if folder else stem
                 parts = samples.setdefault(key, {})
                 if "." + suffix.lower() in parts:
-                    shard.skipped[f"{label}:{member.name}"] = "it is there twice, the first one counts"
+                    shard.skipped[shown(f"{label}:{member.name}")] = "it is there twice, the first one counts"
                     continue
                 parts["." + suffix.lower()] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError, ValueError) as error:
@@ -81,9 +81,9 @@ def _index(path: str) -> _Shard:
         picture = next((s for s in parts if s in SUFFIXES), None)
         text = next((s for s in (*TEXTS, ".json") if s in parts), None)
         if picture is None or text is None:
-            shard.skipped[f"{label}:{key}"] = f"it has no {'picture' if picture is None else 'text'}"
+            shard.skipped[shown(f"{label}:{key}")] = f"it has no {'picture' if picture is None else 'text'}"
         elif parts[picture][1] > LARGEST:
-            shard.skipped[f"{label}:{key}"] = f"it is larger than {LARGEST >> 20} MiB"
+            shard.skipped[shown(f"{label}:{key}")] = f"it is larger than {LARGEST >> 20} MiB"
         else:
             shard.keys.append(key)
             shard.suffixes.append(picture)
