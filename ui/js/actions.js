@@ -79,6 +79,9 @@ function refreshActions() {
   }
   const marks = document.querySelector(".cz-marks");
   if (marks) marks.textContent = tally();
+  find(".cz-key-locked").classList.toggle("is-off", !sheet.countLocked());
+  const put = run ? [...sheet.changed(run, shown)].some((cell) => sheet.tokens(run, shown)[cell] !== run.maskId) : false;
+  find(".cz-key-hand").classList.toggle("is-off", !put);
   const kept = document.querySelector(".cz-kept");
   const n = sheet.countLocked();
   if (kept) kept.textContent = n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "";

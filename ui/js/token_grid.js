@@ -294,7 +294,7 @@ function apply(tool, cells, first, from) {
     sheet.put(run, shown, wrong(cells));
   } else if (tool === "choose") {
     if (stamp >= 0) sheet.put(run, shown, cells.map((cell) => [cell, stamp]));
-    else selected = from;
+    else select(from);
   }
   look();
 }
