@@ -304,9 +304,11 @@ function settled() {
 function nothingCame() {
   settled();
   asks.retry();
+  // chosen now: a run that begins within the next moment belongs to the next event
+  const left = shelf.runs.filter((one) => one.state === "running");
   setTimeout(() => {
     if (!asks.waiting) variations.ended = true;
-    for (const one of shelf.runs) if (one.state === "running" && !asks.waiting) one.state = "stopped";
+    for (const one of left) if (one.state === "running") one.state = "stopped";
     refresh();
   }, 300);
   refresh();
