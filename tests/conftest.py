@@ -11,6 +11,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import pytest
 import torch
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported, by whichever test comes first
+
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer

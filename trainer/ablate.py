@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, load_config
@@ -44,6 +45,7 @@ from trainer.render import SpriteBank, render
 from trainer.verifier import Verifier
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031
+TENSORS, PROMPTS = "data.safetensors", "prompts.json"  # what all runs share, in the output folder
 STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
 
 
@@ -122,10 +124,13 @@ class Bench:
         judge = Verifier.load(a.verifier, self.device)
         real = Artist(atlas, a.objects, a.styles, self.device).draw([p.scene for p in prompts])
         scores = {"real renders": summary(prompts, verdicts(prompts, judge.detect(real)))}
-        torch.save(
-            {"x0": x0, "text": text, "unseen": unseen, "lines": lines, "features": judge.features(real),
-             "controls": scores}, a.out / "data.pt",
-        )  # fmt: skip
+        tensors = {"x0": x0, "text": text, "unseen_x0": unseen[0], "unseen_text": unseen[1]}
+        save_file({**tensors, "features": judge.features(real).cpu().contiguous()}, a.out / TENSORS)
+        (a.out / PROMPTS).write_text(json.dumps({"lines": lines, "controls": scores}))
+
+    def load(self) -> dict:
+        """What `prepare` wrote: its tensors by name, `lines` (prompts) and `controls` (scores of true scenes)."""
+        return load_file(self.args.out / TENSORS) | json.loads((self.args.out / PROMPTS).read_text())
 
     # ---- one run -----------------------------------------------------------------------------------------
 
@@ -195,7 +200,7 @@ class Bench:
     @torch.no_grad()
     def measure(self, model, data: dict) -> dict:
         """Plain-CE bits a token on unseen scenes; EmojiEval; the Fréchet distance."""
-        x0, text = (t.to(self.device).long() for t in data["unseen"])
+        x0, text = (data[name].to(self.device).long() for name in ("unseen_x0", "unseen_text"))
         plain = CorruptionConfig(flip_uniform=1.0)
         generator = torch.Generator(self.device).manual_seed(1)
         bits = {"masked_bits": [], "flipped_bits": []}
@@ -254,7 +259,7 @@ def probe(bench: Bench, data: dict) -> dict:
 def worker(args: argparse.Namespace) -> None:
     """All seeds of one arm, as far as the time goes."""
     bench = Bench(args)
-    data = torch.load(args.out / "data.pt", weights_only=False)
+    data = bench.load()
     if args.steps == 0:
         args.steps = agreed_steps(args, bench, data)
     for seed in range(args.seeds):
@@ -307,7 +312,7 @@ def coordinate(args: argparse.Namespace) -> None:
     bench = Bench(args)
     bench.prepare()
     print(f"{args.scenes} scenes after {time.time() - began:.0f} s", flush=True)
-    data = torch.load(args.out / "data.pt", weights_only=False)
+    data = bench.load()
     alone = probe(bench, data)
     info = {
         "environment": environment(bench.device, args.commit),
@@ -335,7 +340,7 @@ def coordinate(args: argparse.Namespace) -> None:
         time.sleep(0.2)
     rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
     (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
-    (args.out / "data.pt").unlink()
+    (args.out / TENSORS).unlink()
     print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
 
 
