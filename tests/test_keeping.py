@@ -27,7 +27,7 @@ def test_any_beginning_is_a_fair_sample():
 
 
 def test_pictures_are_kept_and_not_made_again(tiny, prompts, tmp_path, monkeypatch):
-    path, calls = tmp_path / "kept.npz", []
+    path, calls = tmp_path / "kept.safetensors", []
     real = module.generate
 
     def counted(pipe, texts, seeds, **settings):
@@ -47,7 +47,7 @@ def test_pictures_are_kept_and_not_made_again(tiny, prompts, tmp_path, monkeypat
 
 
 def test_time_that_is_up_leaves_the_rest_out(tiny, prompts, tmp_path):
-    path = tmp_path / "kept.npz"
+    path = tmp_path / "kept.safetensors"
     generate_on(tiny, prompts[:6], path, None, "w", 2, steps=2)
     done, made = generate_on(tiny, prompts, path, 0.0, "w", 2, steps=2)
     assert done == prompts[:6] and len(made.images) == 6

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from safetensors.numpy import load_file
 
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.generate import decode
@@ -128,12 +129,12 @@ def main() -> None:
     )
     parser.add_argument("--record", type=Path, default=Path("assets/evidence/emojieval.json"))
     parser.add_argument(
-        "--tokens", type=Path, default=None, help="default: the record's name with _tokens.npz"
+        "--tokens", type=Path, default=None, help="default: the record's name with _tokens.safetensors"
     )
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     args = parser.parse_args()
     record = json.loads(args.record.read_text(encoding="utf-8"))
-    stored = np.load(args.tokens or args.record.with_name(args.record.stem + "_tokens.npz"))
+    stored = load_file(args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors"))
     tokens = dict(zip(stored["index"].tolist(), stored["tokens"], strict=True))
     write(record, tokens, Pipeline.from_pretrained(args.model, "cpu"), args.record.parent)
     print(args.record.parent / "failures.md")

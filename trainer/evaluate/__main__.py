@@ -138,7 +138,7 @@ def main() -> None:
         "--tokens",
         type=Path,
         default=None,
-        help="keep the pictures' tokens here (.npz), and go on from what is there",
+        help="keep the pictures' tokens here (.safetensors), and go on from what is there",
     )
     parser.add_argument(
         "--minutes", type=float, default=None, help="make pictures for so long, a few of each tag in turn"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -67,21 +69,14 @@ def generate_on(
     batch: int | None = None,
     **settings,
 ) -> tuple[list[Prompt], Pictures]:
-    """`generate` for EmojiEval's prompts, a few of each tag at a time; what is done is kept at `path` (.npz).
+    """`generate` for EmojiEval's prompts, a few of each tag at a time; what is done is kept at `path` (.safetensors).
 
     Pictures found at `path` are not made again, provided they were made with these settings and `mark` (which says
     by which weights). After `minutes` the rest is left out. Returns the prompts done, in the file's order, and their
     pictures.
     """
     mark = json.dumps([mark, settings], sort_keys=True)
-    kept: dict[int, tuple] = {}
-    if path is not None and path.exists():
-        stored = np.load(path)
-        if str(stored["mark"]) == mark:
-            columns = ("tokens", "passes", "edits", "unedited", "seconds")
-            kept = dict(
-                zip(stored["index"].tolist(), zip(*(stored[c] for c in columns), strict=True), strict=True)
-            )
+    kept = _stored(path, mark) if path is not None and path.exists() else {}
     todo = [p for p in in_turns(prompts) if p.index not in kept]
     batch = batch or (256 if pipe.device.type == "cuda" else 12)
     began = time.perf_counter()
@@ -105,15 +100,25 @@ def generate_on(
     return done, Pictures(images, np.stack(tokens), passes, edits, np.stack(unedited), float(np.sum(seconds)))
 
 
+COLUMNS = ("tokens", "passes", "edits", "unedited", "seconds")
+
+
 def _store(path: Path, kept: dict[int, tuple], mark: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tokens, passes, edits, unedited, seconds = zip(*kept.values(), strict=True)
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        part, index=list(kept), tokens=np.stack(tokens).astype(np.int32), passes=passes, edits=edits,
-        unedited=np.stack(unedited).astype(np.int32), seconds=seconds, mark=mark,
-    )  # fmt: skip
+    columns = dict(zip(COLUMNS, map(np.stack, zip(*kept.values(), strict=True)), strict=True))
+    columns |= {name: columns[name].astype(np.int32) for name in ("tokens", "unedited")}
+    part = path.with_suffix(".part")
+    save_file({"index": np.array(list(kept)), **columns}, part, {"mark": mark})
     part.replace(path)
+
+
+def _stored(path: Path, mark: str) -> dict[int, tuple]:
+    """What `_store` wrote, by prompt index; nothing where the mark is another."""
+    with safe_open(path, "numpy") as stored:
+        if (stored.metadata() or {}).get("mark") != mark:
+            return {}
+        columns = [stored.get_tensor(name) for name in COLUMNS]
+        return dict(zip(stored.get_tensor("index").tolist(), zip(*columns, strict=True), strict=True))
 
 
 def in_turns(prompts: list[Prompt]) -> list[Prompt]:
