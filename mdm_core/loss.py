@@ -61,12 +61,18 @@ def objective(
 
 
 @torch.no_grad()
-def bits_per_token(hidden: Tensor, head_weight: Tensor, x0: Tensor, where: Tensor) -> float:
-    """Plain cross-entropy in bits a token over the positions `where` [B, L]: comparable between objectives."""
+def bits_per_token(
+    hidden: Tensor, head_weight: Tensor, x0: Tensor, where: Tensor, groups: Groups | None = None
+) -> float:
+    """Plain cross-entropy in bits a token over the positions `where` [B, L]: comparable between objectives.
+
+    With `groups`, a token counts as any of its group: the bits that the coarser code costs.
+    """
     rows = where.flatten()
     if not rows.any():
         return float("nan")
+    weights = dict(group_weight=0.0) if groups is None else dict(group_weight=1.0, ce_weight=0.0)
     ce = linear_grouped_cross_entropy(
-        hidden.flatten(0, 1)[rows], head_weight, x0.flatten()[rows], None, group_weight=0.0, reduction="mean"
+        hidden.flatten(0, 1)[rows], head_weight, x0.flatten()[rows], groups, reduction="mean", **weights
     )
     return float(ce) / 0.6931471805599453

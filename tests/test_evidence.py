@@ -14,7 +14,6 @@ from mdm_core.config import load_config
 from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.pipeline import SHIPPED
-from trainer.ablate import ARMS, cells, smoothing
 from trainer.evaluate import editing
 from trainer.evaluate.editing import HEAL, heal
 from trainer.evaluate.generate import decode, encode, generate
@@ -25,6 +24,7 @@ from trainer.evaluate.table_pages import differences, page
 from trainer.failures import CAUSES, cause, write
 from trainer.geneval_export import export, read
 from trainer.model_card import card
+from trainer.objectives import ARMS, cells, smoothing
 from trainer.verifier import Detection
 
 INFO = {"device": "a machine", "versions": {"torch": "2.11"}, "commit": "abc", "date": "2026-11-23"}

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from trainer.parallel import full, local, part_of
+from trainer.parallel import full, local
+
+LOT = 1 << 27  # elements that one process orthogonalises at once
 
 
 def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -26,7 +28,8 @@ class Muon(torch.optim.Optimizer):
     Computes what torch.optim.Muon computes, but matrices of one shape go through the iteration as one batch: on
     a GPU the many small products are bound by their launches, and here there are as many as distinct shapes.
     Every parameter must be a matrix. Tall matrices are transposed first, so that the Gram matrix is the small one.
-    Of sharded matrices (FSDP2) every process gathers the update, iterates, and keeps its own rows.
+    Of sharded matrices (FSDP2) the processes share the work: each gets some of them whole, iterates, and gives
+    the rows back (`orthogonal_shards`).
     """
 
     def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
@@ -51,26 +54,43 @@ class Muon(torch.optim.Optimizer):
             updates = torch._foreach_lerp(grads, buffers, momentum)  # Nesterov
             if group["weight_decay"]:
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            for rows, columns, members in same_shape(params):
-                stack = torch.stack([whole(updates[i], params[i]) for i in members])  # [n, rows, columns]
-                steps = orthogonalise(stack).to(weights[0].dtype).unbind()
-                steps = [part_of(step, params[i]) for step, i in zip(steps, members, strict=True)]
+            sharded = hasattr(params[0], "to_local")
+            most = LOT * (params[0].device_mesh.size() if sharded else 1)
+            for rows, columns, members in same_shape(params, most):
+                stack = torch.stack([updates[i] for i in members])  # [n, rows (of this process), columns]
+                steps = orthogonal_shards(stack, params[members[0]]) if sharded else orthogonalise(stack)
                 alpha = -group["lr"] * max(1.0, rows / columns) ** 0.5
+                steps = steps.to(weights[0].dtype).unbind()
                 torch._foreach_add_([weights[i] for i in members], steps, alpha=alpha)
 
 
-def whole(part: Tensor, like: Tensor) -> Tensor:
-    """This process's `part` of something sharded like `like`, gathered."""
-    if not hasattr(like, "to_local"):
-        return part
-    from torch.distributed.tensor import DTensor
+def orthogonal_shards(stack: Tensor, like: Tensor) -> Tensor:
+    """`orthogonalise` of matrices that the processes hold in shards, each of them made by one process.
 
-    return DTensor.from_local(
-        part, like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
-    ).full_tensor()
+    Two exchanges in bf16: from a part of every matrix to whole matrices, and back.
+
+    Args:
+        stack: [n, rows of this process, columns].
+        like: one of the sharded parameters [rows, columns].
+    Returns:
+        bf16 [n, rows of this process, columns].
+    """
+    from torch.distributed.tensor import DTensor, Shard
+
+    mesh, (placement,) = like.device_mesh, like.placements
+    parts, whole = [Shard(placement.dim + 1)], [Shard(0)]
+    shape = torch.Size((len(stack), *like.shape))
+    stride = (shape[1] * shape[2], shape[2], 1)
+
+    def exchange(local: Tensor, here: list, there: list) -> Tensor:
+        spread = DTensor.from_local(local.contiguous(), mesh, here, run_check=False, shape=shape, stride=stride)
+        return spread.redistribute(placements=there).to_local()
+
+    mine = exchange(stack.bfloat16(), parts, whole)  # [about n / processes, rows, columns]
+    return exchange(orthogonalise(mine) if len(mine) else mine, whole, parts)
 
 
-def same_shape(params: list[Tensor], most: int = 1 << 27) -> Iterator[tuple[int, int, list[int]]]:
+def same_shape(params: list[Tensor], most: int = LOT) -> Iterator[tuple[int, int, list[int]]]:
     """(rows, columns, places in `params`) for lots of equal shape, of at most `most` elements in all."""
     lots: dict[tuple[int, int], list[int]] = {}
     for i, p in enumerate(params):
