@@ -77,7 +77,18 @@ def test_going_on_is_exact_also_across_an_epochs_end(rows, text):
         for expected in batches[stop:]:
             batch = next(again)
             assert torch.equal(batch.text, expected.text) and torch.equal(batch.images, expected.images)
-    assert set(whole.skipped.values()) == {"it is no picture of a known format", "it has no caption"}
+
+
+def test_unusable_examples_come_named_with_the_batch_that_met_them(rows, text):
+    rows[7]["image"]["path"] = "pictures/seven.png"
+    whole = stream(rows, text)
+    named = [line for _ in range(11) for line in next(whole).skipped]  # three epochs
+    assert named.count("pictures/seven.png: it is no picture of a known format") == 3
+    others = [line for line in named if not line.startswith("pictures/")]
+    assert len(others) == 3 and all(line.endswith(": it has no caption") for line in others)
+    assert others[0].startswith("example ") and " of epoch 2: " in others[2]
+    again = stream(rows, text)
+    assert sum(bool(next(again).skipped) for _ in range(3)) < 3  # each batch tells its own only
 
 
 def test_validation_examples_are_not_trained_on_and_processes_share_the_rest(rows, text):

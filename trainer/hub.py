@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from mdm_core.text import TextTokenizer
-from trainer.folder import CAPTIONS, clean
+from trainer.folder import CAPTIONS, clean, shown
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch
 
@@ -94,7 +94,7 @@ class HubStream:
         part = self.whole.skip(HELD_OUT) if self.train else self.whole.take(HELD_OUT)
         self.data = part.shuffle(seed=config.seed, buffer_size=BUFFER) if self.train else part
         self.epoch, self.taken = 0, 0  # examples taken from this epoch, of all processes together
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}  # since the last batch, which tells of them
         self._examples: Iterator[dict[str, Any]] | None = None
 
     def _next(self) -> tuple[int, dict[str, Any]]:
@@ -114,6 +114,12 @@ class HubStream:
             f"{self.config.path} holds no examples besides the first {HELD_OUT}, kept for validation"
         )
 
+    def _name(self, number: int, example: dict[str, Any]) -> str:
+        """What a person finds the example by: its key or file, else its place in the shuffled epoch."""
+        picture = next((example[c] for c in IMAGES if isinstance(example.get(c), dict)), {})
+        place = f"example {number}" + (f" of epoch {self.epoch}" if self.epoch else "")
+        return shown(str(example.get("__key__") or picture.get("path") or place))
+
     def _sample(self) -> tuple[np.ndarray, str]:
         for _ in range(TRIES):
             number, example = self._next()
@@ -128,7 +134,7 @@ class HubStream:
                     picture = read_picture(picture, hint=2 * self.framing.side)
                 pixels = square(picture, self.framing, rng)
             except (ValueError, OSError) as error:
-                self.skipped[f"example {number}"] = str(error)
+                self.skipped[self._name(number, example)] = str(error)
                 continue
             if not isinstance(caption, str):
                 caption = caption[0 if rng is None else int(rng.integers(len(caption)))]
@@ -141,9 +147,13 @@ class HubStream:
     def __next__(self) -> Batch:
         from trainer.own_data import encode_captions
 
+        self.skipped = {}
         samples = [self._sample() for _ in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))  # [B, S, S, 3]
-        return Batch(encode_captions(self.text, [caption for _, caption in samples]), images=images)
+        text = encode_captions(self.text, [caption for _, caption in samples])
+        return Batch(
+            text, images=images, skipped=tuple(f"{name}: {why}" for name, why in self.skipped.items())
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "taken": self.taken}

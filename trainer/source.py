@@ -93,8 +93,11 @@ class _Indexed(Dataset):
     def __len__(self) -> int:
         return 1 << 40  # endless
 
-    def __getitem__(self, i: int) -> Batch:
-        return self.source.batch(self.first + i * self.stride)
+    def __getitem__(self, i: int) -> Batch | ValueError:
+        try:
+            return self.source.batch(self.first + i * self.stride)
+        except ValueError as error:  # raised here, it would arrive with the worker's traceback in its message
+            return error
 
 
 class _InOrder:
@@ -128,4 +131,7 @@ def batches(source: Source | Stream, first: int, stride: int, workers: int) -> I
         prefetch_factor=4,
         generator=torch.Generator(),  # the loader's own seed must not move the run's random numbers
     )
-    yield from loader
+    for batch in loader:
+        if isinstance(batch, ValueError):
+            raise batch
+        yield batch
