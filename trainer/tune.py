@@ -42,6 +42,13 @@ CANDIDATES = {
     "shift schedule": {"schedule": "shift"},
     "eager edits": {"edit_threshold": 0.3, "edit_budget": 0.15},
     "T 0.6, eager edits": {"temperature": 0.6, "edit_threshold": 0.3, "edit_budget": 0.15},
+    "eager edits, 4 polish passes": {"edit_threshold": 0.3, "edit_budget": 0.15, "polish": 4},
+    "T 0.6, eager edits, 4 polish passes": {
+        "temperature": 0.6,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
 }
 
 

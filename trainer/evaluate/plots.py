@@ -37,12 +37,13 @@ def draw_all(folder: Path) -> list[Path]:
 
 
 def objective(record: dict, path: Path) -> Path:
-    """Each seed a dot, the mean a bar: score, bits, Fréchet distance."""
+    """Each seed a dot, the mean a bar: score, bits, Fréchet distance; and bits along the way where recorded."""
     arms = [a for a in NAMES if any(r["arm"] == a for r in record["runs"])]
-    figure, axes = _axes(3, 4.6)
+    curves = all("curve" in r for r in record["runs"])
+    figure, axes = _axes(3 + curves, 4.6)
     for k, (axis, (label, pick)) in enumerate(
         zip(
-            axes,
+            axes[:3],
             (
                 ("EmojiEval mean, %", lambda r: 100 * r["score"]["mean"]["share"]),
                 ("plain-CE bits a masked token", lambda r: r["masked_bits"]),
@@ -59,6 +60,18 @@ def objective(record: dict, path: Path) -> Path:
             axis.plot([mean(values)] * 2, [y - 0.3, y + 0.3], color=RUST, linewidth=2)
         axis.set_yticks(range(len(arms)), [NAMES[a] for a in reversed(arms)] if k == 0 else [""] * len(arms))
         axis.set_xlabel(label)
+    if curves:
+        for arm in arms:
+            points = [r["curve"] for r in record["runs"] if r["arm"] == arm]
+            at = [c["steps"] for c in points[0]]
+            axes[3].plot(
+                at,
+                [mean(c[k]["masked_bits"] for c in points) for k in range(len(at))],
+                "o-",
+                label=NAMES[arm],
+            )
+        axes[3].set(xlabel="steps", ylabel="plain-CE bits a masked token")
+        axes[3].legend(frameon=False, fontsize=7)
     figure.suptitle(
         f"V = {record['vocab_size']:,}, {record['runs'][0]['steps']} steps of {record['batch']}", fontsize=10
     )

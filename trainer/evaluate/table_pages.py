@@ -17,6 +17,8 @@ NAMES = {
 }  # fmt: skip
 
 
+BITS = {"masked_bits": "bits/token", "cell_bits": "bits/cell of 8", "flipped_bits": "bits/flipped"}
+
 NO_TABLE_A = """\
 Not measured yet. `python -m trainer.ablate --codec FOLDER --minutes 14` trains CE, CE + label smoothing and CE + GCE
 with groups of 8, 64 and 512 at V = 65,536, three seeds each under equal budgets, on one GPU: a step took 46 to 48 ms in
@@ -73,7 +75,7 @@ def table_a(record: dict) -> list[str]:
                 spread([r["score"]["mean"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["seen"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["held_out"]["share"] for r in runs], 100),
-                spread([r["masked_bits"] for r in runs], 1, 3),
+                *(spread([r[name] for r in runs if name in r] or [float("nan")], 1, 3) for name in BITS),
                 spread([r["frechet"] for r in runs], 1, 2),
                 str(alone.get("peak_mib") or ""), f"{1000 * alone.get('seconds_per_step', 0):.1f}",
             ]
@@ -85,7 +87,7 @@ def table_a(record: dict) -> list[str]:
         "mean",
         "seen",
         "held out",
-        "bits/token",
+        *BITS.values(),
         "Fréchet",
         "peak MiB",
         "ms/step",
@@ -94,9 +96,13 @@ def table_a(record: dict) -> list[str]:
         f"{record['parameters'] / 1e6:.1f} M parameters, V = {record['vocab_size']:,}, {record['objects']} objects in "
         f"{len(record['styles'])} styles, {record['runs'][0]['steps']} steps of {record['batch']}, the same scenes, "
         f"order and initial weights for a seed; {record['prompts']} prompts. Per cent; mean ± standard deviation over "
-        f"seeds. Bits are plain CE on masked tokens of unseen scenes, whatever the objective. Real renders score "
-        f"{percent(record['controls']['real renders']['mean'])}. {where(record)}."
+        f"seeds. Bits are plain CE on masked tokens of unseen scenes, whatever the objective; `bits/cell of 8` on the "
+        f"masked token's cell of eight neighbouring codes, `bits/flipped` on visible tokens that were replaced. Real "
+        f"renders score {percent(record['controls']['real renders']['mean'])}. {record.get('note', '')} "
+        f"{where(record)}."
     )
+    if record.get("grain"):
+        text += f" Pixel noise of {record['grain']:g} grey levels in all scenes."
     parts = [f"## A. Objective, V = {record['vocab_size']:,}", text, grid(head, rows)]
     if len(arms) > 1 and arms[0] == "ce":
         parts.append(differences(record, arms))
@@ -113,13 +119,21 @@ def differences(record: dict, arms: list[str]) -> str:
         for pick, scale, digits in (
             (lambda r: r["score"]["mean"]["share"], 100, 1),
             (lambda r: r["masked_bits"], 1, 3),
+            (lambda r: r.get("cell_bits", float("nan")), 1, 3),
             (lambda r: r["frechet"], 1, 2),
         ):
             d = [scale * (pick(b) - pick(a)) for a, b in pairs]
             error = f" ± {stdev(d) / len(d) ** 0.5:.{digits}f}" if len(d) > 1 else ""
             cells.append(f"{mean(d):+.{digits}f}{error}" if d else "")
         rows.append([NAMES[arm], str(len(pairs)), *cells])
-    head = ["against CE, paired by seed (± standard error)", "seeds", "mean, points", "bits/token", "Fréchet"]
+    head = [
+        "against CE, paired by seed (± standard error)",
+        "seeds",
+        "mean, points",
+        "bits/token",
+        "bits/cell of 8",
+        "Fréchet",
+    ]
     return grid(head, rows)
 
 
