@@ -48,6 +48,55 @@ def launch(kind, codec, out, options, world=2) -> dict:
     return json.loads((Path(out) / "record.json").read_text())
 
 
+SHARDED_MUON = """
+import json, os, sys
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+from trainer.optim import Muon
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")
+mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),))
+g = torch.Generator().manual_seed(0)
+shapes = [(7, 5), (7, 5), (4, 9), (2, 3), (7, 5), (7, 5), (12, 12)]  # some with fewer rows than processes
+plain = [torch.nn.Parameter(torch.randn(*shape, generator=g)) for shape in shapes]
+split = [torch.nn.Parameter(distribute_tensor(p.detach().clone(), mesh, [Shard(0)])) for p in plain]
+runs = [(Muon(plain, lr=0.1, weight_decay=0.1), plain), (Muon(split, lr=0.1, weight_decay=0.1), split)]
+for _ in range(4):
+    gradients = [torch.randn(*shape, generator=g) for shape in shapes]
+    for optimizer, params in runs:
+        for p, grad in zip(params, gradients):
+            p.grad = grad.clone() if params is plain else distribute_tensor(grad.clone(), mesh, [Shard(0)])
+        optimizer.step()
+differences = [float((q.detach().full_tensor() - p).abs().max()) for p, q in zip(plain, split)]
+moved = [float(p.detach().abs().max()) for p in plain]
+if torch.distributed.get_rank() == 0:
+    json.dump({"differences": differences, "moved": moved}, open(sys.argv[1], "w"))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_muon_shares_its_work_over_shards_and_changes_nothing(tmp_path):
+    """Three processes, so that rows and matrices do not divide evenly."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ, "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "PYTHONPATH": str(HERE.parent), "GLOO_SOCKET_IFNAME": "lo",
+    }  # fmt: skip
+    command = [sys.executable, "-c", SHARDED_MUON, str(tmp_path / "record.json")]
+    processes = [
+        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(3)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert max(record["differences"]) < 1e-2 * min(record["moved"])  # bf16 products in other batches
+
+
 def alone(codec, out, **options):
     """One process that sees the same global batch, as two micro-batches a step."""
     run = tiny_run(codec, out, accumulate=2, **options)

@@ -14,7 +14,7 @@ from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.weights import save_weights
 from trainer.loop import Trainer
-from trainer.plan import build_on_meta, memory, plan, work_per_sample
+from trainer.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
 from trainer.recipe import load_recipe
 from trainer.step import make_groups
 from trainer.train import main
@@ -60,16 +60,69 @@ def test_the_plan_names_memory_and_does_not_invent_a_speed(tmp_path, capsys):
     one, many = memory(r, 1), memory(r, 64)
     n = count_parameters(build_on_meta(r.model))
     assert one["weights, fp32"] == 4 * n and many["weights, fp32"] == 4 * n / 64
-    said = plan(r, 64, tmp_path / "missing.json")
-    assert "7.416 G in 34 blocks" in said and "unmeasured" in said and "days" not in said
+    said = plan(r, 64, tmp_path)
+    assert "7.416 G in 34 blocks" in said and "days" not in said
+    assert "speed at best: unmeasured" in said and "whole steps: unmeasured" in said
     record = {"environment": {"device": "some GPU"}, "rows": [{"name": "x", "flops_per_second": 4e14}]}
     (tmp_path / "train_cuda.json").write_text(json.dumps(record))
-    said = plan(r, 64, tmp_path / "train_cuda.json")
-    spent = work_per_sample(r.model).total * 4 / 3 - work_per_sample(r.model).head / 3
-    days = 200_000 * 512 * spent / (64 * 4e14) / 86400
-    assert "400 TFLOP/s measured on some GPU" in said and f"{days:,.1f} days" in said
+    said = plan(r, 64, tmp_path)
+    work = work_per_sample(r.model)
+    spent = (
+        work.head + (work.total - work.head) * (4 + 0.25) / 3
+    )  # blocks recomputed, drafts every fourth step
+    days = 100_000 * 1024 * spent / (64 * 4e14) / 86400
+    assert "400 TFLOP/s of whole training steps measured on some GPU" in said and f"{days:,.1f} days" in said
     main(["paper_1024", "model.depth=2", "--plan", "--gpus", "8"])
     assert "in 2 blocks" in capsys.readouterr().out
+
+
+def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
+    r = load_recipe("paper_1024", [])
+    model, work = build_on_meta(r.model), work_per_sample(r.model)
+    rows = [
+        {"name": "ours", "grouped": True, "shape": [8, 1000, 64], "ms": 6 * 8 * 1000 * 64 / 5e14 * 1e3},
+        {"name": "ours", "grouped": True, "shape": [8, 4096, 64], "ms": 1.0},  # another width
+        {"name": "eager", "grouped": True, "shape": [8, 1024, 64], "ms": 1.0},
+    ]
+    (tmp_path / "gce_cuda.json").write_text(json.dumps({"environment": {"device": "some GPU"}, "rows": rows}))
+    assert kernel_rates(1024, tmp_path) is None  # the other record is missing
+    (tmp_path / "profile_cuda.txt").write_text(
+        "copy 4.00 TB/s, 8192^3 bf16 product 700 TFLOP/s\n== sampling\n"
+    )
+    rates = kernel_rates(1024, tmp_path)
+    assert (rates.products, rates.copy) == (7e14, 4e12) and rates.head == pytest.approx(5e14)
+    per_picture, per_step = traffic(r, 64, model)
+    step = 16 * ((work.spent(r) - work.head) / 7e14 + work.head / 5e14 + per_picture / 4e12)
+    step += muon_work(r, 64, model) / 7e14 + per_step / 4e12
+    said = plan(r, 64, tmp_path)
+    pictures = 64 * 16 / step
+    assert f"{pictures:,.1f} pictures/s, {pictures * 4096:,.0f} image tokens/s" in said
+    assert f"{100_000 * 1024 / pictures / 86400:,.1f} days" in said and "some GPU" in said
+    # FSDP2: weights in bf16 for the forward and the backward pass, gradients in fp32
+    gigabytes = 8 * count_parameters(model) * 63 / 64 / 1e9
+    assert f"each GPU receives {gigabytes:,.0f} GB" in said and f"it {gigabytes / step:,.0f} GB/s" in said
+    assert "GB/s" not in plan(r, 1, tmp_path)
+
+
+def test_the_shipped_records_carry_the_papers_plan():
+    said = plan(load_recipe("paper_1024", []), 64)
+    assert "at best, from kernels measured on NVIDIA H200" in said and "days" in said
+
+
+def test_muons_work_is_shared_where_the_matrices_are_sharded():
+    r = load_recipe("paper_1024", ["model.depth=8"])
+    model = build_on_meta(r.model)
+
+    def iterations(rows, columns):  # X X^T, (X X^T)^2 and a product with X, five times
+        small, large = sorted((rows, columns))
+        return 5 * (2 * small * small * large + 2 * small**3 + 2 * small * small * large)
+
+    body = sum(iterations(*p.shape) for b in model.blocks for p in b.parameters() if p.ndim == 2)
+    light = sum(iterations(*p.shape) for b in model.token_blocks for p in b.parameters() if p.ndim == 2)
+    assert muon_work(r, 1, model) == body + light
+    assert muon_work(r, 8, model) == body / 8 + light / 2  # two token blocks: at best half of it each
+    assert muon_work(dataclasses.replace(r, parallel="ddp"), 8, model) == body + light
+    assert muon_work(dataclasses.replace(r, matrix_lr=0.0), 8, model) == 0
 
 
 @pytest.mark.parametrize("groups", ["lattice", "kmeans", "knn", "none"])

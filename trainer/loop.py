@@ -25,13 +25,17 @@ from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
 from trainer import checkpoint, state
 from trainer.optim import EMA, build_optimizers, cosine, trapezoid
-from trainer.parallel import Parallel
+from trainer.parallel import Parallel, full
 from trainer.recipe import Recipe
 from trainer.report import Reporter
 from trainer.source import Batch, batches
 from trainer.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
 
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
+
+
+class DivergedError(RuntimeError):
+    """The loss or its gradient is not finite, and the run stops; the message says what to do."""
 
 
 class Trainer:
@@ -193,7 +197,7 @@ class Trainer:
     def run(self, stop_after: float = math.inf) -> None:
         """Train until the schedule ends, or for `stop_after` seconds of this process, and save.
 
-        Raises RuntimeError when the loss is not finite (see `on_nan`) and CheckpointError when a checkpoint
+        Raises DivergedError when the loss is not finite (see `on_nan`) and CheckpointError when a checkpoint
         cannot be written; the checkpoints written before are intact then.
         """
         r, p = self.recipe, self.parallel
@@ -237,7 +241,7 @@ class Trainer:
         if self.recipe.on_nan == "stop" or self.skipped >= MOST_SKIPS:
             before = checkpoint.newest(state.folder(self.out)) if self.parallel.main else None
             kept = f"; the last checkpoint is {before}" if before else ""
-            raise RuntimeError(f"{what}: lower lr or matrix_lr and resume{kept}")
+            raise DivergedError(f"{what}: lower lr or matrix_lr and resume{kept}")
         self.reporter.say(f"{what}: this step is skipped")
 
     def save(self) -> None:
@@ -252,9 +256,13 @@ class Trainer:
 
     def averaged(self, device: torch.device) -> MaskedDiffusionTransformer | None:
         """A model with the averaged weights, in the main process; a collective, and None in the others."""
+        if not self.parallel.main:  # a whole model in every process would be many times as much memory
+            for part in self.ema.shadow:
+                full(part)
+            return None
         model = MaskedDiffusionTransformer(self.recipe.model).to(device)
         self.ema.copy_to(model)
-        return model.eval() if self.parallel.main else None
+        return model.eval()
 
     def config(self) -> PipelineConfig:
         """What config.json of the model folder says."""

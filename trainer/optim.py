@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.parallel import full, local
 
 LOT = 1 << 27  # elements that one process orthogonalises at once
+NEWTON_SCHULZ_STEPS = 5
 
 
 def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -83,7 +84,9 @@ def orthogonal_shards(stack: Tensor, like: Tensor) -> Tensor:
     stride = (shape[1] * shape[2], shape[2], 1)
 
     def exchange(local: Tensor, here: list, there: list) -> Tensor:
-        spread = DTensor.from_local(local.contiguous(), mesh, here, run_check=False, shape=shape, stride=stride)
+        spread = DTensor.from_local(
+            local.contiguous(), mesh, here, run_check=False, shape=shape, stride=stride
+        )
         return spread.redistribute(placements=there).to_local()
 
     mine = exchange(stack.bfloat16(), parts, whole)  # [about n / processes, rows, columns]
@@ -101,7 +104,7 @@ def same_shape(params: list[Tensor], most: int = LOT) -> Iterator[tuple[int, int
             yield rows, columns, members[first : first + size]
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     """U V^T, roughly, of every matrix U S V^T in a stack [n, r, c]; bf16 [n, r, c].
 
     The quintic iteration X <- aX + (bA + cA^2) X with A = X X^T, and Jordan's coefficients, which leave singular

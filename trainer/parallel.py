@@ -100,6 +100,11 @@ class Parallel:
         if self.world > 1:
             torch.distributed.barrier()
 
+    def close(self) -> None:
+        """Leave the others, when nothing is left to do together."""
+        if self.world > 1:
+            torch.distributed.destroy_process_group()
+
 
 def full(tensor: Tensor) -> Tensor:
     """The whole of a sharded tensor (a collective: every process must ask); others as they are."""

@@ -1,13 +1,16 @@
 """What a recipe costs, on paper: parameters, work, memory of a GPU, tokens a second, days.
 
 The model is built on the meta device, so that a plan for billions of parameters takes seconds and no memory. Work
-and states are exact counts; activations are an estimate; speed comes from the record of
-`python -m trainer.bench train --device cuda`, and is called unmeasured where there is none.
+and states are exact counts; activations and their traffic are estimates. The speed has two sources: rates of single
+kernels (the records of `python -m trainer.bench gce` and `profile`), from which follows what a GPU could do at best,
+and whole training steps (`python -m trainer.bench train --device cuda`); what was not measured is said.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +20,10 @@ from torch import nn
 from mdm_core.config import ModelConfig
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
-from trainer.optim import parameter_groups
+from trainer.optim import LOT, NEWTON_SCHULZ_STEPS, parameter_groups, same_shape
 from trainer.recipe import Recipe
 
-RECORD = Path("assets/benchmarks/train_cuda.json")
+RECORDS = Path("assets/benchmarks")
 GIB = 1 << 30
 
 
@@ -36,6 +39,22 @@ class Work:
     @property
     def total(self) -> float:
         return self.body + self.attention + self.token_layers + self.head
+
+    def spent(self, recipe: Recipe) -> float:
+        """With what a recipe's settings add outside the head: recomputed blocks, and passes that draw drafts."""
+        passes = 3 + recipe.checkpointing + recipe.self_flip_steps
+        return self.head + (self.total - self.head) * passes / 3
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What single kernels reach on a device, operations or bytes a second."""
+
+    device: str
+    products: float  # bf16 matrices of 8192 x 8192
+    head: float  # grouped cross-entropy, forward and backward, over the work of its three products
+    head_shape: tuple[int, int, int]
+    copy: float  # bytes read and written
 
 
 def build_on_meta(config: ModelConfig) -> MaskedDiffusionTransformer:
@@ -89,8 +108,6 @@ def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[st
         root = n - sum(p.numel() for b in (*model.blocks, *model.token_blocks) for p in b.parameters())
         states["gathered weights, bf16"] = 2 * (root + 2 * block)
         states["gradient of the gathered head, fp32"] = 4 * root
-    # kept for the backward pass: per position of a block about 12 widths and 4 hidden layers, in bf16
-    inside = lambda width, hidden: 2 * (12 * width + 4 * hidden)  # noqa: E731
     positions = c.text_length + c.length // c.resample**2
     body_block = positions * inside(c.width, c.ffn)
     token_block = c.length * inside(c.token_width, c.token_ffn)
@@ -102,33 +119,93 @@ def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[st
     kept += c.length * c.token_width * 4 * 6  # embeddings and the head's input
     states["activations (estimate)"] = r.data.batch_size * kept
     states["tile of logits"] = GCE_TILE_BYTES["cuda"]
+    if n_body:  # fp32 updates, and about six bf16 copies of the matrices that are made orthogonal at once
+        lots = same_shape(body, LOT * parts)
+        largest = max(math.ceil(len(members) / parts) * rows * cols for rows, cols, members in lots)
+        states["updates of Muon"] = 4 * n_body / parts + 2 * 6 * largest
     return states
 
 
-def measured_rate(path: Path = RECORD) -> dict | None:
-    """The row of the record that says how many operations a second training reaches, and on what."""
+def muon_work(recipe: Recipe, gpus: int, model: nn.Module) -> float:
+    """Operations of one GPU in one step for Muon's iteration: shared with FSDP2, everyone does all with DDP."""
+    if recipe.matrix_lr == 0:
+        return 0.0
+    parts, total = (gpus if recipe.parallel == "fsdp" else 1), 0
+    for rows, columns, members in same_shape(parameter_groups(model)[0], LOT * parts):
+        r, c = min(rows, columns), max(rows, columns)
+        total += math.ceil(len(members) / parts) * NEWTON_SCHULZ_STEPS * (4 * r * r * c + 2 * r**3)
+    return float(total)
+
+
+def traffic(recipe: Recipe, gpus: int, model: nn.Module) -> tuple[float, float]:
+    """(bytes of GPU memory a sample, bytes of GPU memory a step), beside the products; estimates.
+
+    What a block keeps for its backward pass is written and read going forward (again, where it is recomputed),
+    and read once more with gradients as large coming back; states are read and written by the optimiser.
+    """
+    r, c = recipe, recipe.model
+    passes = 2 * (1 + r.checkpointing) + 3 + 2 * r.self_flip_steps
+    positions = c.text_length + c.length // c.resample**2
+    sample = c.depth * positions * inside(c.width, c.ffn)
+    sample += c.token_depth * c.length * inside(c.token_width, c.token_ffn)
+    parts = gpus if r.parallel == "fsdp" else 1
+    return passes * sample, 36 * count_parameters(model) / parts
+
+
+def exchanged(recipe: Recipe, gpus: int, parameters: int) -> float:
+    """Bytes that one GPU receives in a step: weights in bf16 for either pass and gradients in fp32 with FSDP2,
+    gradients there and back with DDP."""
+    if gpus == 1:
+        return 0.0
+    each = 4 * recipe.accumulate + 4 if recipe.parallel == "fsdp" else 8
+    return each * parameters * (gpus - 1) / gpus
+
+
+def inside(width: int, hidden: int) -> int:
+    """Bytes that a block keeps for the backward pass a position: about 12 widths and 4 hidden layers, in bf16."""
+    return 2 * (12 * width + 4 * hidden)
+
+
+def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
+    """Measured rates, the head's at the shape whose width is nearest; None where a record is missing."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads((folder / "gce_cuda.json").read_text())
+        rows = [r for r in record["rows"] if r["name"] == "ours" and r["grouped"] and r.get("ms")]
+        row = min(rows, key=lambda r: abs(math.log(r["shape"][1] / width)))
+        text = (folder / "profile_cuda.txt").read_text()
+        copy, product = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text).groups()
+        return Rates(
+            record["environment"]["device"], float(product) * 1e12,
+            6 * math.prod(row["shape"]) / (row["ms"] * 1e-3), tuple(row["shape"]), float(copy) * 1e12,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def step_rate(folder: Path = RECORDS) -> dict | None:
+    """The row of the record that says how many operations a second whole training steps reach, and on what."""
+    try:
+        record = json.loads((folder / "train_cuda.json").read_text())
         row = next(r for r in record["rows"] if r.get("flops_per_second"))
         return {"device": record["environment"]["device"], **row}
     except (OSError, ValueError, KeyError, StopIteration):
         return None
 
 
-def plan(recipe: Recipe, gpus: int = 1, record: Path = RECORD) -> str:
+def plan(recipe: Recipe, gpus: int = 1, folder: Path = RECORDS) -> str:
     """The plan as text."""
     r, c = recipe, recipe.model
     model = build_on_meta(c)
     work, parts = work_per_sample(c, model), memory(r, gpus, model)
-    batch = r.data.batch_size * r.accumulate * gpus
+    n, batch = count_parameters(model), r.data.batch_size * r.accumulate * gpus
     lines = [
-        f"{count_parameters(model) / 1e9:.3f} G parameters: {count_parameters(model.blocks) / 1e9:.3f} G in "
+        f"{n / 1e9:.3f} G parameters: {count_parameters(model.blocks) / 1e9:.3f} G in "
         f"{c.depth} blocks, {model.head.weight.numel() / 1e9:.3f} G in the head of {c.vocab_size:,} tokens",
         f"{c.length:,} image tokens a picture, of which the body sees {c.length // c.resample**2:,} positions "
         f"beside {c.text_length} of text",
         f"{work.total / 1e12:.2f} TFLOP a picture and step: body {work.body / work.total:.0%}, attention "
         f"{work.attention / work.total:.0%}, token layers {work.token_layers / work.total:.0%}, head "
-        f"{work.head / work.total:.0%}",
+        f"{work.head / work.total:.0%}; {work.spent(r) / 1e12:.2f} with recomputed blocks and drafts",
         f"a step sees {batch:,} pictures: {r.data.batch_size} on each of {gpus} GPUs"
         + (f", {r.accumulate} times" if r.accumulate > 1 else ""),
         "",
@@ -136,24 +213,71 @@ def plan(recipe: Recipe, gpus: int = 1, record: Path = RECORD) -> str:
         f"{', blocks recomputed' if r.checkpointing else ''}):",
         *(f"    {name:<38}{value / GIB:9.2f} GiB" for name, value in parts.items()),
         f"    {'together':<38}{sum(parts.values()) / GIB:9.2f} GiB",
+        f"    at the start on each GPU, in validation on the first: the whole model, {4 * n / GIB:,.1f} GiB more",
+        f"a checkpoint on disk: {_checkpoint_bytes(r, model) / GIB:,.1f} GiB, of which "
+        f"{r.keep_last + r.keep_best} or fewer are kept",
         "",
+        *_at_best(r, gpus, model, work, kernel_rates(c.token_width, folder)),
+        *_measured(r, gpus, work, step_rate(folder), folder),
     ]
-    rate = measured_rate(record)
-    if rate is None:
-        lines.append(
-            f"speed: unmeasured (no record {record}; python -m trainer.bench train --device cuda makes it)"
-        )
-        return "\n".join(lines)
-    spent = work.total + (r.checkpointing and (work.total - work.head) / 3)
-    pictures = rate["flops_per_second"] * gpus / spent
-    said = (
-        f"speed at the {rate['flops_per_second'] / 1e12:.0f} TFLOP/s measured on {rate['device']}, not counting what "
-        f"{gpus} GPUs lose in talking to each other: {pictures:,.1f} pictures/s, "
-        f"{pictures * c.length:,.0f} image tokens/s"
-    )
-    lines.append(said)
-    if not r.minutes:
-        lines.append(
-            f"{r.steps:,} steps, {r.steps * batch:,} pictures: {r.steps * batch / pictures / 86400:,.1f} days"
-        )
     return "\n".join(lines)
+
+
+def _at_best(recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rates | None) -> list[str]:
+    r = recipe
+    if rates is None:
+        return ["speed at best: unmeasured (no records of python -m trainer.bench gce and profile)"]
+    per_picture, per_step = traffic(r, gpus, model)
+    samples = r.data.batch_size * r.accumulate
+    seconds = {
+        "products": samples * (work.spent(r) - work.head) / rates.products,
+        "head and loss": samples * work.head / rates.head,
+        "between the products (estimate)": samples * per_picture / rates.copy,
+        "Muon's iteration": muon_work(r, gpus, model) / rates.products,
+        "optimiser states": per_step / rates.copy,
+    }
+    step = sum(seconds.values())
+    lines = [
+        f"at best, from kernels measured on {rates.device}: products {rates.products / 1e12:.0f} TFLOP/s, grouped "
+        f"cross-entropy {rates.head / 1e12:.0f} (N, D, V = {', '.join(map(str, rates.head_shape))}), "
+        f"copies {rates.copy / 1e12:.2f} TB/s",
+        *(f"    {name:<38}{1e3 * value:9.1f} ms a step" for name, value in seconds.items() if value),
+        _said(r, gpus, gpus * samples / step),
+    ]
+    if gpus > 1:
+        there = exchanged(r, gpus, count_parameters(model))
+        lines.append(
+            f"    in which each GPU receives {there / 1e9:,.0f} GB, hidden behind the work where the network gives it "
+            f"{there / step / 1e9:,.0f} GB/s; what a network really takes is unmeasured"
+        )
+    return lines
+
+
+def _measured(recipe: Recipe, gpus: int, work: Work, rate: dict | None, folder: Path) -> list[str]:
+    if rate is None:
+        return [
+            f"whole steps: unmeasured (no record {folder / 'train_cuda.json'}; "
+            "python -m trainer.bench train --device cuda makes it)"
+        ]
+    pictures = rate["flops_per_second"] * gpus / work.spent(recipe)
+    return [
+        f"at the {rate['flops_per_second'] / 1e12:.0f} TFLOP/s of whole training steps measured on {rate['device']}, "
+        f"not counting what {gpus} GPUs lose in talking to each other:",
+        _said(recipe, gpus, pictures),
+    ]
+
+
+def _said(recipe: Recipe, gpus: int, pictures: float) -> str:
+    """pictures: a second, of all GPUs together."""
+    r = recipe
+    text = f"    {pictures:,.1f} pictures/s, {pictures * r.model.length:,.0f} image tokens/s"
+    if r.minutes:
+        return text
+    whole = r.steps * r.data.batch_size * r.accumulate * gpus
+    return f"{text}: {r.steps:,} steps, {whole:,} pictures, in {whole / pictures / 86400:,.1f} days"
+
+
+def _checkpoint_bytes(recipe: Recipe, model: nn.Module) -> int:
+    """Weights, their average, one state of each of Muon's matrices and two of everything else, in fp32."""
+    body, rest = (sum(p.numel() for p in part) for part in parameter_groups(model))
+    return 4 * (2 * (body + rest) + (body + 2 * rest if recipe.matrix_lr else 2 * (body + rest)))

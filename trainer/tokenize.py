@@ -191,14 +191,15 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        prog="python -m trainer.tokenize", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
     parser.add_argument(
         "--codec", type=Path, default=Path("assets/model"), help="model folder with the tokenizer"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the tokens")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="that work side by side (default: 1)")
     parser.add_argument(
         "--shard-size", type=int, default=4096, help="pictures in a shard (default: %(default)s)"
     )
@@ -209,8 +210,8 @@ def main() -> None:
         "--crop", type=float, default=0.8, help="smallest share of the side of a random square"
     )
     parser.add_argument("--flip", action="store_true", help="mirror half of the random squares")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0, help="of the random squares")
+    parser.add_argument("--device", default="cpu", help="where the tokenizer runs: cpu, cuda, ...")
     args = parser.parse_args()
     if min(args.processes, args.shard_size, args.views) < 1:
         parser.error("--processes, --shard-size and --views must be 1 or more")

@@ -1,11 +1,20 @@
 """Train a model, from a laptop to a cluster.
 
-    python -m trainer.train emoji_cpu --out runs/emoji
-    python -m trainer.train emoji_gpu --out runs/emoji minutes=20 data.batch_size=1024
-    python -m trainer.train paper_1024 --plan
-    accelerate launch --num_processes 8 -m trainer.train emoji_gpu --out runs/emoji
+    python -m trainer.train folder data.path=my_pictures --out runs/mine      your own captioned pictures
+    python -m trainer.train emoji_cpu --out runs/small minutes=20             scenes drawn on the fly
+    python -m trainer.train paper_1024 --plan --gpus 64                       what it would cost
+    accelerate launch --num_processes 8 -m trainer.train emoji_gpu --out runs/big
+    python app.py --model runs/mine/model                                     look at what has been learnt
 
-A recipe is a file in trainer/recipes; after it, field=value sets any of its fields (trainer/recipe.py names them).
+A recipe is a file in trainer/recipes (emoji_cpu, emoji_gpu, folder, paper_1024) that opens with its command, cost and
+result; after its name, field=value sets any of its fields. trainer/recipe.py explains them all; often wanted are
+
+    minutes=20             length by the clock; or minutes=0 steps=1000
+    data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
+    lr=1e-3 matrix_lr=0.01 learning rates; lower both if the loss is not a number
+    log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
+    checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
+
 `--out` holds everything of the run: checkpoints, from which the same command goes on where it was cut; log.json;
 sheets of pictures; and `model/`, a folder that `python app.py --model` opens, rewritten every `export_every`
 seconds. Ctrl-C or a termination signal saves a checkpoint first; a second one leaves at once.
@@ -24,7 +33,7 @@ import torch
 from mdm_core.model import count_parameters
 from mdm_core.ops import describe_backend
 from trainer.checkpoint import CheckpointError
-from trainer.loop import Trainer
+from trainer.loop import DivergedError, Trainer
 from trainer.recipe import load_recipe
 
 
@@ -32,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m trainer.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )  # fmt: skip
-    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. emoji_cpu")
+    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. folder")
     p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
     p.add_argument(
         "--codec", type=Path, default=None,
@@ -77,11 +86,24 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, leave)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
-    trainer.reporter.say(f"wrote {out / 'model'}")
+    trainer.reporter.say(f"wrote {out / 'model'}: python app.py --model {out / 'model'} opens it")
+    trainer.parallel.close()
+
+
+def command() -> None:
+    """`main` for the shell: what a person can put right is said in one sentence."""
+    try:
+        main()
+    except (ValueError, CheckpointError, DivergedError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except torch.OutOfMemoryError as error:
+        sys.exit(
+            "error: the GPU's memory is full: lower data.batch_size (accumulate makes up for it) or set "
+            f"checkpointing=True ({str(error).splitlines()[0]})"
+        )
+    except KeyboardInterrupt:
+        sys.exit("stopped at once; the same command goes on from the last checkpoint")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, CheckpointError) as error:
-        sys.exit(f"error: {error}")
+    command()

@@ -47,16 +47,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--blend", type=float, default=1.0, help="in the end, go so far from --init to the trained weights"
     )
-    p.add_argument("--minutes", type=float, default=20.0, help="training time")
+    p.add_argument("--minutes", type=float, default=20.0, help="training time (default: 20)")
     p.add_argument("--steps", type=int, default=0, help="train so many steps instead of --minutes")
-    p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--lr", type=float, default=2e-3)
+    p.add_argument("--batch", type=int, default=64, help="pictures a step (default: 64)")
+    p.add_argument("--lr", type=float, default=2e-3, help="learning rate (default: 0.002)")
     p.add_argument("--augment", type=float, default=0.125, help="share of scenes shifted off the lattice")
     p.add_argument("--workers", type=int, default=0, help="processes that draw or read pictures")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--device", default=None)
+    p.add_argument("--seed", type=int, default=0, help="of scenes, pictures and first weights")
+    p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
     p.add_argument("--compile", action="store_true", help="torch.compile the tokenizer")
-    p.add_argument("--log-every", type=int, default=100)
+    p.add_argument("--log-every", type=int, default=100, help="steps between lines (default: 100)")
     p.add_argument(
         "--save-every", type=int, default=500, help="steps between checkpoints, figures and sheets"
     )

@@ -3,13 +3,15 @@
     python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer.bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
+    python -m trainer.bench scaling [--device cpu|cuda] [--out assets/benchmarks]   1, 2, 4, ... devices
     python -m trainer.bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
     python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
                            table --readme README.md         renews the README's summary of them
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
 first shapes. --shape N,D,V (again for more) measures only these, and keeps the record's other shapes if they
-come from the same device and versions; each row names its commit.
+come from the same device and versions; each row names its commit. train and scaling have options of their own
+(--help after their name).
 """
 
 from __future__ import annotations
@@ -26,15 +28,15 @@ from trainer.bench import gce, record, sample
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["train"]:
-        from trainer.bench import train  # has options of its own
+    if sys.argv[1:2] in (["train"], ["scaling"]):  # with options of their own
+        from trainer.bench import scaling, train
 
-        train.main(sys.argv[2:])
+        (train if sys.argv[1] == "train" else scaling).main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["gce", "sample", "table", "profile"])
+        prog="python -m trainer.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )  # fmt: skip
+    parser.add_argument("what", choices=["gce", "sample", "train", "scaling", "table", "profile"])
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
     )

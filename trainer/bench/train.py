@@ -112,7 +112,8 @@ def contenders(trainer: Trainer) -> dict[str, tuple]:
 
 def make_trainer(recipe: Recipe, device: torch.device, folder: Path) -> Trainer:
     """The training loop itself, on random tokens; the image tokenizer is there for its lattice only."""
-    codec = ImageTokenizer(ImageTokenizerConfig(levels=recipe.model.code_levels))
+    m = recipe.model
+    codec = ImageTokenizer(ImageTokenizerConfig(image_size=8 * m.grid, levels=m.code_levels))
     save_weights(codec, folder / "image_tokenizer.safetensors")
     save_config(PipelineConfig(tokenizer=codec.config, model=recipe.model), folder / "config.json")
     trainer = Trainer(recipe, folder, folder / "run", device)
@@ -225,8 +226,9 @@ def table(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        prog="python -m trainer.bench train", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
     )
