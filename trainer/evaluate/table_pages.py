@@ -75,7 +75,7 @@ def table_a(record: dict) -> list[str]:
                 spread([r["score"]["mean"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["seen"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["held_out"]["share"] for r in runs], 100),
-                *(spread([r[name] for r in runs if name in r] or [float("nan")], 1, 3) for name in BITS),
+                *(spread([r[name] for r in runs], 1, 3) for name in BITS),
                 spread([r["frechet"] for r in runs], 1, 2),
                 str(alone.get("peak_mib") or ""), f"{1000 * alone.get('seconds_per_step', 0):.1f}",
             ]
@@ -119,7 +119,7 @@ def differences(record: dict, arms: list[str]) -> str:
         for pick, scale, digits in (
             (lambda r: r["score"]["mean"]["share"], 100, 1),
             (lambda r: r["masked_bits"], 1, 3),
-            (lambda r: r.get("cell_bits", float("nan")), 1, 3),
+            (lambda r: r["cell_bits"], 1, 3),
             (lambda r: r["frechet"], 1, 2),
         ):
             d = [scale * (pick(b) - pick(a)) for a, b in pairs]
