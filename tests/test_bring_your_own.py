@@ -68,6 +68,7 @@ def test_the_card_tells_of_the_folder_and_not_of_the_atlas(run):
     assert card["data"] == {"name": "pictures", "pictures": 40}  # one of 41 is held out
     assert {f"a {c} disc" for c in COLOURS} <= set(card["examples"])
     assert "objects" not in card and "words" not in card
+    assert card["recipe"]["data"]["path"] == "pictures"  # and not where they lay
 
 
 def test_the_app_serves_it(run):

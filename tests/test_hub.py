@@ -104,6 +104,8 @@ def test_captions_and_card(rows, text):
     s = stream(rows, text)
     assert list(s.captions(3)) == ["disc 0", "disc 1", "disc 2"]
     assert s.card() == {"data": {"name": "x/y"}, "examples": [f"disc {i}" for i in range(8)]}
+    local = stream(rows, text, path="hf:parquet:/home/someone/pictures/*.parquet").card()
+    assert local["data"] == {"name": "*.parquet"}
 
 
 def test_columns_are_found_by_name():

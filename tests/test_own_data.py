@@ -105,6 +105,17 @@ def test_nothing_readable_is_an_error_that_names_a_file(tmp_path, text):
         config(tmp_path).open(text).batch(0)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_worker_finds_wrong_arrives_as_its_sentence(tmp_path, text, workers):
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    (tmp_path / "a.txt").write_text("a cup")
+    source = OwnDataConfig(str(tmp_path), batch_size=2).open(text)
+    with pytest.raises(
+        ValueError, match="^64 pictures in a row cannot be read; the first one is a.png: [^\n]*$"
+    ):
+        next(batches(source, 0, 1, workers))
+
+
 def test_one_of_several_captions_is_drawn(tmp_path, text):
     disc("red").save(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text(

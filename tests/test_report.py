@@ -1,17 +1,24 @@
 """What a run says: the log, the bar, skipped files, sheets, TensorBoard, the command line."""
 
+import dataclasses
 import json
 import os
+import pkgutil
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_run import TinyData, codec_folder, tiny_run
 
+import trainer.recipes
 from mdm_core.pipeline import Pipeline
 from trainer import train
+from trainer.loop import DivergedError
+from trainer.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +78,13 @@ def test_a_bar_shows_loss_speed_and_time_left(codec, tmp_path, monkeypatch, caps
     assert "step 12, loss" in said and "samples/s" in said and "left 00:" in said and "100.0%" in said
 
 
+def test_the_last_steps_are_told_of_even_if_no_line_was_due(codec, tmp_path, capsys):
+    run = tiny_run(codec, tmp_path, steps=7, log_every=5)
+    run.run()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("step 7 after 0.0 minutes: loss ") and last.endswith("over the last 2 steps")
+
+
 def test_figures_reach_tensorboard(codec, tmp_path):
     run = tiny_run(codec, tmp_path, tensorboard=True, log_every=3)
     run.run()
@@ -110,9 +124,35 @@ def test_help_and_errors_are_for_people(tmp_path):
     said = run("--help").stdout
     for word in ("emoji_cpu", "accelerate launch", "--init", "--plan", "field=value", "--stop-after"):
         assert word in said
+    for recipe in pkgutil.iter_modules(trainer.recipes.__path__):
+        assert recipe.name in said
+    for field in re.findall(r"\b([a-z_]+)=\w", said):  # each field that the help names is one
+        assert field in {f.name for f in dataclasses.fields(Recipe)} | {"path", "batch_size", "field"}, field
     wrong = run("nothing")
     assert wrong.returncode == 1 and "error: there is no recipe 'nothing'" in wrong.stderr
     assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "failure, said",
+    [
+        (DivergedError("the loss is nan at step 3: lower lr"), "error: the loss is nan at step 3"),
+        (OSError(28, "No space left on device", "runs/x/log.json"), "error: .*No space left.*log.json"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\nmuch text"),
+            "lower data.batch_size .*out of memory.\\)$",
+        ),
+        (KeyboardInterrupt(), "stopped at once"),
+    ],
+)
+def test_what_a_person_can_put_right_is_one_sentence(monkeypatch, failure, said):
+    def fails():
+        raise failure
+
+    monkeypatch.setattr(train, "main", fails)
+    with pytest.raises(SystemExit) as left:
+        train.command()
+    assert re.search(said, left.value.code) and "\n" not in left.value.code
 
 
 SIGNALLED = """

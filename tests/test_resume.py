@@ -38,6 +38,18 @@ def test_a_resumed_run_equals_an_unbroken_one(codec, tmp_path, workers, changes)
     assert_same(whole_state(straight), whole_state(second))
 
 
+def test_a_checkpoint_is_also_written_by_the_clock(codec, tmp_path):
+    """What a power cut costs is minutes, however long the steps are."""
+    often = {"steps": 5, "save_every": 1000, "keep_last": 9}
+    run = tiny_run(codec, tmp_path / "clock", **often, save_minutes=1e-9)
+    run.run()
+    assert [f.name[-1] for f in sorted((tmp_path / "clock" / "checkpoints").glob("step-*"))] == list("12345")
+    other = tiny_run(codec, tmp_path / "steps", **often, save_minutes=0)
+    other.run()
+    assert [f.name[-1] for f in (tmp_path / "steps" / "checkpoints").glob("step-*")] == ["5"]
+    assert_same(whole_state(run), whole_state(other))
+
+
 def test_random_states_come_back(codec, tmp_path):
     run = short_of(tiny_run(codec, tmp_path), 2)
     run.run()

@@ -112,6 +112,11 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name[:300])
 
 
+def without_place(path: str) -> str:
+    """What a model's card may say of a data path: a name on the Hub, else the last part of a path of this machine."""
+    return path if path.startswith("hf:") and path.count(":") == 1 else Path(path).name or path
+
+
 def _files(root: Path) -> Iterator[tuple[str, str]]:
     """(name relative to root with forward slashes, lower-case suffix) of every file; hidden ones are left out."""
     pending = [""]

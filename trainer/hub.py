@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from mdm_core.text import TextTokenizer
-from trainer.folder import CAPTIONS, clean, shown
+from trainer.folder import CAPTIONS, clean, shown, without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch
 
@@ -171,4 +171,7 @@ class HubStream:
 
     def card(self) -> dict[str, Any]:
         examples = dict.fromkeys(c for c in self.captions(64) if len(c) <= 80)
-        return {"data": {"name": self.config.path.removeprefix("hf:")}, "examples": list(examples)[:8]}
+        return {
+            "data": {"name": without_place(self.config.path).removeprefix("hf:")},
+            "examples": list(examples)[:8],
+        }

@@ -24,6 +24,7 @@ from mdm_core.pipeline import Pipeline
 from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
 from trainer import checkpoint, state
+from trainer.folder import without_place
 from trainer.optim import EMA, build_optimizers, cosine, trapezoid
 from trainer.parallel import Parallel, full
 from trainer.recipe import Recipe
@@ -203,14 +204,20 @@ class Trainer:
         r, p = self.recipe, self.parallel
         first = self.step * r.accumulate * p.world + p.rank
         self.stream, self.drawn = batches(self.source, first, p.world, r.data.workers), None
-        began, already, exported, saved = time.time(), self.seconds, time.time(), self.step
+        began, already, saved = time.time(), self.seconds, self.step
+        exported = kept = began
         self.reporter.start()
         while True:
             now = time.time()
-            due = float(r.export_every > 0 and now - exported > r.export_every)
-            progress, leave, due = p.agree(
-                [self.progress(), float(self.stop or now - began >= stop_after), due]
-            )
+            progress, leave, keep, due = p.agree([
+                self.progress(),
+                float(self.stop or now - began >= stop_after),
+                float(r.save_minutes > 0 and now - kept > 60 * r.save_minutes),
+                float(r.export_every > 0 and now - exported > r.export_every),
+            ])  # fmt: skip
+            if keep and saved != self.step:
+                self.save()
+                saved, kept = self.step, time.time()
             if due and self.step:
                 self.export(self.out / "model")
                 exported = time.time()
@@ -229,7 +236,7 @@ class Trainer:
             self.reporter.step(loss)
             if self.step % r.save_every == 0:
                 self.save()
-                saved = self.step
+                saved, kept = self.step, time.time()
         self.reporter.stop()
         if saved != self.step:
             self.save()
@@ -272,6 +279,11 @@ class Trainer:
             "parameters": count_parameters(self.model),
             "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe), default=str)),
         }  # fmt: skip
+        data = card["recipe"]["data"]
+        if (
+            "path" in data
+        ):  # models are given away: where the pictures lay on this machine is nobody's business
+            data["path"] = without_place(data["path"])
         return PipelineConfig(tokenizer=self.codec.config, model=self.recipe.model, card=card)
 
     def export(self, path: Path, int8: bool = True) -> None:

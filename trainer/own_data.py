@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.text import TextTokenizer
-from trainer.folder import Caption, FolderRecords, shown
+from trainer.folder import Caption, FolderRecords, shown, without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch, Source, Stream
 from trainer.token_shards import MANIFEST, TokenShards
@@ -220,8 +220,7 @@ def first_captions(records: Records, rows: np.ndarray, count: int) -> Iterator[s
 def describe(path: str, records: Records, rows: np.ndarray) -> dict[str, Any]:
     """What the model card says: where it learnt from, how many pictures, and prompts to begin with."""
     examples = dict.fromkeys(c for c in first_captions(records, rows, 64) if len(c) <= 80)
-    name = Path(path).name or path
-    return {"data": {"name": name, "pictures": len(rows)}, "examples": list(examples)[:8]}
+    return {"data": {"name": without_place(path), "pictures": len(rows)}, "examples": list(examples)[:8]}
 
 
 @dataclass(frozen=True)

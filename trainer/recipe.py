@@ -56,7 +56,8 @@ class Recipe:
     log_every: int = 20
     validate_every: int = 500
     sheet_every: int = 0  # steps between sheets of pictures; 0: none
-    save_every: int = 1000
+    save_every: int = 1000  # steps between checkpoints
+    save_minutes: float = 10.0  # a checkpoint also after so many minutes: what a power cut may cost; 0: never
     keep_last: int = 2  # checkpoints
     keep_best: int = 1  # checkpoints with the fewest bits per masked token in validation
     export_every: float = 120.0  # seconds between model folders written during the run; 0: only at the end

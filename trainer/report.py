@@ -52,6 +52,11 @@ class Reporter:
             self.bar = None
         if self.tracker is not None:
             self.tracker.end_training()
+        t = self.trainer
+        if t.pending:  # steps that no line of the log has told of yet
+            mean, n = sum(t.pending) / len(t.pending), len(t.pending)
+            last = f"the last {n} steps" if n > 1 else "the last step"
+            self.say(f"step {t.step} after {t.seconds / 60:.1f} minutes: loss {mean:.4f} over {last}")
 
     def say(self, text: str) -> None:
         """A line of text, above the bar where there is one."""

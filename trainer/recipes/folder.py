@@ -28,4 +28,7 @@ RECIPE = Recipe(
     data=OwnDataConfig(batch_size=64, workers=1),
     minutes=240,
     ema=0.999,
+    log_every=10,
+    validate_every=100,
+    sheet_every=200,
 )

@@ -59,6 +59,7 @@ RECIPE = Recipe(
     log_every=50,
     validate_every=2000,
     save_every=2000,
+    save_minutes=0,  # a checkpoint is 88 GiB
     sheet_every=2000,
     export_every=0,
 )
