@@ -143,3 +143,16 @@ def test_answers_that_nobody_fetches_are_bounded():
     for i in range(3 * TABS):
         waiting[str(i)] = object()
     assert len(waiting) == TABS and str(3 * TABS - 1) in waiting
+
+
+def test_a_tab_in_the_middle_of_its_run_is_not_forgotten_for_newer_ones():
+    waiting = within_a_loop(page.build, Pipe)._queue.pending_messages_per_session
+    waiting["runs"], waiting["left"] = object(), object()
+    mine = waiting["runs"]
+    for i in range(3 * TABS):
+        waiting[str(i)] = object()
+        assert waiting["runs"] is mine  # as Gradio looks it up for every message
+    assert len(waiting) == TABS and "left" not in waiting
+    waiting["runs"] = waiting["runs"]
+    del waiting["runs"]
+    assert "runs" not in waiting and len(waiting) == TABS - 1

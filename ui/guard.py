@@ -7,6 +7,7 @@ sends pictures and saved runs inside its events, so no file of a visitor is ever
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -161,15 +162,35 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class Answers(OrderedDict):
+    """Gradio's dict of answers on their way, by tab; whose answers were longest neither written nor read goes first.
+
+    Gradio's own forgets the tab that came first, even in the middle of its run.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def __getitem__(self, tab: str) -> Any:
+        found = super().__getitem__(tab)
+        self.move_to_end(tab)
+        return found
+
+    def __setitem__(self, tab: str, answers: Any) -> None:
+        if tab not in self and len(self) >= self.most:
+            del self[next(iter(self))]
+        super().__setitem__(tab, answers)
+        self.move_to_end(tab)
+
+
 def bound_messages(page: Any) -> None:
-    """Answers that nobody fetches are kept for the newest TABS tabs only.
+    """Answers that nobody fetches are kept for the TABS tabs last heard of.
 
     Gradio keeps those of 2000, and the frames of one run are a megabyte: whoever starts runs and never reads
     them could fill the memory.
     """
-    from gradio.utils import LRUCache
-
-    page._queue.pending_messages_per_session = LRUCache(TABS)
+    page._queue.pending_messages_per_session = Answers(TABS)
 
 
 def launch_arguments() -> dict[str, Any]:
