@@ -169,7 +169,10 @@ def test_a_token_is_chosen_by_hand_and_stamped(studio):
     studio.mouse.click(*point(studio, 0))
     until(studio, drafted="1", pending="0")
     assert studio.evaluate(TOKENS)[0] == tokens[source]
-    assert f"row 1, column 1 · token {tokens[source]} · changed by hand" in studio.locator(".cz-status").inner_text()
+    assert (
+        f"row 1, column 1 · token {tokens[source]} · changed by hand"
+        in studio.locator(".cz-status").inner_text()
+    )
     studio.locator("[data-press=stamp]").click()
     studio.locator("[data-press=clear]").click()
     until(studio, drafted="0")
@@ -200,6 +203,38 @@ def test_a_finger_paints_under_a_loupe(visit):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("[data-press=repaint]").tap()
     page.wait_for_function(f"() => {CANVAS}.state === 'done' && {CANVAS}.kind === 'repaint'")
+
+
+def test_two_fingers_zoom_and_paint_nothing(visit):
+    page = visit(**PHONE)
+    make(page, steps=2)
+    page.locator("#tasks [data-task=edit]").tap()
+    page.locator("button[data-tool=lock]").tap()
+    page.locator(".cz-canvas").scroll_into_view_if_needed()
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind, *cells):
+        points = [
+            {**dict(zip("xy", point(page, cell), strict=True)), "id": i} for i, cell in enumerate(cells)
+        ]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", 100)
+    until(page, locked="1")
+    fingers("touchStart", 100, 140)  # the second finger comes a moment later
+    until(page, locked="0")
+    page.locator(".cz-loupe").wait_for(state="hidden")
+    fingers("touchMove", 85, 156)
+    fingers("touchMove", 68, 172)
+    fingers("touchEnd")
+    assert until(page, locked="0")["cell"] == "-1"
+    assert page.locator("[data-press=undo]").is_disabled()
+    page.locator("button[data-tool=mask]").tap()
+    fingers("touchStart", 40)
+    fingers("touchMove", 42)
+    fingers("touchEnd")
+    until(page, masked="3")
+    page.locator("[data-press=repaint]:enabled").wait_for()
 
 
 def test_edits_stay_with_their_step_and_a_brush_never_reaches_a_run_that_goes_on(studio):

@@ -98,6 +98,12 @@ class Sheet {
     return true;
   }
 
+  // Takes back all that was done since begin().
+  abandon() {
+    if (this.open) this.restore(this.open);
+    this.open = null;
+  }
+
   remember(before, after) {
     this.past.push({ before, after });
     if (this.past.length > 60) this.past.shift();

@@ -39,7 +39,8 @@ const tools = new Tools({
   selected: () => selected,
   apply,
   begin: () => sheet.begin(run, shown),
-  commit: (done) => { if (sheet.commit(run, shown) && done) edited(); },
+  commit: () => { if (sheet.commit(run, shown)) edited(); },
+  abandon: () => { sheet.abandon(); look(); refresh(); },
   hover: glance,
   changed: request,
 });

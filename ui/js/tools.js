@@ -12,7 +12,7 @@ const HINTS = {
 
 class Tools {
   // hooks: {canvas, grid() -> {rows, columns} or null, busy(), select(cell), selected(), apply(tool, cells, first),
-  //         begin(), commit(), hover(cell), changed()}
+  //         begin(), commit(), abandon(), hover(cell), changed()}
   constructor(hooks) {
     this.hooks = hooks;
     this.tool = "inspect";
@@ -92,6 +92,7 @@ class Tools {
   }
 
   down(event) {
+    if (!event.isPrimary) return this.end(false); // a second finger: the hand wants to zoom, not to paint
     if (event.button > 0) return;
     this.hooks.canvas.focus({ preventScroll: true });
     const cell = this.cellAt(event);
@@ -106,6 +107,7 @@ class Tools {
   }
 
   move(event) {
+    if (!event.isPrimary) return;
     const cell = this.cellAt(event);
     if (this.stroke) {
       if (cell < 0 || cell === this.stroke.last) return;
@@ -125,6 +127,7 @@ class Tools {
   }
 
   up(event) {
+    if (!event.isPrimary) return;
     if (this.stroke) {
       if (this.rectangle) this.hand(this.between(this.stroke.from, this.stroke.last));
       this.end(true);
@@ -133,10 +136,12 @@ class Tools {
     }
   }
 
+  // What was painted stays if the stroke is `done`; one that was broken off is taken back.
   end(done) {
     if (!this.stroke) return;
     this.stroke = null;
-    this.hooks.commit(done);
+    if (done) this.hooks.commit();
+    else this.hooks.abandon();
     this.hooks.changed();
   }
 
@@ -162,7 +167,7 @@ class Tools {
     this.hooks.begin();
     this.hooks.apply(this.tool, this.anchor >= 0 ? this.between(this.anchor, cell) : this.brush(cell), true, cell);
     this.anchor = -1;
-    this.hooks.commit(true);
+    this.hooks.commit();
     this.hooks.changed();
   }
 }
@@ -174,8 +179,13 @@ class Loupe {
     this.glass = glass;
     this.at = null;
     const hide = () => { this.at = null; glass.hidden = true; };
-    canvas.addEventListener("pointerdown", (event) => this.show(event));
-    canvas.addEventListener("pointermove", (event) => this.show(event));
+    let alone = true; // one finger only
+    canvas.addEventListener("pointerdown", (event) => {
+      alone = event.isPrimary;
+      if (alone) this.show(event);
+      else hide();
+    });
+    canvas.addEventListener("pointermove", (event) => { if (alone) this.show(event); });
     for (const name of ["pointerup", "pointercancel", "pointerleave"]) canvas.addEventListener(name, hide);
   }
 
