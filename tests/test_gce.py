@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 
 from mdm_core.groups import Groups
-from mdm_core.ops import linear_grouped_cross_entropy
+from mdm_core.ops import gce_schedules, linear_grouped_cross_entropy
+
+SCHEDULES = [
+    ("mean", "rows"),
+    ("sum", "rows"),
+    ("mean", "vocabulary"),
+    ("sum", "vocabulary"),
+    ("none", "vocabulary"),
+]
 
 
 def problem(n=33, d=7, v=96, dtype=torch.float64, seed=0, spread=1.0):
@@ -23,15 +31,14 @@ def some_groups(v, seed=0):
 
 
 def run(hidden, weight, target, groups=None, upstream=None, **options):
-    """Loss and both gradients, on fresh leaves."""
+    """Loss and the gradients by hidden and weight, on fresh leaves."""
     hidden, weight = hidden.detach().clone().requires_grad_(), weight.detach().clone().requires_grad_()
     loss = linear_grouped_cross_entropy(hidden, weight, target, groups, **options)
     loss.backward(torch.ones_like(loss) if upstream is None else upstream.to(loss.dtype))
     return loss.detach(), hidden.grad, weight.grad
 
 
-@pytest.mark.parametrize("schedule", ["auto", "vocabulary"])
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction, schedule", SCHEDULES)
 def test_every_schedule_equals_the_formula(reduction, schedule):
     hidden, weight, target = problem()
     target[::5] = -100
@@ -78,10 +85,10 @@ def test_gradcheck_in_fp64(schedule):
 
 
 @pytest.mark.parametrize("n, d, v", [(1, 1, 1), (7, 123, 7), (123, 7, 257), (257, 1, 123)])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_odd_sizes(n, d, v, reduction):
+@pytest.mark.parametrize("reduction, schedule", SCHEDULES)
+def test_odd_sizes(n, d, v, reduction, schedule):
     hidden, weight, target = problem(n, d, v)
-    options = dict(groups=some_groups(v), reduction=reduction, tile_bytes=2000)
+    options = dict(groups=some_groups(v), reduction=reduction, schedule=schedule, tile_bytes=2000)
     for got, expected in zip(
         run(hidden, weight, target, **options),
         run(hidden, weight, target, backend="reference", **options),
@@ -92,15 +99,15 @@ def test_odd_sizes(n, d, v, reduction):
 
 def test_groups_of_one_and_groups_of_everything():
     hidden, weight, target = problem()
-    ce = F.cross_entropy(hidden @ weight.t(), target)
-    alone = linear_grouped_cross_entropy(
-        hidden, weight, target, Groups.from_ids(torch.arange(96)), group_weight=0.5
-    )
-    everything = linear_grouped_cross_entropy(
-        hidden, weight, target, Groups.from_ids(torch.zeros(96).int()), group_weight=0.5
-    )
-    torch.testing.assert_close(alone, 1.5 * ce)  # a group of one is the target itself
-    torch.testing.assert_close(everything, ce)  # the group of all has probability one
+    ce = run(hidden, weight, target)
+    alone, everything = Groups.from_ids(torch.arange(96)), Groups.from_ids(torch.zeros(96).int())
+    for schedule in ("rows", "vocabulary"):
+        options = dict(group_weight=0.5, schedule=schedule)
+        # A group of one is the target itself, and the group of all has probability one.
+        torch.testing.assert_close(
+            run(hidden, weight, target, alone, **options), tuple(1.5 * value for value in ce)
+        )
+        torch.testing.assert_close(run(hidden, weight, target, everything, **options), ce)
 
 
 def test_a_partition_equals_the_knn_list_of_its_members():
@@ -177,27 +184,51 @@ def test_infinite_and_undefined_logits_are_reported(reduction):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
-def test_error_is_at_most_that_of_plain_pytorch(dtype, schedule):
+@pytest.mark.parametrize("reduction, schedule", SCHEDULES)
+def test_error_is_at_most_that_of_plain_pytorch(dtype, reduction, schedule):
+    """1.5 times its error over the whole result; for the worst number alone, or one unit in the last place."""
     hidden, weight, target = problem(200, 32, 500, dtype, spread=0.3)
     groups = some_groups(500)
-    exact = run(hidden.double(), weight.double(), target, groups, backend="reference")
-    plain = run(hidden, weight, target, groups, backend="reference")
-    ours = run(hidden, weight, target, groups, schedule=schedule, tile_bytes=2**17)
+    upstream = torch.linspace(-1, 2, 200) if reduction == "none" else None
+    options = dict(groups=groups, reduction=reduction, upstream=upstream)
+    exact = run(hidden.double(), weight.double(), target, backend="reference", **options)
+    plain = run(hidden, weight, target, backend="reference", **options)
+    ours = run(hidden, weight, target, schedule=schedule, tile_bytes=2**17, **options)
     for name, a, b, c in zip(("loss", "hidden", "weight"), ours, plain, exact, strict=True):
         assert a.dtype == (torch.float32 if name == "loss" else dtype)
+        assert (a.double() - c).norm() <= 1.5 * (b.double() - c).norm(), name
         mine, theirs = (float((x.double() - c).abs().max() / c.abs().max()) for x in (a, b))
-        assert mine <= max(1.5 * theirs, 4 * torch.finfo(a.dtype).eps), (name, mine, theirs)
+        assert mine <= max(1.5 * theirs, torch.finfo(a.dtype).eps), (name, mine, theirs)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "none"])
-def test_a_rerun_is_bitwise_equal(reduction):
+@pytest.mark.parametrize("reduction, schedule", SCHEDULES)
+def test_a_rerun_is_bitwise_equal(reduction, schedule):
     hidden, weight, target = problem(100, 16, 300, torch.float32)
-    options = dict(groups=some_groups(300), reduction=reduction, tile_bytes=40000)
+    options = dict(groups=some_groups(300), reduction=reduction, schedule=schedule, tile_bytes=40000)
     for a, b in zip(
         run(hidden, weight, target, **options), run(hidden, weight, target, **options), strict=True
     ):
         assert torch.equal(a, b)
+
+
+def test_a_small_budget_takes_the_vocabulary_schedule(monkeypatch):
+    taken = []
+    for name in ("rows", "vocabulary"):
+        schedule = getattr(gce_schedules, name)
+        monkeypatch.setattr(gce_schedules, name, lambda *a, n=name, f=schedule: (taken.append(n), f(*a))[1])
+    hidden, weight, target = problem(100, 4, 200, torch.float32)
+    row = 200 * 4 + 64  # bytes of a row's logits and of its patch, the target alone
+    for reduction, tile_bytes in (("mean", None), ("mean", 90 * row), ("sum", 70 * row), ("none", None)):
+        run(hidden, weight, target, reduction=reduction, tile_bytes=tile_bytes)
+    run(hidden[:60], weight, target[:60], tile_bytes=60 * row)  # few, but all there are
+    assert taken == ["rows", "rows", "vocabulary", "vocabulary", "rows"]
+
+
+@pytest.mark.parametrize("size, rows", [(4096, 896), (16384, 384), (65536, 256), (131072, 128), (262144, 71)])
+def test_a_tile_holds_as_many_rows_as_do_good_on_a_cpu(size, rows):
+    assert gce_schedules.rows_per_tile(size, 0, torch.device("cpu"), 4, 64 * 9) in range(
+        rows * 7 // 8, rows + 1
+    )
 
 
 def test_gradient_only_where_it_is_asked_for():
@@ -248,7 +279,7 @@ def test_extra_memory_is_the_tile():
 
     hidden, weight, target = problem(512, 8, 4096, torch.float32)
     groups, tile = Groups.from_ids(torch.arange(4096) // 8), 1 << 20
-    for options in (dict(reduction="mean"), dict(schedule="vocabulary")):
+    for options in (dict(schedule="rows"), dict(schedule="vocabulary")):
         extra = peak_bytes(
             lambda options=options: torch.autograd.grad(
                 linear_grouped_cross_entropy(hidden, weight, target, groups, tile_bytes=tile, **options),
@@ -274,6 +305,20 @@ def test_compiles_without_a_graph_break():
         torch.testing.assert_close(got, expected)
 
 
+def test_compiles_for_any_number_of_rows():
+    groups = Groups.lattice((4, 4, 4))
+
+    def loss(h, w, y):
+        return linear_grouped_cross_entropy(h * 2.0, w, y, groups)
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager", dynamic=True)
+    for count in (24, 40, 41):
+        hidden, weight, target = problem(count, 6, 64, torch.float32)
+        expected = torch.autograd.grad(loss(hidden, weight, target), (hidden, weight))
+        got = torch.autograd.grad(compiled(hidden, weight, target), (hidden, weight))
+        torch.testing.assert_close(got, expected)
+
+
 def test_custom_operators_pass_opcheck():
     hidden, weight, target = problem(6, 3, 16, torch.float32)
     groups = Groups.lattice((4, 2, 2))
@@ -283,23 +328,20 @@ def test_custom_operators_pass_opcheck():
     )
     scale = torch.full((6,), 1 / 6)
     common = (tables, widths, [1.0, 0.2], 0.0, torch.float32, 1 << 20)
-    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(
         torch.ops.chisel.gce_rows,
         (hidden, weight, target, scale, *common, True, True, "torch"),
-        test_utils=checks,
+        # Not the check of compiled code: it also returns the gradients that the backward overwrites, which nobody
+        # does here. The compiled steps above stand for it.
+        test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
-    torch.library.opcheck(
-        torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"), test_utils=checks
-    )
+    torch.library.opcheck(torch.ops.chisel.gce_forward, (hidden, weight, target, *common, True, "torch"))
     h, w = hidden.detach(), weight.detach()
     _, _, top, slot, rest = torch.ops.chisel.gce_forward(h, w, target, *common, True, "torch")
     arguments = (h, w, target, scale, tables, widths, top, slot, rest, torch.float32, 1 << 20, True, True)
-    torch.library.opcheck(torch.ops.chisel.gce_backward, (*arguments, "torch"), test_utils=checks)
+    torch.library.opcheck(torch.ops.chisel.gce_backward, (*arguments, "torch"))
     gradients = [h.clone(), w.clone()]
-    torch.library.opcheck(
-        torch.ops.chisel.gce_scale_, (gradients, torch.tensor(0.5), "torch"), test_utils=checks
-    )
+    torch.library.opcheck(torch.ops.chisel.gce_scale_, (gradients, torch.tensor(0.5), "torch"))
 
 
 @pytest.mark.parametrize(

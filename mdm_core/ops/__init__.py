@@ -83,9 +83,10 @@ def linear_grouped_cross_entropy(
     row_weight: [N], a constant factor per row; it does not enter the mean's denominator.
     return_lse: also return LSE(z) [N] (0 for ignored rows), for logging; no gradient flows through it.
     schedule: "rows" computes the gradient in the forward (mean and sum only; the backward may run once);
-        "vocabulary" recomputes the logits in the backward; "auto" takes rows wherever it can.
-    tile_bytes: how many bytes of logits may be in flight; by default 64 MiB on a CPU, and on a GPU 1 GiB or a
-        32nd of its memory.
+        "vocabulary" recomputes the logits in the backward; "auto" takes rows for mean and sum, unless so few
+        rows fit in tile_bytes (under 80 on a CPU, under 512 on a GPU) that vocabulary is faster.
+    tile_bytes: how many bytes of logits may be in flight; by default 384 rows of them on a CPU, but from 16 to
+        72 MiB, and on a GPU 1 GiB or a 32nd of its memory.
 
     Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise
     equal. NaN and infinite logits show up in the loss. Not twice differentiable.
@@ -127,9 +128,13 @@ def linear_grouped_cross_entropy(
     if backend == "triton" and (dtype == torch.float64 or groups is not None and not groups.has_table):
         backend = "torch"  # the kernels know neither fp64 nor groups of a thousand members and more
     tables, widths = gce_autograd.flatten(groups, backend)
-    tile_bytes = tile_bytes or 0  # 0: chosen where the device is known (see gce_schedules.budget)
+    tile_bytes = tile_bytes or 0  # 0: as much as does good (see gce_schedules.rows_per_tile)
+    if schedule == "auto":
+        size, device = len(weight), hidden.device
+        few = gce_autograd.few_rows_fit(len(hidden), size, widths, dtype, device, tile_bytes, backend)
+        schedule = "vocabulary" if few or reduction == "none" else "rows"
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
-    if any(wants) and reduction != "none" and schedule != "vocabulary":
+    if any(wants) and schedule == "rows":
         loss, lse, _, _ = gce_autograd.gce_rows(
             hidden, weight, label, scale, tables, widths, coefficients, z_loss, dtype, tile_bytes, *wants,
             backend,

@@ -49,6 +49,23 @@ def _slots(widths: list[int]) -> int:
     return 1 + sum(abs(width) for width in widths)
 
 
+@torch.compiler.assume_constant_result
+def _tile_costs(backend: str, dtype: torch.dtype) -> tuple[int, int]:
+    """Bytes of a tile's logit, and of a patch slot beside it."""
+    engine = engine_for(backend)
+    return engine.bytes_per_logit(dtype), engine.bytes_per_slot()
+
+
+def few_rows_fit(
+    count: int, vocab_size: int, widths: list[int], dtype: torch.dtype, device: torch.device,
+    tile_bytes: int, backend: str,
+) -> bool:  # fmt: skip
+    """Whether the rows schedule would need so many tiles that the vocabulary schedule is faster."""
+    logit, slot = _tile_costs(backend, dtype)
+    fit = schedules.rows_per_tile(vocab_size, tile_bytes, device, logit, slot * _slots(widths))
+    return fit < schedules.FEW_ROWS["cuda" if device.type == "cuda" else "cpu"] and fit < count
+
+
 def _used_rows(target: Tensor) -> Tensor | None:
     """Indices of rows that count, or None for "use every row as it is".
 
@@ -80,7 +97,6 @@ def gce_rows(
     """sum(scale * loss) [], LSE [N], and its gradients by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
-    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     h, w = hidden[rows].to(dtype), weight.to(dtype)  # [N, D], [V, D]
     dw = weight.new_empty(weight.shape, dtype=schedules.wide(dtype)) if need_weight else None  # [V, D]
     valid = target[rows] >= 0  # [N]
@@ -161,7 +177,6 @@ def gce_forward(
     """Row losses and LSEs [N], and for the backward: row maximum [N], patch gradient [N, K], factor [N]."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
-    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     engine = engine_for(backend)
     stats = schedules.streaming(
         hidden[rows].to(dtype), weight.to(dtype), target[rows].clamp(min=0),
@@ -191,7 +206,6 @@ def gce_backward(
     """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
-    tile_bytes = schedules.budget(tile_bytes, hidden.device)
     sums = weight.dtype if weight.dtype in (dtype, schedules.wide(dtype)) else dtype
     dw = weight.new_empty(weight.shape, dtype=sums) if need_weight else None  # [V, D]
     stats = Stats(top[rows], top[rows], top[rows], slot[rows], rest[rows])

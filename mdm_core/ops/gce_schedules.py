@@ -6,7 +6,8 @@
     vocabulary   any reduction, gradient later     8 NDV   one tile of all rows, fp32 [N, D] for half types
 
 "Rows" computes the gradient during the forward, where the logits are at hand; "vocabulary" recomputes the
-logits in the backward, when the upstream gradient of each row is known.
+logits in the backward, when the upstream gradient of each row is known. Rows reads and writes all of the weight's
+gradient once a tile, so where only few rows fit in a tile, vocabulary is the faster of the two.
 
 The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton. `groups` is what the engine's
 `view` made of the group levels. Legend: N rows, D width, V vocabulary, n rows of a tile, K patch slots.
@@ -25,7 +26,9 @@ from torch import Tensor
 from mdm_core.ops.gce_torch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_
 
-GCE_TILE_BYTES = {"cpu": 64 << 20, "cuda": 1 << 30}  # at most; on a GPU also at most 1/32 of its memory
+GCE_TILE_BYTES = {"cpu": 72 << 20, "cuda": 1 << 30}  # at most; on a GPU also at most 1/32 of its memory
+CPU_ENOUGH = 384, 16 << 20  # rows and bytes of a tile from which on a CPU gains nothing from larger ones
+FEW_ROWS = {"cpu": 80, "cuda": 512}  # with fewer to a tile, "vocabulary" is the faster schedule
 SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
 
 
@@ -45,18 +48,25 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def budget(tile_bytes: int, device: torch.device) -> int:
-    """How many bytes of logits may be in flight; tile_bytes = 0 asks for the device's default."""
-    if tile_bytes:
-        return tile_bytes
+@torch.compiler.assume_constant_result
+def default_bytes(device: torch.device) -> int:
+    """How many bytes of logits may be in flight where the caller sets no limit."""
     if device.type != "cuda":
         return GCE_TILE_BYTES["cpu"]
     return min(GCE_TILE_BYTES["cuda"], torch.cuda.get_device_properties(device).total_memory // 32)
 
 
-def rows_per_tile(columns: int, tile_bytes: int, bytes_per_logit: int, patch_bytes: int = 0) -> int:
-    """How many rows of `columns` logits and a patch fit in tile_bytes; from 128 on, whole 128s."""
-    rows = max(1, tile_bytes // (bytes_per_logit * columns + patch_bytes))
+def rows_per_tile(
+    columns: int, tile_bytes: int, device: torch.device, bytes_per_logit: int, patch_bytes: int = 0
+) -> int:
+    """How many rows of `columns` logits and a patch make a tile; from 128 on, whole 128s.
+
+    They fill tile_bytes, or for tile_bytes = 0 as much as does good on the device.
+    """
+    row_bytes = bytes_per_logit * columns + patch_bytes
+    rows = max(1, (tile_bytes or default_bytes(device)) // row_bytes)
+    if not tile_bytes and device.type == "cpu":
+        rows = min(rows, max(CPU_ENOUGH[0], CPU_ENOUGH[1] // row_bytes))
     return rows if rows < 128 else rows // 128 * 128
 
 
@@ -90,7 +100,7 @@ def rows(
     lse = torch.empty_like(loss)  # [N]
     grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
     fit = rows_per_tile(
-        size, tile_bytes, engine.bytes_per_logit(hidden.dtype), slots * engine.bytes_per_slot()
+        size, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype), slots * engine.bytes_per_slot()
     )
     chunks = even_chunks(count, max(1, min(fit, -(-count // 2))))  # never all of [N, V] at once
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
@@ -128,10 +138,10 @@ def streaming(
         return whole
     (count, _), size = hidden.shape, weight.shape[0]
     columns = min(size, engine.STREAM_COLUMNS)
+    tile_bytes = min(tile_bytes or engine.STREAM_BYTES, engine.STREAM_BYTES)
     fit = rows_per_tile(
-        columns + SPARE, min(tile_bytes, engine.STREAM_BYTES), engine.bytes_per_logit(hidden.dtype),
-        64 * slots,
-    )  # fmt: skip
+        columns + SPARE, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype), 64 * slots
+    )
     chunks = even_chunks(count, fit)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
     top, lse, loss, rest_factor = (
@@ -175,7 +185,9 @@ def vocabulary(
         grad_weight.zero_()
     patch = engine.patch_of(groups, target)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
-    fit = rows_per_tile(count, tile_bytes, engine.bytes_per_logit(hidden.dtype)) if count else 1
+    fit = (
+        rows_per_tile(count, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype)) if count else 1
+    )  # columns of all rows
     chunks = even_chunks(size, min(fit, -(-size // 2))) if count else []  # never all of [N, V] at once
     buffer = hidden.new_empty(count, (chunks[0][1] if chunks else 0) + SPARE)
     for v0, v1 in chunks:
