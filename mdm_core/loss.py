@@ -11,6 +11,8 @@ from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 
+IGNORED = -100  # as a target: a row that has no part in the loss
+
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
@@ -46,13 +48,15 @@ def objective(
     visible = corrupted.flipped.flatten() if config.edit_flipped_only else ~masked
     row_weight = masked / masked.sum().clamp_min(1)
     row_weight = row_weight + visible * (config.edit_weight / visible.sum().clamp_min(1))
+    target = x0.flatten().masked_fill(row_weight == 0, IGNORED)  # a CPU leaves these rows out
     return linear_grouped_cross_entropy(
         hidden.flatten(0, 1),
         head_weight,
-        x0.flatten(),
+        target,
         groups,
         group_weight=config.group_weight if groups is not None else 0.0,
         ce_weight=config.ce_weight,
+        ignore_index=IGNORED,
         reduction="sum",
         row_weight=row_weight.float(),
         z_loss=config.z_loss,

@@ -47,6 +47,15 @@ def test_equals_the_formula(batch, flipped_only):
     torch.testing.assert_close(grad, want_grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("change", [dict(edit_flipped_only=True), dict(edit_weight=0.0)])
+def test_rows_without_weight_are_left_out(batch, change):
+    hidden, weight, x0, c, groups = batch
+    config = ObjectiveConfig(**change)
+    unused = ~c.masked & ~(c.flipped & (config.edit_weight > 0))  # [B, L]
+    got = objective(hidden.masked_fill(unused[..., None], math.nan), weight, x0, c, groups, config)
+    assert unused.any() and torch.equal(got, objective(hidden, weight, x0, c, groups, config))
+
+
 def test_nothing_visible_is_no_division_by_zero(batch):
     hidden, weight, x0, _, groups = batch
     all_masked = torch.ones(B, L, dtype=torch.bool)
