@@ -44,7 +44,7 @@ def mixed(v):
     )
 
 
-@pytest.mark.parametrize("schedule", ["auto", "vocabulary"])
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
 @pytest.mark.parametrize("n, d, v", [(1, 1, 1), (7, 5, 123), (19, 16, 257)])
 def test_gce_equals_the_formula(n, d, v, schedule):
     same(
@@ -80,7 +80,13 @@ def test_gce_of_rows_longer_than_one_sweep(monkeypatch):
     same(*both(3, 4, 9000, mixed(9000), group_weight=0.5))
 
 
-@pytest.mark.parametrize("schedule", ["auto", "vocabulary"])
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
+def test_groups_of_one_and_groups_of_everything(schedule):
+    same(*both(9, 5, 60, Groups.from_ids(torch.arange(60)), group_weight=0.5, schedule=schedule))
+    same(*both(9, 5, 60, Groups.from_ids(torch.zeros(60).int()), group_weight=0.5, schedule=schedule))
+
+
+@pytest.mark.parametrize("schedule", ["rows", "vocabulary"])
 def test_gce_of_huge_logits_stays_exact(schedule):
     same(*both(12, 6, 64, Groups.lattice((4, 4, 4)), spread=3000.0, schedule=schedule))
 
@@ -187,18 +193,37 @@ def test_offsets_are_64_bit():
     """Rows so far apart that the second begins beyond 2^31 elements; the memory between is never touched."""
     from mdm_core.ops import gce_torch, gce_triton
 
-    stride = 2**31 + 64
-    store = torch.empty(stride + 64, dtype=torch.float16, device=DEVICE)
-    tile = store.as_strided((2, 64), (stride, 1))
-    logits = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)).half().to(DEVICE)
-    tile.copy_(logits)
+    stride = 2**31 + 65
+    store = torch.empty(stride + 65, dtype=torch.float16, device=DEVICE)
+    far = store.as_strided((2, 65), (stride, 1))  # 64 tokens, and the spare column of part of a vocabulary
+    logits = torch.randn(2, 65, generator=torch.Generator().manual_seed(0)).half().to(DEVICE)
     target, scale = torch.tensor([3, 40], device=DEVICE), torch.tensor([1.0, 2.0], device=DEVICE)
     groups = Groups.lattice((4, 4, 4)).to(DEVICE)
-    expected = gce_torch.rows_(logits, groups.levels, target, scale, [1.0, 0.2], 0.0)
-    table = gce_triton.view(list(groups.patch_table()), [groups.levels[0].width], 64, tile.device)
-    got = gce_triton.rows_(tile, table, target, scale, [1.0, 0.2], 0.0)
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(tile.contiguous(), logits, rtol=2e-3, atol=1e-5)
+    table = gce_triton.view(list(groups.patch_table()), [groups.levels[0].width], 64, far.device)
+
+    def rows(engine, tile, view, patch):
+        return engine.rows_(tile[:, :64], view, target, scale, [1.0, 0.2], 0.0)
+
+    def absorb(engine, tile, view, patch):
+        top, rest = torch.full((2,), -torch.inf, device=DEVICE), torch.zeros(2, device=DEVICE)
+        patch_logits = torch.zeros(patch.ids.shape, device=DEVICE)
+        engine.absorb_(tile, 0, patch, top, rest, patch_logits)
+        return top, rest, patch_logits.where(patch.keep, 0)
+
+    def gradient(engine, tile, view, patch):
+        slot = torch.linspace(0.1, 0.9, patch.ids.numel(), device=DEVICE).view(patch.ids.shape)
+        slot = slot.where(patch.keep, slot[:, :1])  # a token's slots hold one value
+        top, factor = torch.tensor([2.0, 3.0], device=DEVICE), torch.tensor([0.5, 0.7], device=DEVICE)
+        engine.tile_gradient_(tile, 0, patch, gce_torch.Stats(top, top, top, slot, factor), scale)
+        return ()
+
+    for kernel in (rows, absorb, gradient):
+        near = logits.clone()
+        far.copy_(logits)
+        expected = kernel(gce_torch, near, groups.levels, gce_torch.patch_of(groups.levels, target))
+        got = kernel(gce_triton, far, table, gce_triton.patch_of(table, target))
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(far[:, :64].contiguous(), near[:, :64].contiguous(), rtol=2e-3, atol=1e-5)
 
 
 def test_a_unit_upstream_gradient_leaves_the_gradients_alone():
