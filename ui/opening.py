@@ -17,7 +17,7 @@ from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
 from ui.limits import Refused, RunSettings
 from ui.line import Ticket
 from ui.runs import Request, Run
-from ui.token_grid import Static
+from ui.token_grid import Static, when_over
 
 HERE = Path(__file__).parent
 MAX_JSON = 4 * 2**20
@@ -274,4 +274,4 @@ def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
         concurrency_id="model",
         concurrency_limit=None,  # each enters its handler at once and waits in studio.line
     )
-    event.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
+    when_over(event, *outputs[2:])

@@ -12,7 +12,7 @@ from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
 from ui.line import PLACES
-from ui.token_grid import Notice, Static, TokenGrid
+from ui.token_grid import Notice, Static, TokenGrid, when_over
 
 HERE = Path(__file__).parent
 TITLE = "Chisel"
@@ -106,7 +106,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
             concurrency_id="model",
             concurrency_limit=None,  # each enters its handler at once and waits in studio.line
         )
-        run.then(None, None, None, js="() => window.chisel && window.chisel.ended()")
+        when_over(run, generate, stop)
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)

@@ -101,3 +101,18 @@ class Notice(gr.HTML):
             "type": "object",
             "description": 'the sentence for the visitor under "text", empty when all is well',
         }
+
+
+OVER = "() => window.chisel && window.chisel.ended()"
+FREE = (
+    '[{ __type__: "update", interactive: true }, { __type__: "update", interactive: false, value: "Stop" }]'
+)
+
+
+def when_over(event: Any, generate: gr.Button, stop: gr.Button) -> None:
+    """Tells the stage that a model event is over, also when the queue itself refused or lost it.
+
+    In that case no handler of ours has the last word about the two buttons: they are set free here.
+    """
+    event.then(None, None, None, js=OVER)
+    event.failure(None, None, [generate, stop], js=f"() => {{ ({OVER})(); return {FREE}; }}")

@@ -287,3 +287,41 @@ def test_a_reload_starts_anew_and_leaves_the_studio_free(studio):
     studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
     assert studio.locator(".cz-engraving").is_visible()
     make(studio, steps=2)  # the run of before does not hold it up
+
+
+def test_a_press_that_the_queue_refuses_leaves_the_page_usable(studio):
+    run = make(studio, steps=2)
+    edit(studio, "mask", 3)
+    studio.mouse.click(*point(studio, 120))
+    until(studio, masked="9")
+    full = {"status": 503, "json": {"detail": "Queue is full."}}
+    studio.route("**/queue/join*", lambda route: route.fulfill(**full))
+    studio.locator("[data-press=repaint]").click()
+    studio.get_by_text("This application is currently busy").wait_for()
+    studio.locator("[data-press=repaint]:enabled").wait_for()
+    assert studio.locator(".is-waiting").count() == 0
+    assert dataset(studio)["run"] == run and dataset(studio)["masked"] == "9"
+    studio.unroute("**/queue/join*")
+    press(studio, "repaint")
+
+
+def test_a_press_at_the_very_end_of_a_run_is_not_lost(studio):
+    """The next action is pressed before the event of the run before it is closed, again and again."""
+    studio.evaluate(
+        """() => document.addEventListener("chisel:done", () => {
+            if (window.chisel.run().kind === "repaint") return;
+            window.chisel.task("edit");
+            window.chisel.remask([17, 18, 19, 20]);
+            window.chisel.press("repaint");
+        })"""
+    )
+    for seed in range(3):
+        before = dataset(studio)["run"]
+        studio.evaluate("() => window.chisel.task('create')")
+        studio.locator("#steps input[type=number]").fill("2")
+        studio.locator("#seed input").fill(str(seed))
+        studio.locator("#generate:enabled").click()
+        studio.wait_for_function(
+            f"b => {CANVAS}.run !== b && {CANVAS}.kind === 'repaint' && {CANVAS}.state === 'done'", arg=before
+        )
+        assert int(dataset(studio)["masked"]) == 0

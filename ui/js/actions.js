@@ -303,7 +303,7 @@ function settled() {
 // The event is over, whatever came of it: a refused run never sends a frame, a broken line never a last message.
 function nothingCame() {
   settled();
-  asks.retry();
+  if (asks.next) setTimeout(() => asks.retry(), RETRY_MS);
   // chosen now: a run that begins within the next moment belongs to the next event
   const left = shelf.runs.filter((one) => one.state === "running");
   setTimeout(() => {

@@ -4,6 +4,8 @@
 const FORM = ["prompt", "seed", "steps", "guidance", "editing", "temperature", "order", "schedule", "gumbel",
   "edit_mode", "edit_threshold", "edit_margin", "edit_budget", "polish", "ask"];
 
+const RETRY_MS = 150;
+
 class Asks {
   constructor() {
     this.next = null; // {ask, change} for the coming event
@@ -20,7 +22,8 @@ class Asks {
     return true;
   }
 
-  // Gradio drops a press that comes before it has closed the event of the last run: it is made again then.
+  // Gradio drops a press that comes before it has closed the event of the last run: it is made again a moment later.
+  // (At once would be too early: the answers to a press that comes while the last run's stream closes are never read.)
   retry() {
     if (this.next) document.querySelector("#act").click();
   }
