@@ -7,6 +7,7 @@ import pytest
 import torch
 from picture_files import captioned_folder, disc, encoded, tar_shard
 
+from mdm_core.pipeline import SHIPPED
 from mdm_core.text import TextTokenizer
 from trainer.own_data import Order, OwnDataConfig, PictureSource, encode_captions, open_records, split_rows
 from trainer.source import batches
@@ -103,6 +104,12 @@ def test_nothing_readable_is_an_error_that_names_a_file(tmp_path, text):
         path.write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"cannot be read; the first one is 0000\d.png"):
         config(tmp_path).open(text).batch(0)
+
+
+def test_pictures_of_a_size_that_the_image_tokenizer_does_not_take(folder):
+    with pytest.raises(ValueError, match="takes pictures of 128 pixels a side: set data.image_size=128, or"):
+        OwnDataConfig(str(folder), image_size=64).open(None).check_codec(SHIPPED)
+    OwnDataConfig(str(folder)).open(None).check_codec(SHIPPED)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -68,6 +68,14 @@ def test_skipped_files_are_named_once_and_counted(codec, tmp_path, capsys):
     assert (tmp_path / "skipped.txt").read_text().splitlines() == ["a.png: cut short", "b.png: no picture"]
     run.run()
     assert run.log[-1]["skipped_files"] == 2
+    again = tiny_run(codec, tmp_path, steps=20)
+    again.resume()
+    again.reporter.start()  # after a restart they are still counted, and not listed twice
+    again.reporter.skipped(("b.png: no picture", "c.png: cut short"))
+    assert capsys.readouterr().out.endswith("skipped c.png: cut short\n")
+    assert [line[0] for line in (tmp_path / "skipped.txt").read_text().splitlines()] == ["a", "b", "c"]
+    again.run()
+    assert again.log[-1]["skipped_files"] == 3
 
 
 def test_a_bar_shows_loss_speed_and_time_left(codec, tmp_path, monkeypatch, capsys):
@@ -131,6 +139,8 @@ def test_help_and_errors_are_for_people(tmp_path):
     wrong = run("nothing")
     assert wrong.returncode == 1 and "error: there is no recipe 'nothing'" in wrong.stderr
     assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
+    absent = run("emoji_cpu", "--device", "nowhere", "--out", str(tmp_path))
+    assert absent.stderr.startswith("error: --device nowhere cannot be used here: ")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,33 @@ def test_recipes_load_and_overrides_reach_every_part():
         load_recipe("emoji_cpu", ["minutes"])
 
 
+@pytest.mark.parametrize(
+    "override, says",
+    [
+        ("lr=fast", "lr must be a number, e.g. 0.5, got 'fast'"),
+        ("steps=1e3", "steps must be a whole number, e.g. 4, got 1000.0"),
+        ("compile=1", "compile must be True or False, got 1"),
+        ("model.width=wide", "model.width must be a whole number"),
+        ("data.styles=flat", r"data.styles must be a list, e.g. .*in quotes, got 'flat'"),
+        ("data.batch_size=0", "data.batch_size must be 1 or more"),
+        ("data.workers=-1", "data.workers 0 or more"),
+        ("lr=-1", "lr must be 0 or more"),
+        ("prompt_dropout=10", "prompt_dropout is a share from 0 to 1, got 10"),
+    ],
+)
+def test_a_wrong_value_is_named(override, says):
+    with pytest.raises(ValueError, match=says):
+        load_recipe("emoji_cpu", [override])
+
+
+def test_values_are_read_as_their_field_wants_them():
+    r = load_recipe(
+        "folder", ["data.path=2024", "lr=1", "schedule='cosine'", "model.code_levels=(8, 8, 8, 8, 4)"]
+    )
+    assert (r.data.path, r.lr, r.schedule, r.model.code_levels) == ("2024", 1, "cosine", (8, 8, 8, 8, 4))
+    assert load_recipe("emoji_gpu", ["data.styles=None", "data.n_objects=None"]).data.styles is None
+
+
 def test_learning_rate_rises_stays_and_falls():
     values = [trapezoid(x / 100, 0.1, 0.3) for x in range(101)]
     assert values[0] == 0 and values[50] == 1 and values[100] == pytest.approx(0)

@@ -155,6 +155,12 @@ class HubStream:
             text, images=images, skipped=tuple(f"{name}: {why}" for name, why in self.skipped.items())
         )
 
+    def check_codec(self, folder: Path) -> None:
+        """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
+        from trainer.own_data import check_size
+
+        check_size(self.config, folder)
+
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "taken": self.taken}
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdm_core.config import load_config
 from mdm_core.text import TextTokenizer
 from trainer.folder import Caption, FolderRecords, shown, without_place
 from trainer.pictures import Framing, read_picture, square
@@ -152,6 +153,10 @@ class PictureSource:
         unread = tuple(f for s in samples for f in s[2])
         return Batch(text, images=images, skipped=told(self, index) + unread)
 
+    def check_codec(self, folder: Path) -> None:
+        """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
+        check_size(self.config, folder)
+
     def captions(self, count: int) -> Iterator[str]:
         yield from first_captions(self.records, self.rows, count)
 
@@ -195,6 +200,16 @@ class TokenSource:
 
     def card(self) -> dict[str, Any]:
         return describe(self.config.path, self.shards, self.rows)
+
+
+def check_size(config: OwnDataConfig, folder: Path) -> None:
+    """ValueError unless the image tokenizer of a model folder takes pictures as large as they are cut."""
+    side = load_config(Path(folder) / "config.json").tokenizer.image_size
+    if side != config.image_size:
+        raise ValueError(
+            f"data.image_size is {config.image_size}, and the image tokenizer in {folder} takes pictures of {side} "
+            f"pixels a side: set data.image_size={side}, or choose another --codec"
+        )
 
 
 def told(source: PictureSource | TokenSource, index: int) -> tuple[str, ...]:

@@ -76,6 +76,17 @@ class Recipe:
         for name in ("accumulate", "log_every", "validate_every", "save_every", "steps", "keep_last"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a whole number of 1 or more, got {getattr(self, name)!r}")
+        for name in ("minutes", "lr", "matrix_lr", "weight_decay", "clip", "save_minutes", "export_every"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        for name in ("prompt_dropout", "self_flip_steps", "warmup", "decay", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, got {getattr(self, name)!r}")
+        if self.data.batch_size < 1 or self.data.workers < 0:
+            raise ValueError(
+                f"data.batch_size must be 1 or more and data.workers 0 or more, got {self.data.batch_size} and "
+                f"{self.data.workers}"
+            )
 
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:
@@ -98,30 +109,51 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
             inner = inner.setdefault(part, _Changes())
             if not isinstance(inner, _Changes):
                 raise ValueError(f"{part!r} is set as a whole and in part: {item!r}")
-        inner[last] = _value(text)
+        inner[last] = text
     return _apply(recipe, changes)
 
 
 class _Changes(dict):
-    """field -> new value, or the changes inside it. Applied together: fields of a part may depend on each other."""
+    """field -> text of its value, or the changes inside it. Applied together: fields may depend on each other."""
 
 
-def _value(text: str):
+KINDS = {  # by a field's annotation: what a value may be, and how to say it
+    "int": ((int,), "a whole number, e.g. 4"),
+    "float": ((int, float), "a number, e.g. 0.5"),
+    "bool": ((bool,), "True or False"),
+    "str": ((str,), "a word"),
+    "tuple": ((tuple, list), "a list, e.g. \"('one', 'two')\" in quotes"),
+}
+
+
+def _value(name: str, annotation: Any, text: str):
+    """The value that a text of the command line stands for; ValueError where the field can tell that it is wrong."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return text
+        value = text
+    kinds = [k.split("[")[0] for k in str(annotation).split(" | ")]
+    if ("None" in kinds and value is None) or any(k not in (*KINDS, "None") for k in kinds):
+        return value
+    if "str" in kinds and not isinstance(value, str):
+        return text  # a folder may be called 2024
+    for kind in (k for k in kinds if k != "None"):
+        if isinstance(value, KINDS[kind][0]) and (kind == "bool" or not isinstance(value, bool)):
+            return value
+    raise ValueError(f"{name} must be {KINDS[kinds[0]][1]}, got {value!r}")
 
 
 def _apply(part, changes: _Changes, path: str = ""):
-    names = {f.name for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
+    types = {f.name: f.type for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else {}
     for name in changes:
-        if name not in names:
+        if name not in types:
             raise ValueError(
-                f"unknown recipe field {path + name!r}; known here are {', '.join(sorted(names))}"
+                f"unknown recipe field {path + name!r}; known here are {', '.join(sorted(types))}"
             )
     values = {
-        name: _apply(getattr(part, name), value, f"{path}{name}.") if isinstance(value, _Changes) else value
+        name: _apply(getattr(part, name), value, f"{path}{name}.")
+        if isinstance(value, _Changes)
+        else _value(path + name, types[name], value)
         for name, value in changes.items()
     }
     try:

@@ -32,12 +32,16 @@ class Reporter:
         self.bar: tqdm | None = None
         self.tracker = trainer.parallel.accelerator if trainer.recipe.tensorboard else None
         self.validation = None  # the source of unseen pictures, opened when first needed
-        self._skipped: set[str] = set()
+        self._skipped: set[str] = set()  # named in this run, before a restart too
+        self._listed: set[str] = set()  # in skipped.txt
         self._began, self._first_samples = time.time(), 0
 
     def start(self) -> None:
         t = self.trainer
         self._began, self._first_samples = time.time(), t.samples
+        if (listed := t.out / "skipped.txt").exists():
+            self._listed |= set(listed.read_text("utf-8").splitlines())
+            self._skipped |= self._listed if t.step else set()
         if self.tracker is not None and not self.tracker.trackers:
             try:
                 self.tracker.init_trackers("tensorboard")
@@ -69,8 +73,10 @@ class Reporter:
         if not new:
             return
         self._skipped.update(new)
-        with open(self.trainer.out / "skipped.txt", "a") as file:
-            file.writelines(f"{name}\n" for name in new)
+        unlisted = [name for name in new if name not in self._listed]
+        self._listed.update(unlisted)
+        with open(self.trainer.out / "skipped.txt", "a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in unlisted)
         if len(self._skipped) - len(new) < MOST_NAMED:
             for name in new[:MOST_NAMED]:
                 self.say(f"skipped {name}")

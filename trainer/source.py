@@ -8,7 +8,7 @@ integer. A source that can only be read in order (a streamed dataset) offers `__
 A recipe's `data` is a frozen dataclass with the fields batch_size, workers and seed, and a method
 `open(text, split)`; see `trainer/data.py` for the scenes. It may say `learns_prompts = True`: then the prompt
 vocabulary comes from its captions, not from the folder of the image tokenizer. A source may offer
-`check_codec(folder)`, which raises ValueError when its tokens were made by another image tokenizer.
+`check_codec(folder)`, which raises ValueError when its tokens or pictures are for another image tokenizer.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.weights import load_weights
 from trainer.folder import shown
 from trainer.own_data import Records, open_records
+from trainer.parallel import open_device
 from trainer.pictures import Framing, read_picture, square
 from trainer.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
 
@@ -227,6 +228,7 @@ def main() -> None:
         args.device,
     )
     try:
+        open_device(args.device)
         manifest = tokenize(job, args.processes)
     except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -34,6 +34,7 @@ from mdm_core.model import count_parameters
 from mdm_core.ops import describe_backend
 from trainer.checkpoint import CheckpointError
 from trainer.loop import DivergedError, Trainer
+from trainer.parallel import open_device
 from trainer.recipe import load_recipe
 
 
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     out = args.out or Path("runs") / args.recipe
     codec = args.codec or args.init or Path("assets/model")
-    trainer = Trainer(recipe, codec, out, torch.device(args.device) if args.device else None, args.init)
+    trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
     parameters = count_parameters(trainer.model) / 1e6
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
     if trainer.resume():

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from mdm_core.config import ImageTokenizerConfig
-from trainer.checkpoint import CheckpointError
+from trainer.parallel import open_device
 from trainer.tokenizer_data import TokenizerData
 from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer
 
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def build(argv: list[str] | None = None) -> TokenizerTrainer:
     """The run that a command line asks for, gone on with where it was cut."""
     args = parser().parse_args(argv)
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = open_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     config = ImageTokenizerConfig(image_size=args.image_size, levels=tuple(args.levels))
     names = TokenizerSettings.__dataclass_fields__
     settings = TokenizerSettings(**{k: v for k, v in vars(args).items() if k in names})
@@ -97,5 +97,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, RuntimeError, CheckpointError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         sys.exit(f"error: {error}")
