@@ -188,3 +188,26 @@ def test_two_quick_clicks_make_one_picture(studio):
     settled(studio)
     studio.locator("#generate:enabled").wait_for()
     assert len(sent) == 1 and studio.evaluate("() => window.chisel.runs().length") == 1
+
+
+def test_a_tap_on_a_phone_brings_the_panel_of_the_cell_into_sight(visit):
+    page = visit(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, reduced_motion="reduce"
+    )
+    make(page, steps=2)
+    page.evaluate("scrollTo(0, 0)")
+    box = page.locator(".cz-canvas").bounding_box()
+    page.touchscreen.tap(box["x"] + 150, box["y"] + 150)
+    until(page, cell="119")
+    panel, canvas = page.locator(".cz-where").bounding_box(), page.locator(".cz-canvas").bounding_box()
+    assert 0 < panel["y"] < 844 - 200
+    assert canvas["y"] + 150 > 0  # the cell itself stays there
+    page.locator("#tasks [data-task=edit]").tap()
+    page.locator("button[data-tool=mask]").tap()
+    page.evaluate("scrollTo(0, 0)")
+    page.evaluate("() => window.chisel.remask([85, 86, 101, 102])")
+    page.locator("[data-press=vary]").tap()
+    page.wait_for_function("() => document.querySelector('.cz-variations').dataset.count === '3'")
+    bar = page.locator("#edit-actions").bounding_box()
+    accept = page.locator(".cz-accept").bounding_box()
+    assert accept["y"] + accept["height"] <= bar["y"]  # not under the buttons at the bottom

@@ -9,6 +9,8 @@ const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const PLAY_MS = 260;
 const SPEEDS = [1, 2, 4, 0.5];
 const MOTION_MS = 30;
+const PANEL_PX = 300; // this much of the panel should be in sight
+const ABOVE_PX = 60; // and this much above the chosen cell
 const NONE = new Set();
 
 let run = null;
@@ -35,11 +37,14 @@ const tools = new Tools({
   canvas,
   grid: () => run,
   busy: () => !run || busy() || variations.open,
-  select,
+  select: (cell) => { select(cell); reveal(); },
   selected: () => selected,
   apply,
   begin: () => sheet.begin(run, shown),
-  commit: () => { if (sheet.commit(run, shown)) edited(); },
+  commit: () => {
+    if (sheet.commit(run, shown)) edited();
+    if (tools.tool === "choose" && stamp < 0) reveal();
+  },
   abandon: () => { sheet.abandon(); look(); refresh(); },
   hover: glance,
   changed: request,
@@ -273,6 +278,16 @@ function compare(other) {
   if (!other && run) position = shown;
   refresh();
   emit("compare", other ? other.id : "");
+}
+
+// In one column the panel of the chosen cell may lie below the window: it comes into sight, and the cell stays there.
+function reveal() {
+  if (selected < 0) return;
+  const hidden = find(".cz-inspector").getBoundingClientRect().top - (window.innerHeight - PANEL_PX);
+  const box = canvas.getBoundingClientRect();
+  const above = box.top + Math.floor(selected / run.columns) * (box.height / run.rows) - ABOVE_PX;
+  const by = Math.min(hidden, above);
+  if (hidden > 0 && by > 0) window.scrollBy({ top: by, behavior: calm.matches ? "auto" : "smooth" });
 }
 
 // ---- hands -------------------------------------------------------------------------------------------------
