@@ -179,6 +179,32 @@ def test_a_token_is_chosen_by_hand_and_stamped(studio):
     assert studio.evaluate(TOKENS) == tokens
 
 
+def test_the_inspected_cell_is_locked_and_masked_from_its_panel(studio):
+    make(studio)
+    tokens = studio.evaluate(TOKENS)
+    studio.mouse.click(*point(studio, 120))
+    panel = studio.locator(".cz-inspector")
+    panel.get_by_role("button", name="Lock").click()
+    until(studio, locked="1", cell="120")
+    assert panel.get_by_role("button", name="Remask").is_disabled()  # what is locked stays
+    panel.get_by_role("button", name="Unlock").click()
+    until(studio, locked="0")
+    panel.get_by_role("button", name="Remask").click()
+    until(studio, masked="1", drafted="1")
+    assert studio.evaluate("document.body.dataset.task") == "edit"  # where Repaint is
+    assert panel.get_by_role("button", name="Lock").is_disabled()
+    panel.get_by_role("button", name="Bring back").click()
+    until(studio, masked="0", drafted="0")
+    assert studio.evaluate(TOKENS) == tokens
+    panel.get_by_role("button", name="Remask").press("Enter")
+    until(studio, masked="1")
+    press(studio, "repaint")
+    studio.keyboard.press("Control+z")
+    until(studio, masked="1")
+    studio.keyboard.press("Control+z")
+    until(studio, masked="0")
+
+
 def test_a_finger_paints_under_a_loupe(visit):
     page = visit(**PHONE)
     page.locator("#steps input[type=number]").fill("2")

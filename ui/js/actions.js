@@ -12,11 +12,30 @@ const ACTIONS = {
   undo: [() => !busy() && !variations.open && sheet.past.length > 0, () => travel(true)],
   redo: [() => !busy() && !variations.open && sheet.future.length > 0, () => travel(false)],
   stop: [() => busy(), () => document.querySelector("#stop").click()],
-  stamp: [() => free() && selected >= 0 && sheet.tokens(run, shown)[selected] !== run.maskId, toggleStamp],
+  "lock-cell": [() => free() && selected >= 0 && held() !== run.maskId, () => change(() => sheet.lock(run, shown, [selected], !sheet.isLocked(selected)))],
+  "mask-cell": [() => free() && selected >= 0 && !sheet.isLocked(selected) && canMask(), maskCell],
+  stamp: [() => free() && selected >= 0 && held() !== run.maskId, toggleStamp],
 };
 
 function free() {
   return Boolean(run) && !busy() && !variations.open;
+}
+
+// The token of the selected cell as it stands on the canvas.
+function held() {
+  return sheet.tokens(run, shown)[selected];
+}
+
+// A cell that the run itself left masked has nothing to go back to.
+function canMask() {
+  return held() !== run.maskId || run.frames[shown].tokens[selected] !== run.maskId;
+}
+
+// Repaint stands in Edit, so that is where a masked cell leads.
+function maskCell() {
+  const on = held() !== run.maskId;
+  if (on) window.chisel.task("edit");
+  change(() => remask([selected], on));
 }
 
 function masked() {
@@ -77,6 +96,9 @@ function refreshActions() {
     stamping.hidden = tools.tool !== "choose";
     stamping.textContent = stamp >= 0 ? `Stamping token #${stamp}: stop` : "Stamp the picked token";
   }
+  const one = run && selected >= 0;
+  find("[data-press=lock-cell]").textContent = one && sheet.isLocked(selected) ? "Unlock" : "Lock";
+  find("[data-press=mask-cell]").textContent = one && held() === run.maskId && canMask() ? "Bring back" : "Remask";
   const marks = document.querySelector(".cz-marks");
   if (marks) marks.textContent = tally();
   find(".cz-key-locked").classList.toggle("is-off", !sheet.countLocked());
