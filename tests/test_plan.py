@@ -1,17 +1,23 @@
 """The paper's shape: its counts on the meta device, its plan, and a shrunken copy that trains."""
 
 import dataclasses
+import importlib
 import json
+import re
+import signal
+import sys
 
 import pytest
 import torch
 from conftest import TINY_LEVELS
+from picture_files import captioned_folder
 from tiny_run import CPU, TinyData, codec_folder, tiny_run
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.corruption import CorruptionConfig
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.pipeline import Pipeline
 from mdm_core.weights import save_weights
 from trainer.loop import Trainer
 from trainer.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
@@ -106,7 +112,17 @@ def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
 
 def test_the_shipped_records_carry_the_papers_plan():
     said = plan(load_recipe("paper_1024", []), 64)
-    assert "at best, from kernels measured on NVIDIA H200" in said and "days" in said
+    assert "at best, from kernels measured on NVIDIA H200" in said
+    # the figures at the head of the recipe are those of the plan
+    head = " ".join(importlib.import_module("trainer.recipes.paper_1024").__doc__.split())
+    speed = re.search(r"([\d,.]+) pictures/s, [\d,]+ image tokens/s: .* in ([\d.]+) days", said)
+    memory_gib = re.search(r"together +([\d.]+) GiB", said)
+    received = re.search(r"each GPU receives (\d+) GB", said)
+    assert f"at best {float(speed[1]):.0f} pictures/s" in head and f"{speed[2]} days" in head
+    assert (
+        f"{float(memory_gib[1]):.0f} GiB of each of 64 GPUs" in head
+        and f"({received[1]} GB to each GPU" in head
+    )
 
 
 def test_muons_work_is_shared_where_the_matrices_are_sharded():
@@ -141,6 +157,34 @@ def test_a_shrunken_copy_of_the_paper_recipe_trains(tmp_path, groups):
     losses = [e["loss"] for e in run.log]
     assert losses[1] < losses[0] and run.log[-1]["masked_bits"] > 0 and run.log[-1]["flipped_bits"] > 0
     assert (tmp_path / "run" / "sheets" / "step-000000006.webp").exists()
+
+
+SHRUNKEN = (
+    "model.grid=4 model.width=64 model.depth=2 model.heads=4 model.kv_heads=1 model.ffn=64 model.token_width=32 "
+    "model.token_heads=2 model.token_ffn=32 model.text_vocab_size=512 model.text_length=16 data.image_size=64 "
+    "data.batch_size=2 data.workers=0 compile=False steps=4 log_every=2 save_every=2 validate_every=4 sheet_every=4"
+).split()
+
+
+def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
+    """Tokenizer, tokens, training, as the recipe's head tells, with the vocabulary of 131,072 and 16 px patches."""
+    from trainer import tokenize, train_tokenizer
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    pictures, codec, tokens = (tmp_path / name for name in ("pictures", "codec", "tokens"))
+    captioned_folder(pictures, 12)
+    options = "--images-share 1 --image-size 64 --patch 16 --levels 16 16 8 8 8 --steps 2 --batch 2".split()
+    run = train_tokenizer.build(["--images", str(pictures), *options, "--device", "cpu", "--out", str(codec)])
+    run.run()
+    assert (run.config.vocab_size, run.config.grid) == (131072, 4)
+    monkeypatch.setattr(sys, "argv", ["x", str(pictures), "--codec", str(codec), "--out", str(tokens)])
+    tokenize.main()
+    where = ["--codec", str(codec), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    main(["paper_1024", *where, f"data.path={tokens}", *SHRUNKEN])
+    said = capsys.readouterr().out
+    assert "'masked_bits'" in said and f"wrote {tmp_path / 'run' / 'model'}" in said
+    pipe = Pipeline.from_pretrained(tmp_path / "run" / "model", "cpu")
+    assert pipe.generate("a red disc", steps=2).tokens.shape == (4, 4) and pipe.vocab_size == 131072
 
 
 def test_recomputed_blocks_change_no_gradient(tmp_path):

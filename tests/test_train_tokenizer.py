@@ -120,9 +120,11 @@ def test_numbers_that_are_not_finite_stop_the_run_and_spare_the_checkpoint(folde
 def test_a_checkpoint_of_another_shape_is_refused(folder, tmp_path):
     trainer(folder, tmp_path, steps=1).run()
     other = ImageTokenizerConfig(**{**SMALL.__dict__, "levels": (4, 4)})
+    coarse = ImageTokenizerConfig(**{**SMALL.__dict__, "patch": 16})
     data = TokenizerData(folder, 1.0, 4, 32)
-    with pytest.raises(ValueError, match="another shape"):
-        TokenizerTrainer(other, data, TokenizerSettings(), tmp_path, torch.device("cpu")).resume()
+    for config in (other, coarse):
+        with pytest.raises(ValueError, match="another shape"):
+            TokenizerTrainer(config, data, TokenizerSettings(), tmp_path, torch.device("cpu")).resume()
 
 
 def test_a_frozen_encoder_keeps_every_token_and_blending_stays_on_the_line(folder, tmp_path):

@@ -205,7 +205,7 @@ class TokenizerTrainer:
             )
         state = {
             "seen": self.seen, "seconds": self.seconds, "log": self.log, "ema_step": self.ema.step,
-            "levels": list(self.config.levels), "image_size": self.config.image_size,
+            "levels": list(self.config.levels), "image_size": self.config.image_size, "patch": self.config.patch,
         }  # fmt: skip
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
 
@@ -216,10 +216,8 @@ class TokenizerTrainer:
             return False
         reader = checkpoint.Reader(path)
         state = reader.state
-        if (state.get("levels"), state.get("image_size")) != (
-            list(self.config.levels),
-            self.config.image_size,
-        ):
+        c, shape = self.config, (state.get("levels"), state.get("image_size"), state.get("patch", 8))
+        if shape != (list(c.levels), c.image_size, c.patch):
             raise ValueError(f"{path} belongs to a tokenizer of another shape: choose another --out")
         self.codec.load_state_dict({k: reader[f"model.{k}"] for k in self.codec.state_dict()})
         for i, shadow in enumerate(self.ema.shadow):

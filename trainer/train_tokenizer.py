@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--levels", type=int, nargs="+", default=[8, 8, 8, 8, 4], help="lattice of the quantiser")
     p.add_argument("--image-size", type=int, default=128, help="pixels a side (default: %(default)s)")
+    p.add_argument(
+        "--patch", type=int, default=8, help="pixels a side that a token stands for (default: %(default)s)"
+    )
     p.add_argument("--objects", type=int, default=None, help="scenes of the first N objects of the atlas")
     p.add_argument("--init", type=Path, default=None, help="start from these weights (.safetensors)")
     p.add_argument("--images", type=Path, default=None, help="folder, tar shards, or file of trainer.photos")
@@ -68,7 +71,7 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
     """The run that a command line asks for, gone on with where it was cut."""
     args = parser().parse_args(argv)
     device = open_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    config = ImageTokenizerConfig(image_size=args.image_size, levels=tuple(args.levels))
+    config = ImageTokenizerConfig(args.image_size, args.patch, tuple(args.levels))
     names = TokenizerSettings.__dataclass_fields__
     settings = TokenizerSettings(**{k: v for k, v in vars(args).items() if k in names})
     data = TokenizerData(

@@ -1,13 +1,26 @@
 """The paper's shape: 1024 px, 64x64 tokens of a vocabulary of 131,072, on many GPUs. Not trained by us.
 
     python -m trainer.train paper_1024 --plan --gpus 64
-    python -m trainer.tokenize --help                       # pictures -> tokens, once
-    accelerate launch --multi_gpu --num_machines 8 --num_processes 64 -m trainer.train paper_1024 \\
-        --codec CODEC --out runs/paper data.path=TOKENS
+    python -m trainer.train_tokenizer --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
+        --levels 16 16 8 8 8 --minutes 600 --out CODEC
+    python -m trainer.tokenize PICTURES --codec CODEC --out TOKENS --processes 64
+    accelerate launch --multi_gpu --num_machines 8 --num_processes 64 --machine_rank N --main_process_ip HOST \\
+        --main_process_port 29500 -m trainer.train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
 
-Cost: `--plan` prints it: 7.4 billion parameters in the blocks, memory of a GPU, and the days at a measured rate.
-Expected: nothing of this size has been trained with this program; the tests build it on the meta device and
-train a shrunken copy. Steps and batch are choices of ours, the length of the paper's training is not published.
+The last one on each machine, with its N from 0 to 7; CODEC, TOKENS and --out where all machines see them.
+
+Cost, on paper: 7.4 billion parameters in the blocks; 17 GiB of each of 64 GPUs (29 more while it starts); at best 495
+pictures/s, 2.0 million image tokens/s, 2.4 days for 100,000 steps of 1,024 pictures. `--plan` prints the account, for
+any number of GPUs: it follows from the rates of single kernels measured on one H200, so it is a bound and no forecast.
+A step of the shipped weights, which took 90 ms there, comes out at 49 ms by the same account. Never measured: whole
+steps of this size, and what the network takes (61 GB to each GPU a step). These commands will:
+
+    python -m trainer.bench train --device cuda                        share of a GPU's peak, at 300 M parameters
+    python -m trainer.bench scaling --recipe paper_1024 --depth 4      1, 2, 4, 8 GPUs, blocks of this shape
+
+Expected: nothing of this size has been trained with this program; the tests build it on the meta device, train a
+shrunken copy, and go through the commands above in small. Steps and batch are choices of ours, the length of the
+paper's training is not published.
 
 From the released model's configuration: blocks, widths, heads, 2x2 resampling, flip ratio 0.2, edit weight 0.2,
 GCE weight 0.2 at V/8 groups, prompt dropout 0.1. Ours: the tokenizer is a lattice of 16 x 16 x 8 x 8 x 8 codes on
