@@ -149,6 +149,17 @@ def test_extreme_and_undefined_logits():
     assert sample_step(*fixed(logits, 3), seed=0, step=0).confidence.isnan().all()  # reported, not hidden
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}, {"top_k": 3, "top_p": 0.5}]
+)
+@pytest.mark.parametrize("bad", [[3], range(7)])
+def test_undefined_logits_give_a_token_that_exists_and_no_confidence(options, bad):
+    logits = torch.zeros(7)
+    logits[list(bad)] = torch.nan
+    step = sample_step(*fixed(logits, 3), seed=0, step=0, **options)
+    assert (step.token < 7).all() and step.confidence.isnan().all()
+
+
 def test_mask_id_means_no_current_token():
     hidden, weight, current = problem()
     step = sample_step(hidden, weight, torch.full_like(current, 300), seed=0, step=0)
@@ -170,14 +181,26 @@ def test_half_precision_heads_and_empty_batches():
         )
 
 
-def test_no_tensor_of_all_logits_exists():
+@pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}])
+def test_no_tensor_of_all_logits_exists(options):
+    """Top-k and top-p keep 64 rows of logits, all else one tile of them."""
     from trainer.bench.measure import peak_bytes
 
     hidden, weight, current = problem(n=1024, d=8, v=20000)
     extra = peak_bytes(
-        lambda: sample_step(hidden, weight, current, temperature=0.9, seed=0, step=0), torch.device("cpu")
+        lambda: sample_step(hidden, weight, current, temperature=0.9, seed=0, step=0, **options),
+        torch.device("cpu"),
     )
-    assert extra <= 8 << 20 < 1024 * 20000 * 4 / 9, extra
+    most = (8 << 20) + (64 * 20000 * 4 if options else 0)
+    assert extra <= most < 1024 * 20000 * 4 / 6, extra
+
+
+def test_top_k_changes_the_draw_and_nothing_else():
+    hidden, weight, current = problem(v=1000)
+    free = sample_step(hidden, weight, current, seed=0, step=0)
+    few = sample_step(hidden, weight, current, seed=0, step=0, top_k=3)
+    for name in ("best", "best_p", "second_p", "current_p", "entropy"):
+        assert torch.equal(getattr(free, name), getattr(few, name)), name
 
 
 @pytest.mark.parametrize(

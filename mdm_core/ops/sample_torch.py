@@ -37,7 +37,7 @@ class _Scan:
         self.runner_up = low.clone()  # [n]      largest maximum of any other block
         self.drawn_score = low.clone()  # [n]      winning block's log-sum-exp + noise
         self.drawn_block = torch.zeros_like(self.best_block)  # [n]
-        self.drawn_inner = low.new_zeros(n, BLOCK)  # [n, 64]  its logits
+        self.drawn_inner = torch.full_like(self.best_inner, -torch.inf)  # [n, 64]  its logits
         self.current_logit = low.clone()  # [n]
 
     def absorb(self, z: Tensor, first_block: int, work: Tensor, allowed: Tensor | None = None) -> None:
@@ -126,11 +126,14 @@ class _Scan:
         return token, p[0], best, p[1], p[2], p[3], entropy
 
 
-def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
-    """Logits [n, V] with all but each row's top-k / top-p set at -inf, without sorting whole rows.
+def edges(
+    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None
+) -> tuple[Tensor, Tensor]:
+    """Where each row's top-k / top-p set ends, without sorting whole rows; logits [n, V].
 
-    Top-p becomes a top-k with a count of its own per row: how many ranked tokens it takes to reach top_p.
-    Where equal logits stand at the edge of the set, the lowest ids stay.
+    Returns the smallest logit of the set [n, 1], and the last id [n, 1] that is in the set of those that equal it
+    (V if all of them are): the lowest ids stay. Top-p becomes a top-k with a count of its own per row: how many
+    ranked tokens reach top_p.
     """
     size = logits.shape[1]
     limit = size if top_k is None else min(top_k, size)
@@ -148,11 +151,13 @@ def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float
         if depth == limit or bool((reach[:, -1] >= top_p).all()):
             break
         depth = min(4 * depth, limit)
-    edge = ranked.gather(1, count - 1)  # [n, 1]  the smallest logit kept
+    edge = ranked.gather(1, count - 1)  # [n, 1]
     tied = logits == edge  # [n, V]
-    room = count - (logits > edge).sum(1, keepdim=True)  # [n, 1]  how many of the tied stay
-    kept = (logits > edge) | (tied & (tied.cumsum(1, dtype=torch.int32) <= room))  # [n, V]
-    return logits.masked_fill(~kept, -torch.inf)
+    room = count - (logits > edge).sum(1, keepdim=True)  # [n, 1]  how many of the tied are in the set
+    last = torch.full_like(room, size)  # [n, 1]
+    if bool((tied.sum(1, keepdim=True) > room).any()):
+        last = (tied & (tied.cumsum(1, dtype=torch.int32) == room)).int().argmax(1, keepdim=True)
+    return edge, last
 
 
 def sample_rows(
@@ -161,11 +166,12 @@ def sample_rows(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The seven fields of SampleStep, each [N]."""
     count, size = hidden.shape[0], weight.shape[0]
-    whole = top_k is not None or top_p is not None  # these rank a whole row, so its logits stay together
-    tiles = 1 if whole else -(-size // COLUMNS)
+    tiles = -(-size // COLUMNS)
     columns = -(-size // (tiles * 2 * BLOCK)) * 2 * BLOCK  # nearly equal tiles of whole pairs of blocks
-    tile = torch.empty(ROWS, columns, device=hidden.device)  # [64, C]
-    work = torch.empty_like(tile)
+    # Top-k and top-p rank a whole row, so there the logits of 64 rows stay together; else one tile is enough.
+    ranked = temperature > 0 and (top_k is not None or top_p is not None)
+    store = torch.empty(ROWS, tiles * columns if ranked else columns, device=hidden.device)  # [64, V or C]
+    work = store.new_empty(ROWS, columns)  # [64, C]
     results = []
     for first in range(0, count, ROWS):
         short = max(0, first + ROWS - count)  # rows of padding
@@ -173,19 +179,34 @@ def sample_rows(
         ids = [functional.pad(x[first : first + ROWS], (0, short)) for x in (current, seed, row_ids)]
         scan = _Scan(ids[0], temperature, ids[1], ids[2], step)
         for v0 in range(0, size, columns):
-            v1 = min(v0 + columns, size)
-            tile[:, v1 - v0 :] = -torch.inf
-            if weight.dtype == tile.dtype:
-                torch.mm(part, weight[v0:v1].t(), out=tile[:, : v1 - v0])
-            else:
-                tile[:, : v1 - v0] = part @ weight[v0:v1].t()
-            allowed = None
-            if whole and temperature > 0:
-                few = max(1, (2 << 20) // (4 * columns))  # rows at a time: ranking takes several copies
-                allowed = torch.cat([restrict(rows, temperature, top_k, top_p) for rows in tile.split(few)])
-            scan.absorb(tile, v0 // BLOCK, work, allowed)
+            tile = store[:, v0 : v0 + columns] if ranked else store  # [64, C]
+            _product(tile, part, weight[v0 : v0 + columns])
+            if not ranked:
+                scan.absorb(tile, v0 // BLOCK, work)
+        if ranked:
+            few = max(1, (1 << 20) // (4 * size))  # rows at a time: ranking takes several copies
+            limits = [edges(rows, temperature, top_k, top_p) for rows in store[:, :size].split(few)]
+            edge, last = (torch.cat(part) for part in zip(*limits, strict=True))  # [64, 1] each
+            split_ties = bool((last < size).any())
+            for v0 in range(0, size, columns):
+                tile = store[:, v0 : v0 + columns]  # [64, C]
+                outside = tile < edge  # [64, C]
+                if split_ties:
+                    token = torch.arange(v0, v0 + columns, device=tile.device)  # [C]
+                    outside |= (tile == edge) & (token > last)
+                scan.absorb(tile, v0 // BLOCK, work, tile.masked_fill(outside, -torch.inf))
         results.append([field[: ROWS - short] for field in scan.finish()])
     if not results:
         empty = hidden.new_empty(0, dtype=torch.float32)
         return tuple(empty.long() if j in (0, 2) else empty for j in range(7))
     return tuple(torch.cat(field) for field in zip(*results, strict=True))
+
+
+def _product(tile: Tensor, part: Tensor, weight: Tensor) -> None:
+    """tile [64, C] = part [64, D] @ weight [c, D] transposed, and -inf in columns beyond c."""
+    known = tile[:, : len(weight)]
+    tile[:, len(weight) :] = -torch.inf
+    if weight.dtype == tile.dtype:
+        torch.mm(part, weight.t(), out=known)
+    else:
+        known.copy_(part @ weight.t())
