@@ -70,6 +70,23 @@ def test_draws_stay_in_the_restricted_set_and_follow_it():
         )  # of the whole softmax
 
 
+@pytest.mark.parametrize("spread", [1.0, 5.0])
+def test_error_is_at_most_that_of_plain_pytorch(spread):
+    hidden, weight, current = problem(n=400, d=32, v=1000, spread=spread)
+    step = sample_step(hidden, weight, current.clamp(max=999), seed=0, step=0)
+
+    def plain(dtype):
+        p = (hidden.to(dtype) @ weight.to(dtype).t()).softmax(1)  # [N, V]
+        top, entropy = p.topk(2, dim=1).values, -(p * p.clamp(min=1e-45).log()).sum(1)
+        chosen, now = (p.gather(1, t[:, None])[:, 0] for t in (step.token, current.clamp(max=999)))
+        return dict(confidence=chosen, best_p=top[:, 0], second_p=top[:, 1], current_p=now, entropy=entropy)
+
+    exact, single = plain(torch.float64), plain(torch.float32)
+    for name, value in exact.items():
+        mine, theirs = ((x.double() - value).norm() for x in (getattr(step, name), single[name]))
+        assert mine <= 1.5 * theirs, (name, float(mine / theirs))
+
+
 def test_noise_is_philox_and_gumbel():
     """The known answers of Random123, and the moments of a Gumbel distribution."""
     for word, expected in (

@@ -108,7 +108,6 @@ class _Scan:
 
     def finish(self) -> tuple[Tensor, ...]:
         """The seven fields of SampleStep, each [n]."""
-        lse = self.mass.log() + self.top  # [n]
         pair, place = self.best_inner.topk(2, dim=1)  # [n, 2]
         place = self.best_inner.max(1).indices  # [n]  the lowest id among equals
         best = self.best_block * BLOCK + place
@@ -122,7 +121,8 @@ class _Scan:
         else:
             token, chosen = best, pair[:, 0]
         entropy = self.mass.log() - self.moment / self.mass  # [n]
-        p = [(logit - lse).exp() for logit in (chosen, pair[:, 0], second, self.current_logit)]
+        # Not exp(logit - LSE): the LSE of large logits is rounded coarsely, their differences are not.
+        p = [(z - self.top).exp() / self.mass for z in (chosen, pair[:, 0], second, self.current_logit)]
         return token, p[0], best, p[1], p[2], p[3], entropy
 
 
