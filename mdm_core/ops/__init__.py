@@ -87,6 +87,8 @@ def linear_grouped_cross_entropy(
         rows fit in tile_bytes (under 80 on a CPU, under 512 on a GPU) that vocabulary is faster.
     tile_bytes: how many bytes of logits may be in flight; by default 384 rows of them on a CPU, but from 16 to
         72 MiB, and on a GPU 1 GiB or a 32nd of its memory.
+    backend: "auto" is triton on a GPU where it is installed, torch elsewhere; reference computes the lines above
+        as they stand, logits stored. Triton leaves fp64 and groups of more than a thousand members to torch.
 
     Returns the loss, fp32 (fp64 for fp64 inputs): [] or, for "none", [N]. Deterministic: a rerun is bitwise
     equal. NaN and infinite logits show up in the loss. Not twice differentiable.
@@ -224,6 +226,7 @@ def sample_step(
     seed, step, row_ids: a row's draw depends on these, its hidden state and the weight, and on nothing else:
         not on the batch, the row's place in it, tiles or the backend. row_ids: [N], default 0 .. N-1. seed
         may be an int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
+    backend: as for the loss. Triton leaves top-k, top-p and fp64 to torch, which then holds the logits of 64 rows.
     """
     _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p)
     device, count = hidden.device, len(hidden)
