@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.bench import gce_peers, measure, record
+from trainer.bench import gce_peers, measure, record, sample
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +43,14 @@ def test_peers_give_the_loss_they_are_measured_for():
 
     ours = gce_peers.gce_peers(Groups.from_ids(torch.arange(64) // 8), members, CPU)["ours"]
     torch.testing.assert_close(ours(hidden, weight, target), expected)
+
+
+def test_sampling_is_measured_beside_its_peers():
+    rows = sample.bench_shape((8, 4, 64), CPU, seconds=0.0)
+    names = ["ours", "eager, guidance folded", "eager, batched guidance", "one product"]
+    assert [row["name"] for row in rows] == names and rows[0]["ratio"] == 1
+    assert all(row["ms"] > 0 and row["extra_mib"] >= 0 for row in rows)
+    assert all(max(row["error"].values()) < 1e-5 for row in rows[:-1]) and rows[-1]["error"] is None
 
 
 def test_a_record_becomes_a_table_and_a_plot(tmp_path):

@@ -1,4 +1,4 @@
-"""The sampling step: time and peak extra memory beside what a sampler would write in plain PyTorch."""
+"""The sampling step: time, peak extra memory and error beside what a sampler would write in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.ops import sample_step
-from trainer.bench.measure import peak_bytes, times
+from trainer.bench.measure import peak_bytes, relative_error, times
 
 CPU_SHAPES = [(256, 256, 16384), (1024, 384, 16384), (256, 384, 65536)]
 GPU_SHAPES = [(256, 1024, 16384), (1024, 1024, 16384), (4096, 2048, 65536), (1024, 2048, 131072)]
@@ -33,8 +33,18 @@ def _decide(logits: Tensor) -> tuple[Tensor, ...]:
     return token, p.gather(1, token), best.values, best.indices
 
 
+def errors(drawn: tuple[Tensor, ...], hidden: Tensor, weight: Tensor) -> dict[str, float]:
+    """Relative error of p(token) and of the two largest probabilities against fp64, on the first 256 rows."""
+    token, confidence, best = (field[:256] for field in drawn[:3])
+    p = (hidden[:256].double() @ weight.double().t()).softmax(1)  # [256, V]
+    return {
+        "confidence": relative_error(confidence, p.gather(1, token)),
+        "best": relative_error(best, p.topk(2, dim=1).values),
+    }
+
+
 def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: float) -> list[dict]:
-    """One row per contender: milliseconds, ratio to ours, extra MiB."""
+    """One row per contender: milliseconds, ratio to ours, extra MiB, errors."""
     torch.compiler.reset()  # after some recompilations a compiled peer would quietly run as eager code
     n, d, v = shape
     g = torch.Generator(device).manual_seed(0)
@@ -43,9 +53,20 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
     weight = torch.randn(v, d, device=device, generator=g).to(dtype)
     current = torch.randint(0, v + 1, (n,), device=device, generator=g)
 
+    guided = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
+
     def ours():
-        hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional
+        hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
         return sample_step(hidden, weight, current, seed=1, step=3)
+
+    def error_of(name):
+        if name == "one product":
+            return None
+        result = contenders[name]()
+        if name == "ours":
+            pair = torch.stack([result.best_p, result.second_p], 1)  # [N, 2]
+            result = result.token[:, None], result.confidence[:, None], pair
+        return errors(result, guided, weight)
 
     contenders = {
         "ours": ours,
@@ -61,10 +82,11 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
     with torch.no_grad():
         extra = {name: peak_bytes(run, device) for name, run in contenders.items()}
         taken = times(contenders, device, seconds)
+        error = {name: error_of(name) for name in contenders}
     return [
         {
             "name": name, "shape": list(shape), "ms": taken[name], "ratio": taken[name] / taken["ours"],
-            "extra_mib": extra[name] / 2**20,
+            "extra_mib": extra[name] / 2**20, "error": error[name],
         }
         for name in contenders
     ]  # fmt: skip
