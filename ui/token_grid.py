@@ -24,6 +24,7 @@ SCRIPTS = (
     "lookup.js",
     "inspector.js",
     "ask.js",
+    "keep.js",
     "token_grid.js",
     "actions.js",
 )

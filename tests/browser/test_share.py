@@ -294,6 +294,25 @@ def test_a_tab_that_closes_while_it_waits_or_carves_holds_nobody_up(visit):
     settled(third)
 
 
+def test_a_picture_outlives_a_lost_connection(studio):
+    tokens = generate(studio, steps=3, seed=8)
+    run = dataset(studio)["run"]
+    studio.locator("#prompt textarea").fill("two mushrooms on yellow")
+    studio.route("**/queue/join*", lambda route: route.abort())
+    with studio.expect_navigation():  # the page loads itself anew once the server answers
+        studio.locator("#generate:enabled").click()
+    studio.unroute("**/queue/join*")
+    studio.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    settled(studio)
+    assert dataset(studio)["run"] == run and studio.evaluate(TOKENS) == tokens
+    studio.locator(".cz-notice").filter(has_text="The connection was lost").wait_for()
+    assert studio.locator("#prompt textarea").input_value() == "two mushrooms on yellow"
+    generate(studio, steps=2)
+    assert studio.locator(".cz-notice").inner_text() == ""
+    studio.reload()  # by hand it begins anew
+    studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
+
+
 def test_no_file_of_a_visitor_is_left_on_the_server(studio, address):
     data, _ = photo()
     answer = studio.request.post(

@@ -269,6 +269,7 @@ function take(message) {
   if (message.role === "variation") return takeVariations(message);
   if (!Array.isArray(message.frames)) return;
   if (message.role === "beside") return takeBeside(message);
+  keeper.note(message);
   let target = run && run.id === message.run ? run : shelf.find(message.run);
   if (!target) {
     pause();
@@ -383,4 +384,5 @@ window.chisel = {
 setOverlay("picture");
 document.addEventListener("chisel:refresh", refresh);
 refresh();
+keeper.restore(take);
 emit("ready", null);

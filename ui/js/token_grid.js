@@ -29,6 +29,7 @@ let holding = false; // another run is coming onto the canvas; what is there sta
 
 const sheet = new Sheet();
 const asks = new Asks();
+const keeper = new Keeper();
 const previews = new Previews(() => refresh(), (words) => say(words));
 const timeline = new Timeline(find(".cz-timeline"), (k) => { pause(); go(k); });
 const inspector = new Inspector(find(".cz-inspector"), (k) => { pause(); go(k); });

@@ -1,0 +1,53 @@
+// The picture outlives a lost connection. When the network drops in the middle of an event (a phone that sleeps, a
+// classroom's wireless), Gradio says so and loads the page anew as soon as the server answers. What was last on its way
+// to the canvas is handed over to the new page, in this tab's own storage. A reload by hand still begins anew.
+
+const KEPT = "chisel-kept";
+const LOST = "Connection to the server was lost"; // Gradio's own words
+const BACK = "The connection was lost for a moment. This is the picture that was here.";
+
+class Keeper {
+  constructor() {
+    this.message = null; // the newest run as one message with all its frames
+    window.addEventListener("pagehide", () => this.save());
+  }
+
+  note(message) {
+    if (!this.message || this.message.run !== message.run) this.message = { ...message, frames: [] };
+    const have = new Set(this.message.frames.map((raw) => raw.k));
+    const frames = [...this.message.frames, ...message.frames.filter((raw) => !have.has(raw.k))];
+    this.message = { ...message, frames: frames.sort((a, b) => a.k - b.k) };
+  }
+
+  save() {
+    const toasts = Array.from(document.querySelectorAll(".toast-body"), (toast) => toast.textContent);
+    if (!this.message || !toasts.some((words) => words.includes(LOST))) return;
+    const prompt = document.querySelector("#prompt textarea")?.value;
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify({ message: this.message, prompt }));
+    } catch {
+      // too large for this browser's storage: the page begins anew
+    }
+  }
+
+  // Shows what the page before left; `show` takes a message.
+  restore(show) {
+    const kept = sessionStorage.getItem(KEPT);
+    sessionStorage.removeItem(KEPT);
+    if (!kept || location.hash.startsWith("#c1=")) return;
+    const { message, prompt } = JSON.parse(kept);
+    show({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
+    this.fill(prompt);
+  }
+
+  // The form comes to stand on the page after the stage.
+  fill(prompt) {
+    const [field, notice] = ["#prompt textarea", ".cz-notice"].map((name) => document.querySelector(name));
+    if (!field || !notice) return void setTimeout(() => this.fill(prompt), 100);
+    if (prompt) {
+      field.value = prompt;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    notice.textContent = BACK;
+  }
+}
