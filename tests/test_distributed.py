@@ -120,6 +120,27 @@ def assert_equal_runs(record, reference, tolerance):
         assert torch.allclose(there, p.detach(), rtol=1e-4, atol=tolerance), name
 
 
+def test_accelerate_launches_the_command(tmp_path):
+    """As the README says it, on two processes of this machine (`--multi_gpu` stands in for the GPUs that it finds)."""
+    arguments = (
+        "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 "
+        "-m trainer.train emoji_cpu --device cpu --threads 1 minutes=0 steps=2 log_every=1 data.batch_size=2 "
+        "model.width=64 model.depth=1 model.heads=2 model.kv_heads=2 model.ffn=64 model.token_depth=1"
+    ).split()
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *arguments, "--out", str(tmp_path / "run")],
+        cwd=HERE.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    log = json.loads((tmp_path / "run" / "log.json").read_text())
+    assert [(e["step"], e["samples"]) for e in log] == [
+        (1, 4),
+        (2, 8),
+    ]  # two samples in each of two processes
+    assert done.stdout.count("wrote ") == 1  # one of them speaks
+    assert Pipeline.from_pretrained(tmp_path / "run" / "model").config.card["samples"] == 8
+
+
 def test_two_processes_equal_one_on_the_same_global_batch(codec, reference, tmp_path):
     record = launch("ddp", codec, tmp_path / "run", MUON)
     assert record["kinds"] == ["Parameter"]
