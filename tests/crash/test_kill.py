@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -42,8 +43,18 @@ def work(codec, out, ready, point=None, nth=1) -> None:
 
 @pytest.fixture(scope="module")
 def processes():
+    """Python below 3.12.8 gives the server no sys.path, and what it cannot import each process would import anew."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tiny_run"])
+    first = context.Process(target=int)  # starts the server
+    first.start()
+    first.join()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
     return context
 
 
