@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import triton
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -84,14 +85,16 @@ def variants():
             constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk)
             name = f"sample stretch greedy={greedy} unit={unit}"
             yield name, sample_triton._stretch_kernel, constants, warps, stages, half, {}
-        constants = common | dict(EVEN=True, BULK=bulk)
-        yield "gce stretch", gce_stream_triton._stretch_kernel, constants, warps, stages, half, {}
+        for kind in (tl.float32, tl.bfloat16)[: 2 if half else 1]:
+            constants = common | dict(EVEN=True, BULK=bulk, KIND=kind)
+            yield f"gce stretch {kind}", gce_stream_triton._stretch_kernel, constants, warps, stages, half, {}
         for greedy in (True, False):
             constants = dict(D=1024, BD=1024, BB=256, GREEDY=greedy)
             yield f"prepare greedy={greedy}", sample_triton._prepare_kernel, constants, 4, 3, half, {}
             constants = dict(D=1024, BS=16, BD=1024, GREEDY=greedy)
             yield f"sample finish greedy={greedy}", sample_triton._finish_kernel, constants, 2, 3, half, {}
-        constants = dict(D=1024, J=2, BK=16, BS=16, BD=256, KEEP=True)
+        kind = tl.bfloat16 if half else tl.float32
+        constants = dict(D=1024, J=2, BK=16, BS=16, BD=256, KEEP=half, KIND=kind)
         yield "gce finish", gce_stream_triton._finish_kernel, constants, 2, 3, half, {}
         for one, columns in ((True, 16384), (False, gce_triton.TWO_SWEEPS)):
             constants = dict(J=2, BK=16, BV=columns, ONE=one)

@@ -14,8 +14,8 @@ pytest.importorskip("triton")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-def both(n, d, v, groups, upstream=None, spread=1.0, ignore=False, **options):
-    """(loss, lse, dH, dW) of the Triton backend and of the reference on the same fp32 problem."""
+def both(n, d, v, groups, upstream=None, spread=1.0, ignore=False, need=True, **options):
+    """(loss, lse, dH, dW) of the Triton backend and of the reference on the same fp32 problem; need: gradients."""
     g = torch.Generator().manual_seed(n + d + v)
     hidden, weight = torch.randn(n, d, generator=g) * spread, torch.randn(v, d, generator=g)
     target = torch.randint(0, v, (n,), generator=g)
@@ -23,12 +23,13 @@ def both(n, d, v, groups, upstream=None, spread=1.0, ignore=False, **options):
         target[::3] = -100
     results = []
     for backend in ("triton", "reference"):
-        h, w = (x.to(DEVICE).requires_grad_() for x in (hidden, weight))
+        h, w = (x.to(DEVICE).requires_grad_(need) for x in (hidden, weight))
         loss, lse = linear_grouped_cross_entropy(
             h, w, target.to(DEVICE), groups and groups.to(DEVICE), backend=backend, return_lse=True, **options
         )
-        loss.backward(torch.ones_like(loss) if upstream is None else upstream.to(loss))
-        results.append((loss.detach(), lse, h.grad, w.grad))
+        if need:
+            loss.backward(torch.ones_like(loss) if upstream is None else upstream.to(loss))
+        results.append((loss.detach(), lse, h.grad, w.grad) if need else (loss, lse))
     return results
 
 
@@ -53,6 +54,28 @@ def test_gce_equals_the_formula(n, d, v, schedule):
         )
     )
     same(*both(n, d, v, None, schedule=schedule))
+
+
+@pytest.mark.parametrize("reduction, schedule", [("mean", "rows"), ("mean", "vocabulary"), ("none", "auto")])
+def test_gce_error_is_at_most_that_of_plain_pytorch(reduction, schedule):
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(40, 16, generator=g).to(DEVICE), torch.randn(400, 16, generator=g).to(DEVICE)
+    target, groups = torch.randint(0, 400, (40,), generator=g).to(DEVICE), mixed(400).to(DEVICE)
+    results = []
+    for backend, dtype in (
+        ("triton", torch.float32),
+        ("reference", torch.float32),
+        ("reference", torch.float64),
+    ):
+        h, w = (x.to(dtype, copy=True).requires_grad_() for x in (hidden, weight))
+        loss = linear_grouped_cross_entropy(
+            h, w, target, groups, reduction=reduction, schedule=schedule, backend=backend, tile_bytes=1 << 15
+        )
+        loss.backward(torch.linspace(-1, 2, 40).to(loss) if reduction == "none" else None)
+        results.append((loss.detach(), h.grad, w.grad))
+    for ours, plain, exact in zip(*results, strict=True):
+        mine, theirs = ((x.double() - exact).norm() for x in (ours, plain))
+        assert mine <= max(1.5 * theirs, 2**-23 * exact.norm()), (float(mine), float(theirs))
 
 
 def test_gce_rows_with_ignored_targets_weights_and_upstream():
@@ -176,17 +199,56 @@ def test_gce_reports_undefined_logits_and_takes_no_rows():
 
 
 def test_streaming_in_several_stretches_and_with_patches_too_large_for_its_kernel(monkeypatch):
-    from mdm_core.ops import gce_stream_triton, product_triton
+    from mdm_core.ops import gce_schedules, gce_stream_triton, gce_torch, gce_triton, product_triton
 
-    def losses():
-        return both(37, 6, 300, mixed(300), reduction="none", group_weight=(0.3, 0.2), z_loss=0.01)
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(37, 6, generator=g).to(DEVICE), torch.randn(300, 6, generator=g).to(DEVICE)
+    target, groups = torch.randint(0, 300, (37,), generator=g).to(DEVICE), mixed(300).to(DEVICE)
+    table = gce_triton.view(list(groups.patch_table()), [1, 1], 300, hidden.device)
+    keep = gce_triton.patch_of(table, target).keep  # [N, K]
+    coefficients, slots = [1.0, 0.3, 0.2], keep.shape[1]
 
-    whole, expected = losses()
-    same(whole, expected)
-    monkeypatch.setattr(product_triton, "SHORT", 64)  # five stretches instead of one
-    same(losses()[0], expected)
-    monkeypatch.setattr(gce_stream_triton, "SLOTS", 0)  # the library's products and a kernel per tile
-    same(losses()[0], expected)
+    def close(got, expected):
+        for name in ("top", "lse", "loss", "rest"):
+            torch.testing.assert_close(getattr(got, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(got.slot[keep], expected.slot[keep], rtol=1e-4, atol=1e-5)
+
+    def schedule(view, engine):
+        return gce_schedules.streaming(
+            hidden, weight, target, view, coefficients, 0.01, slots, 1 << 20, True, engine
+        )
+
+    expected = schedule(groups.levels, gce_torch)
+    close(schedule(table, gce_triton), expected)  # the library's products and a kernel per tile
+    for columns in (1024, 64):  # one stretch, and five
+        monkeypatch.setattr(product_triton, "SHORT", columns)
+        close(gce_stream_triton.streaming(hidden, weight, target, table, coefficients, 0.01, True), expected)
+    for tokens in (gce_stream_triton.SLOTS, 0):  # the loss alone, by either way
+        monkeypatch.setattr(gce_stream_triton, "SLOTS", tokens)
+        same(
+            *both(37, 6, 300, mixed(300), reduction="none", need=False, group_weight=(0.3, 0.2), z_loss=0.01)
+        )
+
+
+@pytest.mark.parametrize("spread", [1.0, 8.0])
+def test_half_precision_where_a_gradient_follows_later(spread):
+    """Rows that are sure need logits that are rounded alike in both passes (spread 8: logits of 24 and more)."""
+    g = torch.Generator().manual_seed(0)
+    hidden = (torch.randn(60, 16, generator=g) * spread / 4).half().to(DEVICE)
+    weight = torch.randn(200, 16, generator=g).half().to(DEVICE)
+    target = (hidden.float() @ weight.float().t()).argmax(1)
+    target[::2] = torch.randint(0, 200, (30,), generator=g).to(DEVICE)
+    upstream, results = torch.linspace(-1, 2, 60, device=DEVICE), []
+    for backend, dtype in (("triton", torch.half), ("reference", torch.half), ("reference", torch.double)):
+        h, w = (x.to(dtype, copy=True).requires_grad_() for x in (hidden, weight))
+        loss = linear_grouped_cross_entropy(
+            h, w, target, mixed(200).to(DEVICE), reduction="none", backend=backend
+        )
+        loss.backward(upstream.to(loss))
+        results.append((loss.detach(), h.grad, w.grad))
+    for ours, plain, exact in zip(*results, strict=True):
+        mine, theirs = ((x.double() - exact).norm() for x in (ours, plain))
+        assert mine <= 1.5 * theirs, (float(mine), float(theirs))
 
 
 def test_offsets_are_64_bit():

@@ -8,6 +8,9 @@ The first kernel multiplies tile after tile of a stretch and keeps of each row t
 the logits outside its patch. The second, one program per row, merges the S records, computes the K patch
 logits as dot products, and from these the objective (see row_stats in gce_torch.py). 8 bytes per row and
 stretch lie in memory in between, for a few thousand rows at a time.
+
+Where a gradient is to follow, logits are rounded to KIND, as the library will round them when the vocabulary
+schedule computes them again: exp(z - LSE) of a sure row is only as exact as the two agree.
 """
 
 from __future__ import annotations
@@ -24,13 +27,14 @@ from mdm_core.ops.product_triton import exp, logits_tile, operands, stretch
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
 RECORD_BYTES = 4 << 20
+KINDS = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 SLOTS = 64  # more patch slots than this are better served by gce_triton's kernels
 
 
 @triton.jit
 def _stretch_kernel(
     h, w, w_stride, target, ids, top, rest, N, V, K, S, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr,
-    BD: tl.constexpr, TILES: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
+    BD: tl.constexpr, TILES: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr, KIND: tl.constexpr,
 ):  # fmt: skip
     row_tiles = tl.cdiv(N, BM)
     part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
@@ -43,6 +47,7 @@ def _stretch_kernel(
     for tile in range(part * TILES, min(part * TILES + TILES, tl.cdiv(V, BV))):
         first = tile * BV
         z = logits_tile(h, w, w_stride, row0, first, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+        z = z.to(KIND).to(tl.float32)
         columns = first + tl.arange(0, BV)
         if not EVEN:
             z = tl.where(columns[None, :] < V, z, float("-inf"))
@@ -64,7 +69,7 @@ def _stretch_kernel(
 def _finish_kernel(
     h, w, w_stride, target, ids, bits, coefficients, part_top, part_rest, loss, lse, top, factor, slot, K, S,
     z_loss, D: tl.constexpr, J: tl.constexpr, BK: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, KEEP:
-    tl.constexpr,
+    tl.constexpr, KIND: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     y = tl.load(target + row).to(tl.int64)
@@ -79,7 +84,7 @@ def _finish_kernel(
         at = token[:, None] * w_stride + d0 + d[None, :]  # [BK, BD]
         piece = tl.load(w + at, mask=keep[:, None] & (d0 + d < D)[None, :], other=0.0).to(tl.float32)
         z += tl.sum(piece * x[None, :], 1)
-    z = tl.where(keep, z, float("-inf"))
+    z = tl.where(keep, z.to(KIND).to(tl.float32), float("-inf"))
 
     s = tl.arange(0, BS)
     peaks = tl.load(part_top + row * S + s, mask=s < S, other=float("-inf"))  # [BS]
@@ -112,6 +117,7 @@ def streaming(
     (count, width), size, slots = hidden.shape, weight.shape[0], groups.ids.shape[1]
     rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
     tiles, stretches = stretch(size, columns)
+    kind = KINDS.get(weight.dtype, tl.float32) if keep_slots else tl.float32
     chunk = max(rows, RECORD_BYTES // (8 * stretches) // rows * rows)
     records = torch.empty(2, min(chunk, count), stretches, device=hidden.device)
     top, lse, loss, rest = (torch.empty(count, device=hidden.device) for _ in range(4))  # [N] each
@@ -123,7 +129,7 @@ def streaming(
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
             h, w, weight.stride(0), target[part], groups.ids, *records, n, size, slots,
             stretches, D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, EVEN=size % columns == 0, BULK=bulk,
-            num_warps=warps, num_stages=stages,
+            KIND=kind, num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
             hidden[part], weight, weight.stride(0), target[part], groups.ids, groups.bits,
@@ -131,6 +137,6 @@ def streaming(
             rest[part], slot[part], slots, stretches, float(z_loss),
             D=width, J=groups.levels, BK=triton.next_power_of_2(slots),
             BS=triton.next_power_of_2(stretches), BD=min(256, triton.next_power_of_2(width)),
-            KEEP=keep_slots, num_warps=2,
+            KEEP=keep_slots, KIND=kind, num_warps=2,
         )  # fmt: skip
     return Stats(top, lse, loss, slot, rest)

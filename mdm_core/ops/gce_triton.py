@@ -223,10 +223,14 @@ def stream(
     hidden: Tensor, weight: Tensor, target: Tensor, groups: Table, coefficients: list[float], z_loss: float,
     keep_slots: bool,
 ) -> Stats | None:  # fmt: skip
-    """The whole streaming schedule in kernels of its own; None where the patches are too large for them."""
+    """The whole streaming schedule in kernels of its own; None where the kernels per tile serve better.
+
+    That is where patches are large, and where the vocabulary schedule is to follow in fp32: its products are the
+    library's, and must agree with the statistics to the last bits (see gce_stream_triton.py).
+    """
     from mdm_core.ops import gce_stream_triton
 
-    if groups.ids.shape[1] > gce_stream_triton.SLOTS:
+    if groups.ids.shape[1] > gce_stream_triton.SLOTS or keep_slots and hidden.dtype == torch.float32:
         return None
     return gce_stream_triton.streaming(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
 
