@@ -4,11 +4,18 @@
 
 const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words
+const LOOK_MS = 500; // Gradio waits two seconds before it tries again
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 class Keeper {
   constructor() {
     this.message = null; // the newest run as one message with all its frames
+    this.lost = false;
+    // looked at before the page goes: a reload by hand breaks connections too, and Gradio complains in passing
+    setInterval(() => {
+      const toasts = Array.from(document.querySelectorAll(".toast-body"), (toast) => toast.textContent);
+      this.lost ||= toasts.some((words) => words.includes(LOST));
+    }, LOOK_MS);
     window.addEventListener("pagehide", () => this.save());
   }
 
@@ -20,8 +27,7 @@ class Keeper {
   }
 
   save() {
-    const toasts = Array.from(document.querySelectorAll(".toast-body"), (toast) => toast.textContent);
-    if (!this.message || !toasts.some((words) => words.includes(LOST))) return;
+    if (!this.message || !this.lost) return;
     const prompt = document.querySelector("#prompt textarea")?.value;
     try {
       sessionStorage.setItem(KEPT, JSON.stringify({ message: this.message, prompt }));
