@@ -46,6 +46,20 @@ def test_sheets_are_drawn_with_the_samplers_own_settings(codec, tmp_path, monkey
     assert len(seen["prompts"]) == 10 and seen["grid"] == (4, 4)
 
 
+def test_a_sheet_of_a_small_folder_is_filled_with_prompts_of_training(tmp_path):
+    class Few:
+        def __init__(self, *captions):
+            self.captions = lambda count: iter(captions)
+
+    run = tiny_run(codec_folder(tmp_path / "codec"), tmp_path / "run")
+    run.reporter.validation, run.source = (
+        Few("a dog", "a dog", " ", "x" * 600),
+        Few("a cat", "a dog", "two cats"),
+    )
+    assert run.reporter._prompts(16) == ["a dog", "a cat", "two cats"]
+    assert run.reporter._prompts(1) == ["a dog"]
+
+
 def test_validation_is_repeatable_and_disturbs_nothing(codec, tmp_path):
     run = tiny_run(codec, tmp_path / "a", validate_every=3, steps=6)
     run.run()

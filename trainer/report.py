@@ -144,7 +144,8 @@ class Reporter:
     def sheet(self, count: int = 16, cell: int = 160) -> None:
         """Pictures of unseen prompts by the averaged weights, with the sampler's real guidance and steps.
 
-        Prompts and seeds are the same every time, so that the sheets of a run can be compared.
+        Prompts and seeds are the same every time, so that the sheets of a run can be compared. Where too few
+        pictures are held out, prompts of training stand after theirs.
         """
         t = self.trainer
         model = t.averaged(t.device)
@@ -167,8 +168,14 @@ class Reporter:
         return self.validation
 
     def _prompts(self, count: int) -> list[str]:
-        found = [c for c in self._unseen().captions(count) if c.strip()][:count]
-        return [c for c in found if len(c) <= 500 and self.trainer.text.count(c) <= self.trainer.text.length]
+        """Different prompts of unseen pictures, filled up with those of training where there are too few."""
+        t = self.trainer
+        found: dict[str, None] = {}
+        for source in (self._unseen(), t.source):
+            found |= dict.fromkeys(c for c in source.captions(4 * count) if c.strip() and len(c) <= 500)
+            if len(found) >= count:
+                break
+        return [c for c in found if t.text.count(c) <= t.text.length][:count]
 
 
 def lay_out(images: list[Image.Image], prompts: list[str], cell: int, columns: int = 4) -> Image.Image:

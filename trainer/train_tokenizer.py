@@ -9,7 +9,7 @@ The same command goes on where a run was cut: checkpoints are written whole or n
 an unbroken one. `--out` is a folder that trainer.train and trainer.tokenize take as `--codec`; tokenizer.json
 records PSNR, SSIM and the use of the codebook on unseen pictures, and unseen-*.png shows them with their
 reconstructions. `--freeze-encoder` trains the decoder only: no token of any picture changes, so that weights
-trained on the tokens stay valid.
+trained on the tokens stay valid. Ctrl-C or a termination signal saves first; a second one leaves at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from mdm_core.config import ImageTokenizerConfig
 from trainer.parallel import open_device
@@ -92,13 +93,21 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
 
 def main() -> None:
     trainer = build()
+
+    def leave(*_) -> None:
+        if trainer.stop:  # asked twice: at once, without a checkpoint
+            raise KeyboardInterrupt
+        trainer.stop = True
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: setattr(trainer, "stop", True))
+        signal.signal(number, leave)
     trainer.run()
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped at once; the same command goes on from the last checkpoint")
