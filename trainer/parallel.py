@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -139,8 +140,11 @@ def part_of(whole: Tensor, like: Tensor) -> Tensor:
 
 def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError as error:
         raise ValueError("several processes and trackers need accelerate: pip install accelerate") from error
     extra = {"log_with": tracker[0], "project_dir": str(tracker[1])} if tracker else {}
-    return Accelerator(cpu=cpu, mixed_precision="no", **extra)
+    patience = InitProcessGroupKwargs(
+        timeout=timedelta(hours=1)
+    )  # a large checkpoint is written by one of all
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[patience], **extra)
