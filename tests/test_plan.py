@@ -19,6 +19,8 @@ from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import Pipeline
 from mdm_core.weights import save_weights
+from trainer.bench.measure import peak_bytes
+from trainer.bench.train import cpu_recipe, gradients_only, make_trainer, step
 from trainer.loop import Trainer
 from trainer.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
 from trainer.recipe import load_recipe
@@ -108,6 +110,39 @@ def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
     gigabytes = 8 * count_parameters(model) * 63 / 64 / 1e9
     assert f"each GPU receives {gigabytes:,.0f} GB" in said and f"it {gigabytes / step:,.0f} GB/s" in said
     assert "GB/s" not in plan(r, 1, tmp_path)
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_what_a_block_keeps_is_what_the_plan_says(tmp_path, recomputed):
+    """Peak memory of a training step at two depths: their difference is what the blocks between them keep."""
+    found, names = [], ["activations (estimate)"]
+    if not recomputed:  # else each block's copies are gone before the next one's are made
+        names.append("copies of the weights, bf16")
+    for depth in (2, 6):
+        r = cpu_recipe(8)
+        model = dataclasses.replace(
+            r.model,
+            vocab_size=256,
+            code_levels=(4, 4, 4, 4),
+            depth=depth,
+            heads=2,
+            kv_heads=2,
+            width=128,
+            ffn=320,
+        )
+        r = dataclasses.replace(
+            r, model=model, data=dataclasses.replace(r.data, vocab_size=256), checkpointing=recomputed
+        )
+        folder = tmp_path / f"{recomputed}-{depth}"
+        folder.mkdir()
+        run = make_trainer(r, CPU, folder)
+        x0, text = run.draw()
+        step(run)
+        plan_of = memory(r, 1, run.model)
+        found.append((peak_bytes(gradients_only(run, x0, text), CPU), [plan_of[name] for name in names]))
+    measured = found[1][0] - found[0][0]
+    said = sum(found[1][1]) - sum(found[0][1])
+    assert measured == pytest.approx(said, rel=0.1)
 
 
 def test_the_shipped_records_carry_the_papers_plan():

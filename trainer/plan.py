@@ -1,7 +1,8 @@
 """What a recipe costs, on paper: parameters, work, memory of a GPU, tokens a second, days.
 
 The model is built on the meta device, so that a plan for billions of parameters takes seconds and no memory. Work
-and states are exact counts; activations and their traffic are estimates. The speed has two sources: rates of single
+and states are exact counts; activations are what blocks were measured to keep, and their traffic follows from it by
+an estimate. The speed has two sources: rates of single
 kernels (the records of `python -m trainer.bench gce` and `profile`), from which follows what a GPU could do at best,
 and whole training steps (`python -m trainer.bench train --device cuda`); what was not measured is said.
 """
@@ -108,11 +109,14 @@ def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[st
         root = n - sum(p.numel() for b in (*model.blocks, *model.token_blocks) for p in b.parameters())
         states["gathered weights, bf16"] = 2 * (root + 2 * block)
         states["gradient of the gathered head, fp32"] = 4 * root
+    elif r.precision == "bf16":
+        states["copies of the weights, bf16"] = 2 * n
     positions = c.text_length + c.length // c.resample**2
     body_block = positions * inside(c.width, c.ffn)
     token_block = c.length * inside(c.token_width, c.token_ffn)
     if r.checkpointing:
-        kept = c.depth * positions * c.width * 2 + c.token_depth * c.length * c.token_width * 2
+        each = 2 if parts > 1 else 4  # sums between blocks are in bf16 where the weights are, with FSDP2
+        kept = each * (c.depth * positions * c.width + c.token_depth * c.length * c.token_width)
         kept += max(body_block, token_block)
     else:
         kept = c.depth * body_block + c.token_depth * token_block
@@ -162,8 +166,8 @@ def exchanged(recipe: Recipe, gpus: int, parameters: int) -> float:
 
 
 def inside(width: int, hidden: int) -> int:
-    """Bytes that a block keeps for the backward pass a position: about 12 widths and 4 hidden layers, in bf16."""
-    return 2 * (12 * width + 4 * hidden)
+    """Bytes that a block keeps for the backward pass a position, measured eagerly; compiled it can only be fewer."""
+    return 50 * width + 8 * hidden
 
 
 def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
