@@ -1,10 +1,10 @@
 """What a recipe costs, on paper: parameters, work, memory of a GPU, tokens a second, days.
 
 The model is built on the meta device, so that a plan for billions of parameters takes seconds and no memory. Work
-and states are exact counts; activations are what blocks were measured to keep, and their traffic follows from it by
-an estimate. The speed has two sources: rates of single
-kernels (the records of `python -m trainer.bench gce` and `profile`), from which follows what a GPU could do at best,
-and whole training steps (`python -m trainer.bench train --device cuda`); what was not measured is said.
+and states are exact counts; activations are what blocks were measured to keep, and the traffic between the products
+is estimated from that. The speed has two sources: rates of single kernels (the records of `python -m trainer.bench
+gce` and `profile`), from which follows what a GPU could do at best, and whole training steps (`python -m
+trainer.bench train --device cuda`); what was not measured is said.
 """
 
 from __future__ import annotations
