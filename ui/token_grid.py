@@ -19,6 +19,7 @@ SCRIPTS = (
     "timeline.js",
     "sheet.js",
     "tools.js",
+    "zoom.js",
     "runs.js",
     "patches.js",
     "lookup.js",

@@ -211,3 +211,30 @@ def test_a_tap_on_a_phone_brings_the_panel_of_the_cell_into_sight(visit):
     bar = page.locator("#edit-actions").bounding_box()
     accept = page.locator(".cz-accept").bounding_box()
     assert accept["y"] + accept["height"] <= bar["y"]  # not under the buttons at the bottom
+
+
+def test_a_closer_look_by_button_and_keys(studio):
+    make(studio)
+    pane = "document.querySelector('.cz-pane')"
+    studio.locator(".cz-zoom").click()
+    until(studio, zoom="2")
+    box, frame = studio.locator(".cz-canvas").bounding_box(), studio.locator(".cz-frame").first.bounding_box()
+    assert abs(box["width"] - 2 * frame["width"]) < 2 and abs(box["height"] - 2 * frame["height"]) < 2
+    assert abs((box["x"] + box["width"] / 2) - (frame["x"] + frame["width"] / 2)) < 2, (
+        "the middle stays the middle"
+    )
+    studio.mouse.click(frame["x"] + frame["width"] / 2 + 5, frame["y"] + frame["height"] / 2 + 5)
+    until(studio, cell="136")  # row 9, column 9: the first cell right of and below the middle
+    studio.keyboard.press("+")
+    until(studio, zoom="3")
+    for _ in range(8):
+        studio.keyboard.press("ArrowLeft")
+    until(studio, cell="128")
+    assert studio.evaluate(f"{pane}.scrollLeft") == 0, "the grid follows the chosen cell"
+    x, y = point(studio, 128)
+    assert frame["x"] < x < frame["x"] + frame["width"] and frame["y"] < y < frame["y"] + frame["height"]
+    studio.keyboard.press("-")
+    until(studio, zoom="2")
+    studio.keyboard.press("0")
+    until(studio, zoom="1")
+    assert abs(studio.locator(".cz-canvas").bounding_box()["width"] - frame["width"]) < 1

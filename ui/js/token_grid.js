@@ -63,6 +63,7 @@ let trialFrom = null; // the state from before the variations
 let stamp = -1; // the token that the Choose tool stamps, -1 for none
 let breaking = false; // what the stroke under way does: lock or unlock, mask or bring back
 new Loupe(canvas, find(".cz-loupe"));
+const zoom = new Zoom(Array.from(element.querySelectorAll(".cz-pane")), find(".cz-zoom"));
 
 // ---- drawing ---------------------------------------------------------------------------------------------
 
@@ -115,6 +116,7 @@ function tell(tokens, draft, changed) {
     beside: beside ? beside.id : "",
     besideState: beside ? beside.state : "",
     overlay,
+    zoom: String(zoom.factor),
   });
 }
 
@@ -381,4 +383,13 @@ function moveSelection(dx, dy, stretching) {
   const x = Math.min(Math.max((selected % run.columns) + dx, 0), run.columns - 1);
   const y = Math.min(Math.max(Math.floor(selected / run.columns) + dy, 0), run.rows - 1);
   select(y * run.columns + x);
+  zoom.follow(x / run.columns, y / run.rows, 1 / run.columns, 1 / run.rows);
+}
+
+// A step in or out, to the selected cell where there is one.
+function lookCloser(step) {
+  zoom.by(step);
+  if (!run || selected < 0) return;
+  const [x, y] = [selected % run.columns, Math.floor(selected / run.columns)];
+  zoom.set(zoom.factor, { x: (x + 0.5) / run.columns, y: (y + 0.5) / run.rows });
 }

@@ -119,7 +119,7 @@ function look() {
 
 function ring(selector) {
   const found = selector ? Array.from(document.querySelectorAll(selector)).find((n) => n.offsetParent !== null) : null;
-  const target = found && found.matches(".cz-canvas") ? found.parentElement : found || null;
+  const target = found && found.matches(".cz-canvas") ? found.closest(".cz-frame") : found || null;
   if (target === ringed) return;
   if (ringed) ringed.classList.remove("cz-spot");
   ringed = target;
