@@ -155,6 +155,18 @@ def test_the_batch_the_row_order_and_the_stretches_do_not_matter_to_samples(temp
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_rows_may_be_views_that_skip_or_repeat():
+    g = torch.Generator().manual_seed(4)
+    hidden, weight = torch.randn(24, 8, generator=g).to(DEVICE), torch.randn(150, 8, generator=g).to(DEVICE)
+    current = torch.randint(0, 151, (24,), generator=g).to(DEVICE)
+    ids, seed = torch.arange(24, device=DEVICE), torch.tensor([5], device=DEVICE).expand(12)
+    options = dict(step=2, backend="triton")
+    views = sample_step(hidden[::2], weight, current[::2], seed=seed, row_ids=ids[::2], **options)
+    arrays = [x[::2].clone() for x in (hidden, current, ids)]
+    plain = sample_step(arrays[0], weight, arrays[1], seed=5, row_ids=arrays[2], **options)
+    assert all(torch.equal(a, b) for a, b in zip(views, plain, strict=True))
+
+
 def test_extreme_undefined_and_equal_logits_and_no_rows_in_sampling():
     logits = torch.full((130,), -1e4)
     logits[100], logits[3] = 1e4, -torch.inf

@@ -14,6 +14,7 @@ from mdm_core.corruption import corrupt
 from mdm_core.groups import Groups
 from mdm_core.loss import objective
 from mdm_core.model import MaskedDiffusionTransformer
+from mdm_core.ops import sample_step
 from trainer.recipe import Recipe
 
 
@@ -63,15 +64,12 @@ class Objective(nn.Module):
         """The model's own guesses, for flips that look like its mistakes."""
 
         def draft(zt: Tensor, where: Tensor) -> Tensor:
-            weight, drawn = self.model.head_weight, []
             with torch.no_grad(), autocast(self.recipe, zt.device), self._eager():
                 rows = self.model(zt, text)[where]  # [n, D]
-                for part in rows.split(4096):
-                    z = (part @ weight.T).float()  # [4096, V]
-                    # argmax(z - log E) with E ~ Exp(1) is a draw from softmax(z): Gumbel noise is -log E
-                    noise = torch.empty_like(z).exponential_(generator=generator).log_()
-                    drawn.append((z - noise).argmax(1))
-            return torch.cat(drawn) if drawn else where.new_zeros(0, dtype=torch.int64)
+            weight = self.model.head_weight.detach().to(rows.dtype)  # [V, D]
+            seed = torch.randint(2**62, (1,), device=zt.device, generator=generator).expand(len(rows))  # [n]
+            nothing = torch.full_like(seed, len(weight))  # [n]: no token to compare with
+            return sample_step(rows, weight, nothing, seed=seed, step=0, backend=self.recipe.backend).token
 
         return draft
 

@@ -234,8 +234,9 @@ def sample_step(
         row_ids = torch.arange(count, device=device)
     if not isinstance(seed, Tensor):
         seed = torch.full((count,), seed, dtype=torch.long, device=device)
-    seed, row_ids = seed.to(device), row_ids.to(device).long()
-    arguments = (hidden, weight, current.long(), float(temperature), seed, step, row_ids)
+    # kernels walk over the rows: views that skip or repeat entries become arrays of their own
+    seed, row_ids, current = (x.to(device).long().contiguous() for x in (seed, row_ids, current))
+    arguments = (hidden, weight, current, float(temperature), seed, step, row_ids)
     backend = choose_backend(backend, device)
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
