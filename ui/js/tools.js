@@ -27,6 +27,10 @@ class Tools {
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", () => this.end(false));
     canvas.addEventListener("pointerleave", () => this.over(-1));
+    // A finger that lifts while it moves is a fling to Chromium, which then swallows the next tap as the one that
+    // stops it; a stroke of paint is none. Two fingers are left to the browser, which zooms.
+    const still = (event) => { if (this.paints && event.touches.length === 1 && event.cancelable) event.preventDefault(); };
+    canvas.addEventListener("touchmove", still, { passive: false });
   }
 
   choose(tool) {
