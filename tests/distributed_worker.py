@@ -35,4 +35,4 @@ if __name__ == "__main__":
     if run.parallel.main:
         record = {"losses": losses, "kinds": sorted(kinds), "world": run.parallel.world, "weights": weights}
         (run.out / "record.json").write_text(json.dumps(record))
-    torch.distributed.destroy_process_group()
+    run.parallel.close()

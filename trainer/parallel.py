@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -102,9 +103,18 @@ class Parallel:
             torch.distributed.barrier()
 
     def close(self) -> None:
-        """Leave the others, when nothing is left to do together."""
+        """Leave the others, when nothing is left to do together.
+
+        On CPUs this ends the process, so it comes last: Gloo's threads may still hold tensors, and taking the
+        interpreter down around them crashes now and then (PyTorch pull request 179291).
+        """
         if self.world > 1:
+            on_cpu = torch.distributed.get_backend() == "gloo"
             torch.distributed.destroy_process_group()
+            if on_cpu:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
 
 
 def open_device(name: str | None) -> torch.device | None:

@@ -167,7 +167,7 @@ def test_stop_keeps_the_unfinished_picture_and_frees_the_studio(studio):
     assert studio.locator("#stop").is_disabled()
     studio.locator("#generate").click()
     studio.wait_for_function(f"() => {CANVAS}.state === 'running' && Number({CANVAS}.step) >= 2")
-    assert studio.locator("#generate").is_disabled()
+    studio.locator("#generate:disabled").wait_for()
     studio.locator("#stop").click()
     stopped = settled(studio, "stopped")
     assert 2 <= int(stopped["last"]) < 64

@@ -94,7 +94,7 @@ def measure(asked: dict[str, Any]) -> None:
                 "mfu": work * rate / p.world / peak if peak else None,
             }  # fmt: skip
             Path(asked["write"]).write_text(json.dumps(row))
-        p.close()
+    p.close()
 
 
 def launch(asked: dict[str, Any], processes: int) -> dict[str, Any]:
