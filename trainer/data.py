@@ -22,11 +22,13 @@ from trainer.source import Batch
 @dataclass(frozen=True)
 class SceneDataConfig:
     """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it);
-    objects from index `favour_from` on are drawn twice as often."""
+    objects from index `favour_from` on are drawn twice as often; `reword`: share of training captions in the
+    wordings and misspellings of `trainer/wordings.py`."""
 
     n_objects: int | None = None
     styles: tuple[str, ...] | None = None
     favour_from: int | None = None
+    reword: float = 0.0
     split: str = "train"
     batch_size: int = 64
     workers: int = 0
@@ -47,7 +49,7 @@ class SceneSource:
         self.atlas, self.config, self.text = atlas, config, text
         self.scenes = SceneGenerator(
             atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed, split=config.split,
-            favour_from=config.favour_from,
+            favour_from=config.favour_from, reword=config.reword if config.split == "train" else 0.0,
         )  # fmt: skip
         self._bank: SpriteBank | None = None
 
@@ -92,6 +94,7 @@ class SceneStream(IterableDataset):
             seed=seed,
             split=c.split,
             favour_from=c.favour_from,
+            reword=c.reword,
         )
         while True:
             batch = scenes.batch(c.batch_size)

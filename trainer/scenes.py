@@ -16,6 +16,7 @@ from trainer import captions
 from trainer.atlas import Atlas
 from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
 from trainer.splits import is_held_out
+from trainer.wordings import Wordings
 
 SIZES = (96, 72, 56, 48)  # sprite sides in pixels
 SLOTS = 4  # most objects in a scene
@@ -135,8 +136,9 @@ class SceneGenerator:
     n_objects: use the first n objects of the atlas (all by default). styles: names (all by default); only
     objects drawn in a style appear in it. split: "train" or "seen" (the same distribution, other lots) or
     "held_out" (only combinations kept from training). kinds: names, or {name: weight}. favour_from: objects
-    from this index on are drawn twice as often (they joined a model that knows the others). Raises ValueError
-    for unknown names or an n_objects out of range.
+    from this index on are drawn twice as often (they joined a model that knows the others). reword: share of the
+    captions in the other words of `trainer/wordings.py`. Raises ValueError for unknown names or an n_objects out
+    of range.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class SceneGenerator:
         split="train",
         kinds=None,
         favour_from=None,
+        reword=0.0,
     ):
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
@@ -178,6 +181,7 @@ class SceneGenerator:
             list(np.cumsum(list(kinds.values())) / sum(kinds.values())),
         )
         self._grounds = self._visible_grounds(atlas)
+        self.reword, self._wordings = reword, Wordings(atlas) if reword else None
         self._split = "held_out" if self.held_out else split
         self.reseed(seed)
 
@@ -253,6 +257,11 @@ class SceneGenerator:
     def _caption(self, kind, style, things, relation, background):
         rng, objects = self._rng, self.objects
         says_background, says_style = rng.random() < SAY_BACKGROUND, rng.random() < SAY_STYLE
+        if self._wordings and rng.random() < self.reword:
+            spoken = self._pick(self._style_names[style]) if says_style else None
+            ground = BACKGROUNDS[background] if says_background else None
+            said = [(objects[i], colour) for i, colour in things]
+            return self._wordings.say(rng, said, relation, ground, spoken), says_background, says_style
         bare = rng.random() < (0.15 if says_background else 0.6)
         first = objects[things[0][0]]
         if kind in ("single_object", "colors"):

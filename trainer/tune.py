@@ -49,6 +49,19 @@ CANDIDATES = {
         "edit_budget": 0.15,
         "polish": 4,
     },
+    "T 0.4, eager edits, 4 polish passes": {
+        "temperature": 0.4,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
+    "T 0.6, g 2.5, eager edits, 4 polish passes": {
+        "temperature": 0.6,
+        "guidance": 2.5,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
 }
 
 
