@@ -64,6 +64,10 @@ class TextTokenizer:
         """Ids that `prompt` needs."""
         return len(self.bpe.encode(prompt).ids)
 
+    def fits(self, prompt: str) -> bool:
+        """Whether the model can read all of `prompt`."""
+        return self.count(prompt) <= self.length
+
     def encode(self, prompts: str | list[str]) -> Tensor:
         """Prompts -> ids int64 [B, length]. ValueError when a prompt does not fit."""
         prompts = [prompts] if isinstance(prompts, str) else prompts

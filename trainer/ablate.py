@@ -54,7 +54,7 @@ def worker(args: argparse.Namespace) -> None:
     data = bench.load()
     if args.steps == 0:
         args.steps = agreed_steps(args, bench, data)
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.seeds):
         began = time.time()
         model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data)
         trained = time.time() - began
@@ -164,6 +164,7 @@ def main() -> None:
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, help="to go on where an earlier run was cut")
     parser.add_argument("--minutes", type=float, default=6.5, help="of the whole command")
     parser.add_argument("--steps", type=int, default=0, help="of each run (0: as many as the minutes allow)")
     parser.add_argument("--batch", type=int, default=512)

@@ -27,13 +27,14 @@ and colour, object and relation, object and number) was kept from training: `tra
 LIMITS = """\
 - It draws these emoji-like objects, one to four of a kind or two kinds together, on these grounds, in these styles and
   8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near.
-- It learnt English from templates. How it takes other wordings stands in the table of free-form prompts.
+- It learnt English from templates and a list of other wordings. How it takes other wordings stands in the table of free-form prompts.
 - Sizes and places follow the training layouts. 128 pixels a side.
 - Uploaded photographs pass through the image tokenizer and lose detail; what is kept is measured in the README.
 - EmojiEval is this project's own benchmark on this model's own ground. Its figures are not GenEval's, DPG's or HPSv3's
   and must not be set beside them. Its judge is a small detector with errors of its own (control rows), which sees
   objects, colours and places but neither grounds nor styles nor beauty.
-- Sampling defaults were chosen on 20 pictures of other prompts and noise, before EmojiEval existed.
+- Sampling defaults were chosen among seven candidates on 300 prompts of another lot, judged by template matching and
+  not by the verifier (`trainer/tune.py`, [tuning.json](../evidence/tuning.json)).
 - It comes without a safety filter: it has seen no people, and draws only the objects listed in `config.json`."""
 
 

@@ -137,8 +137,8 @@ class SceneGenerator:
     objects drawn in a style appear in it. split: "train" or "seen" (the same distribution, other lots) or
     "held_out" (only combinations kept from training). kinds: names, or {name: weight}. favour_from: objects
     from this index on are drawn twice as often (they joined a model that knows the others). reword: share of the
-    captions in the other words of `trainer/wordings.py`. Raises ValueError for unknown names or an n_objects out
-    of range.
+    captions in the other words of `trainer/wordings.py`; one for which `fits(caption)` is false is said plainly.
+    Raises ValueError for unknown names or an n_objects out of range.
     """
 
     def __init__(
@@ -152,6 +152,7 @@ class SceneGenerator:
         kinds=None,
         favour_from=None,
         reword=0.0,
+        fits=None,
     ):
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
@@ -181,7 +182,7 @@ class SceneGenerator:
             list(np.cumsum(list(kinds.values())) / sum(kinds.values())),
         )
         self._grounds = self._visible_grounds(atlas)
-        self.reword, self._wordings = reword, Wordings(atlas) if reword else None
+        self.reword, self._wordings, self._fits = reword, Wordings(atlas) if reword else None, fits
         self._split = "held_out" if self.held_out else split
         self.reseed(seed)
 
@@ -261,7 +262,9 @@ class SceneGenerator:
             spoken = self._pick(self._style_names[style]) if says_style else None
             ground = BACKGROUNDS[background] if says_background else None
             said = [(objects[i], colour) for i, colour in things]
-            return self._wordings.say(rng, said, relation, ground, spoken), says_background, says_style
+            text = self._wordings.say(rng, said, relation, ground, spoken)
+            if self._fits is None or self._fits(text):
+                return text, says_background, says_style
         bare = rng.random() < (0.15 if says_background else 0.6)
         first = objects[things[0][0]]
         if kind in ("single_object", "colors"):

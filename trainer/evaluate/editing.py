@@ -81,7 +81,6 @@ def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _
     run("off", edit="off")
     run("off, equal passes", edit="off", steps=max(steps, round(edit["forward_passes"])))
     run("remask (T2M)", edit="remask")
-    run("edit (T2T), eager", edit="overwrite", edit_threshold=0.3, edit_budget=0.15, polish=4)
     for name, row in rows.items():
         if name != "off":
             gain, low, high = paired_difference(rights["off"], rights[name])
