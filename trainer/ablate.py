@@ -1,7 +1,8 @@
 """Table A: which objective teaches a small model best, under equal budgets?
 
-    python -m trainer.ablate --codec runs/codec16 --out runs/ablation --minutes 14                one GPU
-    python -m trainer.ablate --size cpu --levels 16 16 16 8 4 --steps 400 --processes 2           two cores, hours
+    python -m trainer.ablate --levels 16 16 16 8 4 --steps 681 --minutes 20                       one GPU
+    python -m trainer.ablate --size cpu --levels 16 16 16 8 4 --steps 500 --arms ce gce8 gce64 --processes 2 \\
+        --objects 8 --styles flat --scenes 16000 --batch 32 --rows 0.03 --per-tag 5 --unseen 32   two cores, an hour
 
 Trains the same small model (same initial weights, data order, corruption and steps for a seed) under plain CE, CE
 with label smoothing, and CE + GCE at several group sizes; samples EmojiEval prompts from each and scores them with

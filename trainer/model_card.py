@@ -27,7 +27,8 @@ and colour, object and relation, object and number) was kept from training: `tra
 LIMITS = """\
 - It draws these emoji-like objects, one to four of a kind or two kinds together, on these grounds, in these styles and
   8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near.
-- It learnt English from templates and a list of other wordings. How it takes other wordings stands in the table of free-form prompts.
+- It learnt English from templates and a list of other wordings. How it takes sentences that it never saw stands in the
+  table of free-form prompts.
 - Sizes and places follow the training layouts. 128 pixels a side.
 - Uploaded photographs pass through the image tokenizer and lose detail; what is kept is measured in the README.
 - EmojiEval is this project's own benchmark on this model's own ground. Its figures are not GenEval's, DPG's or HPSv3's

@@ -17,7 +17,7 @@ for job in "sample $sampling" "gce --quick $large" "gce --quick $small" profile;
     timeout 60 $bench $job --seconds 0 --out "$warm" >>"$warm/log" 2>&1 &
 done
 workers=$(python3 -c "import xdist" 2>/dev/null && echo "-n 8")
-timeout 75 python3 -m pytest tests/gpu -q --tb=short --show-capture=no --durations=5 $workers >"$out/tests_gpu.txt" 2>&1
+timeout 75 python3 -m pytest tests/gpu -q -p no:benchmark --tb=short --show-capture=no --durations=5 $workers >"$out/tests_gpu.txt" 2>&1
 tail -40 "$out/tests_gpu.txt"
 wait
 date

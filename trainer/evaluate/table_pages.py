@@ -19,12 +19,7 @@ NAMES = {
 
 BITS = {"masked_bits": "bits/token", "cell_bits": "bits/cell of 8", "flipped_bits": "bits/flipped"}
 
-NO_TABLE_A = """\
-Not measured yet. `python -m trainer.ablate --codec FOLDER --minutes 14` trains CE, CE + label smoothing and CE + GCE
-with groups of 8, 64 and 512 at V = 65,536, three seeds each under equal budgets, on one GPU: a step took 46 to 48 ms in
-every arm (batch 512, an H200 that others used too), so that 15 runs of 1,000 steps need about 12 minutes. The only runs
-so far had 49 steps each with one seed, which is too few to tell anything apart, and are not shown. Whether GCE helps
-here is open."""
+NO_TABLE_A = "Not measured yet: `python -m trainer.ablate` says how."
 
 
 def read(path: Path) -> dict | None:
