@@ -265,8 +265,9 @@ def _measured(recipe: Recipe, gpus: int, work: Work, rate: dict | None, folder: 
         ]
     pictures = rate["flops_per_second"] * gpus / work.spent(recipe)
     return [
-        f"at the {rate['flops_per_second'] / 1e12:.0f} TFLOP/s of whole training steps measured on {rate['device']}, "
-        f"not counting what {gpus} GPUs lose in talking to each other:",
+        f"at the {rate['flops_per_second'] / 1e12:.0f} TFLOP/s that whole steps of {rate['parameters'] / 1e6:.0f} M "
+        f"parameters reached on {rate['device']} (smaller models reach less), not counting what {gpus} GPUs lose in "
+        "talking to each other:",
         _said(recipe, gpus, pictures),
     ]
 
