@@ -50,7 +50,7 @@ class SceneSource:
         self.scenes = SceneGenerator(
             atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed, split=config.split,
             favour_from=config.favour_from, reword=config.reword if config.split == "train" else 0.0,
-            fits=text.fits if text else None,
+            fits=text.fits if text and config.reword else None,
         )  # fmt: skip
         self._bank: SpriteBank | None = None
 
@@ -96,7 +96,7 @@ class SceneStream(IterableDataset):
             split=c.split,
             favour_from=c.favour_from,
             reword=c.reword,
-            fits=self.text.fits if self.text else None,
+            fits=self.text.fits if self.text and c.reword else None,
         )
         while True:
             batch = scenes.batch(c.batch_size)

@@ -35,12 +35,12 @@ class Bound:
 
 STEPS = Bound("Steps", 1, 64, 12)
 GUIDANCE = Bound("Guidance", 0, 20, 1.5, 0.5)
-TEMPERATURE = Bound("Temperature", 0.05, 2, 0.8, 0.05)
+TEMPERATURE = Bound("Temperature", 0.05, 2, 0.4, 0.05)
 GUMBEL = Bound("Order noise", 0, 20, 1, 0.5)
-EDIT_THRESHOLD = Bound("Edit threshold", 0, 1, 0.6, 0.01)
+EDIT_THRESHOLD = Bound("Edit threshold", 0, 1, 0.3, 0.01)
 EDIT_MARGIN = Bound("Edit margin", 0, 1, 0, 0.01)
-EDIT_BUDGET = Bound("Edit budget", 0, 1, 0.05, 0.01)
-POLISH = Bound("Polish passes", 0, 8, 2)
+EDIT_BUDGET = Bound("Edit budget", 0, 1, 0.15, 0.01)
+POLISH = Bound("Polish passes", 0, 8, 4)
 SEED = Bound("Seed", 0, SEED_LAST, 0)
 
 

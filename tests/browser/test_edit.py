@@ -67,7 +67,8 @@ def test_repaint_makes_the_masked_cells_anew_and_no_others(studio):
         assert all(frame[c] == tokens[c] for c in set(range(256)) - cells)
     assert all(token < 16384 for token in frames[-1])
     outside = set(range(256)) - cells
-    assert not apart(centres(studio), before) & inner(outside)
+    # the tokens are exact; the decoder looks around, and its smoothing can be seen two cells away
+    assert not apart(centres(studio), before) & inner(inner(outside))
     assert studio.locator(".cz-caption b >> nth=0").inner_text() == "a blue car"
     assert "repainted" in studio.locator(".cz-caption span >> nth=0").inner_text()
 
