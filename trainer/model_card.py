@@ -35,8 +35,8 @@ LIMITS = """\
   and must not be set beside them. Its judge is a small detector with errors of its own (control rows), which sees
   objects, colours and places but neither grounds nor styles nor beauty.
 - Sampling defaults were chosen among seven candidates on 300 prompts of another lot, judged by template matching and
-  not by the verifier (`trainer/tune.py`, [tuning.json](../evidence/tuning.json)). That eager edits were a candidate came
-  from a table that the verifier had made of earlier weights; two candidates were level, and the first was taken.
+  not by the verifier (`trainer/tune.py`, [tuning.json](../evidence/tuning.json)). That eager edits were a candidate
+  came from a table that the verifier had made of earlier weights; two candidates were level, the first was taken.
 - It comes without a safety filter: it has seen no people, and draws only the objects listed in `config.json`."""
 
 
