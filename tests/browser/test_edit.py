@@ -1,5 +1,7 @@
 """A visitor who edits: tools by mouse, brush, rectangle, keys and finger; locks, repaint, break and heal, undo."""
 
+import time
+
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, inner, make, point, press, until
 
 from ui.browser import CANVAS, dataset, scrub
@@ -314,6 +316,12 @@ def test_a_reload_starts_anew_and_leaves_the_studio_free(studio):
     studio.locator("#steps input[type=number]").fill("64")
     studio.locator("#generate").click()
     studio.wait_for_function(f"() => {CANVAS}.state === 'running'")
+
+    def slow(route):  # long enough for the old page to notice that Gradio has closed its streams
+        time.sleep(1.2)
+        route.fallback()
+
+    studio.route(studio.url, slow)
     studio.reload()
     studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
     assert studio.locator(".cz-engraving").is_visible()

@@ -5,18 +5,28 @@
 const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words
 const LOOK_MS = 500; // Gradio waits two seconds before it tries again
+const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays after all
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 class Keeper {
   constructor() {
     this.message = null; // the newest run as one message with all its frames
     this.lost = false;
-    // looked at before the page goes: a reload by hand breaks connections too, and Gradio complains in passing
-    setInterval(() => {
-      const toasts = Array.from(document.querySelectorAll(".toast-body"), (toast) => toast.textContent);
-      this.lost ||= toasts.some((words) => words.includes(LOST));
-    }, LOOK_MS);
+    this.leaving = false;
+    setInterval(() => this.look(), LOOK_MS);
+    // On a reload by hand Gradio closes its streams itself, in this very event, and complains in passing: what counts
+    // is what it had said before.
+    window.addEventListener("beforeunload", () => {
+      this.leaving = true;
+      setTimeout(() => { this.leaving = false; }, LEAVE_MS);
+    });
     window.addEventListener("pagehide", () => this.save());
+  }
+
+  look() {
+    if (this.leaving) return;
+    const toasts = Array.from(document.querySelectorAll(".toast-body"), (toast) => toast.textContent);
+    this.lost ||= toasts.some((words) => words.includes(LOST));
   }
 
   note(message) {
