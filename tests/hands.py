@@ -35,6 +35,16 @@ def make(page: Any, steps: int = 3, seed: int = 1, editing: bool = True, prompt:
     return settled(page, other_than=before)["run"]
 
 
+def hold(page: Any) -> None:
+    """Keeps the model busy for longer than any test here takes, until Stop: four runs of the most steps."""
+    page.evaluate("""() => {
+        window.chisel.remask(Array.from({ length: window.chisel.tokens().length }, (_, cell) => cell));
+        const change = { steps: 64, polish: 8 };
+        window.chisel.ask({ kind: "repaint", role: "variation", count: 4, change });
+    }""")
+    page.locator(".cz-variations-title").filter(has_text="variation 1 of 4").wait_for()
+
+
 def edit(page: Any, tool: str = "", size: int | str = "") -> None:
     """Chooses Edit, a tool and a brush."""
     page.locator("#tasks [data-task=edit]").click()

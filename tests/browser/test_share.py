@@ -5,6 +5,7 @@ import io
 import json
 
 import numpy as np
+from hands import hold
 from PIL import Image
 from test_export import XSS
 from test_upload import saved
@@ -247,11 +248,6 @@ def fill(page, steps, seed):
     page.locator("#seed input").fill(str(seed))
 
 
-def start(page, steps, seed):
-    fill(page, steps, seed)
-    page.locator("#generate:enabled").click()
-
-
 def ahead(page, words):
     """Waits until the page says who is ahead."""
     page.locator(".cz-notice").filter(has_text=f"{words} ahead of you").wait_for()
@@ -259,22 +255,22 @@ def ahead(page, words):
 
 def test_four_visitors_at_once_see_their_place_and_nothing_mixes(visit):
     pages = [visit(viewport={"width": 900, "height": 700}) for _ in range(4)]
-    for i, page in enumerate(pages):
-        fill(page, 3 if i else 64, 100 + i)
-    for page, words in zip(pages, ("", "One visitor is", "2 visitors are", "3 visitors are"), strict=True):
+    generate(pages[0], steps=1, seed=100)
+    for i, page in enumerate(pages[1:], start=1):
+        fill(page, 3, 100 + i)
+    hold(pages[0])
+    for page, words in zip(pages[1:], ("One visitor is", "2 visitors are", "3 visitors are"), strict=True):
         page.locator("#generate:enabled").click()
-        if words:
-            ahead(page, words)
-        else:
-            page.wait_for_function(f"() => Number({CANVAS}.step) >= 1")
+        ahead(page, words)
     assert pages[2].locator("#stop").inner_text() == "Cancel" and pages[2].locator("#generate").is_disabled()
     pages[2].locator("#stop").click()
     pages[2].locator("#generate:enabled").wait_for()
     assert dataset(pages[2])["state"] == "idle" and pages[2].locator(".cz-notice").inner_text() == ""
     ahead(pages[3], "2 visitors are")
     pages[0].locator("#stop").click()
-    for i, state in ((0, "stopped"), (1, "done"), (3, "done")):
-        settled(pages[i], state)
+    for i in (0, 1, 3):
+        pages[i].locator("#generate:enabled").wait_for()
+        settled(pages[i])
         assert pages[i].evaluate("window.chisel.run().seed") == 100 + i
         assert pages[i].locator(".cz-notice").inner_text() == ""
     generate(pages[2], steps=2)
@@ -282,11 +278,13 @@ def test_four_visitors_at_once_see_their_place_and_nothing_mixes(visit):
 
 def test_a_tab_that_closes_while_it_waits_or_carves_holds_nobody_up(visit):
     first, second, third = (visit(viewport={"width": 900, "height": 700}) for _ in range(3))
-    start(first, 64, 1)
-    first.wait_for_function(f"() => Number({CANVAS}.step) >= 1")
-    start(second, 64, 2)
+    generate(first, steps=1)
+    for page in (second, third):
+        fill(page, 2, 2)
+    hold(first)
+    second.locator("#generate:enabled").click()
     ahead(second, "One visitor is")
-    start(third, 2, 3)
+    third.locator("#generate:enabled").click()
     ahead(third, "2 visitors are")
     second.context.close()
     ahead(third, "One visitor is")
@@ -294,15 +292,20 @@ def test_a_tab_that_closes_while_it_waits_or_carves_holds_nobody_up(visit):
     settled(third)
 
 
+def lose_the_connection(page, button="#generate"):
+    """The next press finds no server; the page loads itself anew once the server answers."""
+    page.route("**/queue/join*", lambda route: route.abort())
+    with page.expect_navigation():
+        page.locator(f"{button}:enabled").click()
+    page.unroute("**/queue/join*")
+    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+
+
 def test_a_picture_outlives_a_lost_connection(studio):
     tokens = generate(studio, steps=3, seed=8)
     run = dataset(studio)["run"]
     studio.locator("#prompt textarea").fill("two mushrooms on yellow")
-    studio.route("**/queue/join*", lambda route: route.abort())
-    with studio.expect_navigation():  # the page loads itself anew once the server answers
-        studio.locator("#generate:enabled").click()
-    studio.unroute("**/queue/join*")
-    studio.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    lose_the_connection(studio)
     settled(studio)
     assert dataset(studio)["run"] == run and studio.evaluate(TOKENS) == tokens
     studio.locator(".cz-notice").filter(has_text="The connection was lost").wait_for()
@@ -311,6 +314,34 @@ def test_a_picture_outlives_a_lost_connection(studio):
     assert studio.locator(".cz-notice").inner_text() == ""
     studio.reload()  # by hand it begins anew
     studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
+
+
+def test_locks_and_hand_edits_outlive_a_lost_connection(studio):
+    """Also those on a branch, whose first steps the new page does not have."""
+    generate(studio, steps=4, seed=8)
+    studio.evaluate("() => { window.chisel.go(2); window.chisel.task('edit'); }")
+    studio.wait_for_function(f"() => {CANVAS}.step === '2'")
+    before = dataset(studio)["run"]
+    studio.evaluate("() => window.chisel.press('branch')")
+    branch = settled(studio, other_than=before)["run"]
+    studio.evaluate("""() => {
+        window.chisel.lock([17, 18]);
+        window.chisel.put([[30, 7], [31, 9]]);
+        window.chisel.remask([200, 201, 202]);
+    }""")
+    studio.wait_for_function(f"() => {CANVAS}.drafted === '5' && {CANVAS}.pending === '0'")
+    tokens = studio.evaluate("() => Array.from(window.chisel.tokens())")
+    lose_the_connection(studio, "[data-press=repaint]")
+    studio.wait_for_function(f"() => {CANVAS}.drafted === '5' && {CANVAS}.pending === '0'")
+    told = dataset(studio)
+    assert (told["run"], told["locked"], told["masked"]) == (branch, "2", "3")
+    assert studio.evaluate("() => Array.from(window.chisel.tokens())") == tokens
+    # and work goes on from there: the masked cells are carved, all others stay
+    studio.evaluate("() => { window.chisel.task('edit'); window.chisel.press('repaint'); }")
+    settled(studio, other_than=branch)
+    after = studio.evaluate("() => Array.from(window.chisel.tokens())")
+    assert [i for i, (a, b) in enumerate(zip(tokens, after, strict=True)) if a != b] == [200, 201, 202]
+    assert dataset(studio)["locked"] == "2"
 
 
 def test_no_file_of_a_visitor_is_left_on_the_server(studio, address):

@@ -1,6 +1,6 @@
 """A visitor who goes through time: overlays, branches, two runs side by side, variations, the shelf, many tabs."""
 
-from hands import FRAMES, TOKENS, apart, centres, drag, edit, make, point, press, until
+from hands import FRAMES, TOKENS, apart, centres, drag, edit, hold, make, point, press, until
 
 from ui.browser import CANVAS, dataset, scrub, settled
 
@@ -139,10 +139,8 @@ def test_playing_goes_through_the_steps_at_the_chosen_speed(studio):
 
 def test_a_second_visitor_waits_in_sight_and_can_leave_and_nothing_mixes(visit):
     first, second = visit(), visit()
-    first.locator("#prompt textarea").fill("a blue car")
-    first.locator("#steps input[type=number]").fill("64")
-    first.locator("#generate").click()
-    until(first, state="running")
+    make(first, steps=1, prompt="a blue car")
+    hold(first)
     second.locator("#generate").click()
     second.get_by_role("alert").filter(has_text="One visitor is ahead of you").wait_for()
     assert second.locator("#generate").is_disabled() and dataset(second)["state"] == "idle"

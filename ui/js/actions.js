@@ -388,5 +388,5 @@ window.chisel = {
 setOverlay("picture");
 document.addEventListener("chisel:refresh", refresh);
 refresh();
-keeper.restore(take);
+keeper.restore(take, go);
 emit("ready", null);

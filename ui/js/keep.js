@@ -1,6 +1,7 @@
 // The picture outlives a lost connection. When the network drops in the middle of an event (a phone that sleeps, a
 // classroom's wireless), Gradio says so and loads the page anew as soon as the server answers. What was last on its way
-// to the canvas is handed over to the new page, in this tab's own storage. A reload by hand still begins anew.
+// to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
+// A reload by hand still begins anew.
 
 const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words
@@ -9,7 +10,10 @@ const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 class Keeper {
-  constructor() {
+  // sheet: the Sheet whose marks are kept; where(id): {run, k}, the run with that id and the step to come back to.
+  constructor(sheet, where) {
+    this.sheet = sheet;
+    this.where = where;
     this.message = null; // the newest run as one message with all its frames
     this.lost = false;
     this.leaving = false;
@@ -39,20 +43,27 @@ class Keeper {
   save() {
     if (!this.message || !this.lost) return;
     const prompt = document.querySelector("#prompt textarea")?.value;
+    const { run, k } = this.where(this.message.run);
+    const hand = run && { ...this.sheet.keep(run), k: k + run.offset };
     try {
-      sessionStorage.setItem(KEPT, JSON.stringify({ message: this.message, prompt }));
+      sessionStorage.setItem(KEPT, JSON.stringify({ message: this.message, prompt, hand }));
     } catch {
       // too large for this browser's storage: the page begins anew
     }
   }
 
-  // Shows what the page before left; `show` takes a message.
-  restore(show) {
+  // Shows what the page before left; show(message) brings it onto the canvas, go(k) to a step of it.
+  restore(show, go) {
     const kept = sessionStorage.getItem(KEPT);
     sessionStorage.removeItem(KEPT);
     if (!kept || location.hash.startsWith("#c1=")) return;
-    const { message, prompt } = JSON.parse(kept);
+    const { message, prompt, hand } = JSON.parse(kept);
     show({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
+    const { run } = this.where(message.run);
+    if (run && hand) {
+      this.sheet.resume(run, hand);
+      go(hand.k - run.offset);
+    }
     this.fill(prompt);
   }
 

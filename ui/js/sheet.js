@@ -77,6 +77,23 @@ class Sheet {
     this.locks = locks.some((token) => token >= 0) ? locks : null;
   }
 
+  // ---- from one page to the next ----------------------------------------------------------------------
+
+  // What stands on this run by hand, as plain arrays. Steps are numbered as the server does, see Run.offset.
+  keep(run) {
+    const drafts = run.frames.map((_, k) => {
+      const tokens = this.tokens(run, k);
+      return [k + run.offset, Array.from(this.changed(run, k), (cell) => [cell, tokens[cell]])];
+    });
+    return { drafts: drafts.filter(([, pairs]) => pairs.length), locks: this.locks && Array.from(this.locks) };
+  }
+
+  // The same again on a page that has nothing yet. The steps before a branch may not have come along.
+  resume(run, { drafts, locks }) {
+    for (const [k, pairs] of drafts) if (run.frames[k - run.offset]) this.put(run, k - run.offset, pairs);
+    this.locks = locks && Int32Array.from(locks);
+  }
+
   // ---- undo and redo --------------------------------------------------------------------------------
 
   snapshot(run, k) {

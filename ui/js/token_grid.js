@@ -29,7 +29,10 @@ let holding = false; // another run is coming onto the canvas; what is there sta
 
 const sheet = new Sheet();
 const asks = new Asks();
-const keeper = new Keeper();
+const keeper = new Keeper(sheet, (id) => {
+  const kept = shelf.find(id);
+  return { run: kept, k: kept === run ? shown : kept ? kept.last : 0 };
+});
 const previews = new Previews(() => refresh(), (words) => say(words));
 const timeline = new Timeline(find(".cz-timeline"), (k) => { pause(); go(k); });
 const inspector = new Inspector(find(".cz-inspector"), (k) => { pause(); go(k); });
@@ -139,6 +142,7 @@ function go(k, withMotion = false) {
     shown = target;
     moving = withMotion;
     arrived = performance.now();
+    look();
     refresh();
     emit("step", shown);
   };
