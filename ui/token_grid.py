@@ -86,7 +86,7 @@ class Notice(gr.HTML):
             // a complaint is over as soon as the visitor goes on
             const clear = () => { line.textContent = ""; };
             document.addEventListener("input", clear);
-            for (const name of ["run", "edit", "task"]) document.addEventListener(`chisel:${name}`, clear);
+            for (const name of ["ask", "run", "edit", "task"]) document.addEventListener(`chisel:${name}`, clear);
         """
         template = '<p class="cz-notice" role="alert"></p>'
         super().__init__(

@@ -54,6 +54,7 @@ def visit(chrome, address):
         page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
         page.goto(address + at)
         page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+        page.locator("#generate").wait_for()  # the form comes a moment after the stage
         return page
 
     yield open_page

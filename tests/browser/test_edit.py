@@ -4,7 +4,7 @@ import time
 
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, inner, make, point, press, until
 
-from ui.browser import CANVAS, dataset, scrub
+from ui.browser import CANVAS, dataset, scrub, settled
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -364,3 +364,41 @@ def test_a_press_at_the_very_end_of_a_run_is_not_lost(studio):
             f"b => {CANVAS}.run !== b && {CANVAS}.kind === 'repaint' && {CANVAS}.state === 'done'", arg=before
         )
         assert int(dataset(studio)["masked"]) == 0
+
+
+def test_generate_pressed_the_moment_it_is_free_is_not_lost(studio):
+    """After a run, and after a refusal, which is on the page before its event is over."""
+    make(studio, steps=2)
+    studio.evaluate(
+        """() => {
+            window.begun = window.pressed = 0;
+            document.addEventListener("chisel:ask", () => { window.begun += 1; });
+            const button = document.querySelector("#generate"), notice = document.querySelector(".cz-notice");
+            let was = true;
+            const look = () => {
+                const free = !button.disabled && (!was || notice.textContent !== "");
+                was = button.disabled ? false : true;
+                if (free && window.pressed < 4) { window.pressed += 1; button.click(); }
+            };
+            new MutationObserver(look).observe(button, { attributes: true, attributeFilter: ["disabled"] });
+            new MutationObserver(look).observe(notice, { childList: true });
+        }"""
+    )
+    studio.locator("#generate").click()
+    studio.wait_for_function("() => window.begun === 5 && window.pressed === 4")
+    studio.wait_for_function("() => window.chisel.runs().length === 6")
+    settled(studio)
+    studio.locator("#generate:enabled").wait_for()
+    studio.evaluate("() => { window.begun = window.pressed = 0; }")
+    studio.locator("#prompt textarea").fill("")
+    studio.locator("#generate").click()
+    studio.wait_for_function("() => window.begun === 5 && window.pressed === 4")
+
+
+def test_a_double_click_on_generate_makes_one_picture(studio):
+    make(studio, steps=2)
+    studio.locator("#generate").dblclick()
+    studio.locator("#generate:disabled").wait_for()
+    studio.locator("#generate:enabled").wait_for()
+    make(studio, steps=2)
+    assert studio.evaluate("() => window.chisel.runs().length") == 3

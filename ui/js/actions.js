@@ -330,7 +330,7 @@ function settled() {
 // The event is over, whatever came of it: a refused run never sends a frame, a broken line never a last message.
 function nothingCame() {
   settled();
-  if (asks.next) setTimeout(() => asks.retry(), RETRY_MS);
+  if (asks.next || asks.pressed) setTimeout(() => asks.retry(), RETRY_MS);
   // chosen now: a run that begins within the next moment belongs to the next event
   const left = shelf.runs.filter((one) => one.state === "running");
   setTimeout(() => {
@@ -347,6 +347,8 @@ window.chisel = {
   before(values) {
     let { ask, change: changes } = asks.next || { ask: null, change: {} };
     asks.next = null;
+    asks.pressed = false;
+    emit("ask", null);
     const editing = document.body.dataset.task === "edit";
     if (!ask && editing && ACTIONS.repaint[0]()) ask = wish("repaint"); // Enter in the prompt while editing
     if (!ask && run && sheet.countLocked()) ask = wish("generate");
@@ -389,4 +391,6 @@ setOverlay("picture");
 document.addEventListener("chisel:refresh", refresh);
 refresh();
 keeper.restore(take, go);
+// after a refusal the page is free as soon as it says so, a moment before the event is over
+asks.listen(() => !busy() || (asks.waiting && document.querySelector(".cz-notice").textContent !== ""));
 emit("ready", null);

@@ -12,6 +12,18 @@ class Asks {
     this.sent = ""; // the form as it was last sent
     this.finished = ""; // the form of the last run that ended well
     this.waiting = false;
+    this.pressed = false; // Generate, or Enter in the prompt, was pressed and no event has begun yet
+  }
+
+  // Notes the presses of Generate as they happen, before Gradio hears of them. free() tells whether the page looks as if
+  // it would take one: a second click on a press that is being answered is none.
+  listen(free) {
+    const generate = () => document.querySelector("#generate");
+    const note = (on) => { if (on && !generate().disabled && free()) this.pressed = true; };
+    document.addEventListener("click", ({ target }) => note(target.closest?.("#generate")), true);
+    document.addEventListener("keydown", (event) => {
+      note(event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.closest?.("#prompt"));
+    }, true);
   }
 
   // Presses the hidden button behind all model events but Generate. change: {seed, steps, editing, ...} for the form.
@@ -25,7 +37,9 @@ class Asks {
   // Gradio drops a press that comes before it has closed the event of the last run: it is made again a moment later.
   // (At once would be too early: the answers to a press that comes while the last run's stream closes are never read.)
   retry() {
-    if (this.next) document.querySelector("#act").click();
+    const name = this.next ? "#act" : this.pressed ? "#generate" : "";
+    this.pressed = false;
+    if (name) document.querySelector(name).click();
   }
 
   // The values that really leave the page. The same press twice rolls a new seed unless it is kept: it always gives
