@@ -87,11 +87,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """Defaults of the sampler; every field can be set per call.
+    """Defaults of the sampler; every field can be set per call, and a model's config.json has its own.
 
-    Guidance, temperature and order noise were chosen by the distance of 20 single-object pictures to the nearest
-    true rendering (RMSE in grey levels at 32x32): 13.0 at 3 / 1.0 / 4, 8.1 at these defaults. 1.5 / 0.7 / 1 had
-    7.8; the defaults keep a little more variety.
+    Guidance, temperature and order noise were chosen with an early model, by the distance of 20 single-object
+    pictures to the nearest true rendering (RMSE in grey levels at 32x32): 13.0 at 3 / 1.0 / 4, 8.1 at these
+    defaults. 1.5 / 0.7 / 1 had 7.8; the defaults keep a little more variety.
     """
 
     steps: int = 12

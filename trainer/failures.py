@@ -3,7 +3,8 @@
     python -m trainer.failures [--record assets/evidence/emojieval.json]
 
 Reads a record of `python -m trainer.evaluate --json ... --tokens ...` and writes failures.md and failures.webp
-beside it. Nothing is picked: the picture shows the first refused prompts of each tag, in the order of the file.
+beside it (the tokens of a run are not kept in the repository: evaluate writes them). Nothing is picked: the picture
+shows the first refused prompts of each tag, in the order of the file.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def write(record: dict, tokens: dict[int, np.ndarray], pipe: Pipeline, out: Path
     causes = {p.index: cause(p.index, wrong, record) for p, wrong, _ in refused}
     parts = ["# Failures", f"{len(refused)} of {len(record['pictures'])} pictures were refused; made by "
              "`python -m trainer.failures`. The cause is the first of the list that applies, found by the verifier "
-             "and the controls: no person looked at the pictures to assign it."]  # fmt: skip
+             "and the controls: no person looked at the pictures to assign it. It needs the tokens that `python -m "
+             "trainer.evaluate --json ... --tokens ...` writes beside the record."]  # fmt: skip
     tags = [t for t in TAGS if any(p.tag == t for p, _, _ in refused)]
     count = {t: Counter(causes[p.index] for p, _, _ in refused if p.tag == t) for t in tags}
     parts.append(

@@ -26,7 +26,8 @@ EmojiTwo: keep their names with pictures that you publish). {pictures}One in ten
 and colour, object and relation, object and number) was kept from training: `trainer/splits.py`."""
 LIMITS = """\
 - It draws these emoji-like objects, one to four of a kind or two kinds together, on these grounds, in these styles and
-  8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near.
+  8 hues, and nothing else. A word it was not taught is ignored at best; the page says so and offers what is near,
+  where something is.
 - It learnt English from templates and a list of other wordings. How it takes sentences that it never saw stands in the
   table of free-form prompts.
 - Sizes and places follow the training layouts. 128 pixels a side.
@@ -86,7 +87,9 @@ def card(model_folder: Path, evidence: Path) -> str:
 def budget(told: dict, recipe: dict, log: list[dict] | None) -> str:
     text = f"{told['samples']:,} scenes, {told['steps']:,} steps, {told['minutes']} minutes"
     batch = recipe.get("data", {}).get("batch_size")
-    text += f" (batch {batch}, bf16) in the last run" if batch else ""
+    text += f" (batch {batch}, bf16)" if batch else ""
+    if log and log[-1]["samples"] > told["samples"]:  # several runs, each from the weights of the one before
+        text = f"{log[-1]['samples']:,} scenes, {log[-1]['seconds'] / 60:.0f} minutes in all; the last run {text}"
     corruption, goal = recipe.get("corruption", {}), recipe.get("objective", {})
     if corruption:
         text += (

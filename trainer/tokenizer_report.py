@@ -119,7 +119,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/image_tokenizer.json"))
+    parser.add_argument("--out", type=Path, default=None, help="write the record here")
     parser.add_argument("--photos", type=Path, default=None, help="packed photographs (trainer.photos)")
     parser.add_argument(
         "--sheet", type=Path, default=None, help="picture: each photograph, then every model's"
@@ -138,9 +138,10 @@ def main() -> None:
         save_sheet(args.sheet, [photos, *shown], columns=14)
     for row in rows:
         print(row)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"environment": environment(torch.device("cpu")), "tokenizers": rows}
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        record = {"environment": environment(torch.device("cpu")), "tokenizers": rows}
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

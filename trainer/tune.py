@@ -4,7 +4,8 @@
 
 The prompts are drawn from another lot than EmojiEval's and share no sentence with them; the verdict is that of
 `trainer.evaluate.layouts`, which knows the verifier neither as a judge nor as a guide. Every candidate costs the
-same number of steps. Writes the record; changing the defaults is left to whoever reads it.
+same number of steps; "defaults" are the opened model's own. Writes the record; changing the defaults is left to
+whoever reads it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,7 @@ def main() -> None:
         rights[name] = accepts(templates, made.images, prompts, STRICT)
         rows[name] = {
             "settings": settings,
+            "model_defaults": asdict(pipe.config.sample),  # what the settings do not name
             "score": summary(prompts, rights[name]),
             "edits_per_picture": round(float(np.mean(made.edits)), 2),
         }

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 from trainer.bench.record import markdown
 from trainer.evaluate.prompts import TAGS
-from trainer.evaluate.report import grid, percent
+from trainer.evaluate.report import agreement_table, grid, miss_table, percent
 
 NAMES = {
     "ce": "CE", "smooth": "CE + smoothing 0.1", "gce8": "CE + 0.2 GCE, groups of 8",
@@ -46,6 +46,8 @@ def page(folder: Path, benchmarks: Path) -> str:
         parts += table_c(record)
     if record := read(folder / "repair.json"):
         parts += table_repair(record)
+    if record := read(folder / "emojieval.json"):
+        parts += the_judge(record)
     for path in sorted(benchmarks.glob("gce_*.json")):
         parts += [f"## D. Operator ({path.stem.split('_')[-1].upper()})", markdown(path)]
     return "\n\n".join(parts) + "\n"
@@ -130,6 +132,21 @@ def differences(record: dict, arms: list[str]) -> str:
         "Fréchet",
     ]
     return grid(head, rows)
+
+
+def the_judge(record: dict) -> list[str]:
+    """What the verifier's figures are worth: near misses, another judge's agreement, distances."""
+    distance = record["frechet_to_real_renders"]
+    return [
+        "## The judge",
+        "Near misses refused, per cent: true renders in which one thing is wrong.",
+        miss_table(record["near_misses_refused"]),
+        "Agreement of template matching with the verifier, per cent: about each object that the verifier "
+        "found, about the whole picture with the verifier's places, and on its own; last, what it accepts on its own.",
+        agreement_table(record["template_agreement"]),
+        f"Fréchet distance to real renders in the verifier's features: the model's pictures {distance['model']}, true "
+        f"scenes after the image tokenizer's round trip {distance['round trip']}. {where(record)}.",
+    ]
 
 
 def _modes(rows: dict) -> tuple[list[str], list[list[str]]]:
