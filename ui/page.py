@@ -26,6 +26,12 @@ STYLES = (
     "runs.css",
     "inspector.css",
     "learn.css",
+    "explorer.css",
+    "lab.css",
+    "palette.css",
+    "tour.css",
+    "lessons.css",
+    "class_mode.css",
     "export.css",
     "phone.css",
 )
