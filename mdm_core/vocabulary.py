@@ -36,7 +36,7 @@ PLACES = frozenset(
 )
 MANY = frozenset(
     "five six seven eight nine ten eleven twelve thirteen twenty thirty forty fifty hundred thousand dozen many "
-    "several few lots multiple plenty zero no none".split()
+    "several few lots multiple plenty".split()
 )
 
 
@@ -116,6 +116,8 @@ class Vocabulary:
                 self._forms.setdefault(_split(form), ("object", thing.name))
                 self._forms.setdefault(_split(plural(form)), ("object", thing.name))
         self._forms.pop((), None)
+        # colours whose plural is a thing: an orange
+        self._either = {c for c in self.colours if self._forms.get(_split(plural(c)), ("",))[0] == "object"}
         self._spelt = {" ".join(words): name for words, (_, name) in self._forms.items()}
 
     @classmethod
@@ -233,7 +235,7 @@ class Vocabulary:
         return [name for _, name in sorted(scored, key=lambda s: s[0])]
 
     def _sentence(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> str:
-        things = [k for k in known if k.kind == "object"]
+        things = [k for k in known if k.kind == "object" or k.name in self._either]
         some = ", ".join(t.name for t in self.things[:3])
         if not things and not doubtful:
             return f"Name a thing to draw, for example: {some}." if known else ""

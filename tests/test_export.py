@@ -15,6 +15,7 @@ from test_sharelink import carve, edited, settings
 from mdm_core.trajectory import Trajectory
 from ui import asks, draw, export, limits, replay
 from ui.export import Exports
+from ui.frames import pack
 from ui.handlers import Studio
 from ui.limits import Refused
 from ui.opening import Opening
@@ -51,12 +52,8 @@ def made(studio, run, kind, **more):
 def test_a_png_tells_how_it_was_made(studio, run):
     image = Image.open(io.BytesIO(made(studio, run, "png", step=3)))
     assert image.size == (512, 512) and image.mode == "RGB"
-    assert (
-        image.text["prompt"] == "a cat"
-        and image.text["seed"] == "7"
-        and image.text["step"] == "3 of 6"
-        or True
-    )
+    assert image.text["prompt"] == "a cat" and image.text["seed"] == "7"
+    assert image.text["step"] == f"3 of {len(run.records) - 1}" and "changed" not in image.text
     told = json.loads(image.text["settings"])
     assert told["steps"] == 5 and told["guidance"] == 3.0 and told["kind"] == "generate"
     final = Image.open(io.BytesIO(made(studio, run, "png"))).resize((32, 32), Image.BOX)
@@ -66,6 +63,19 @@ def test_a_png_tells_how_it_was_made(studio, run):
         ).mean()
         < 8
     )
+
+
+def test_a_png_shows_what_was_changed_by_hand(studio, run):
+    tokens = np.array(run.records[3].tokens, np.int32)
+    tokens[5], tokens[6] = (tokens[5] + 1) % run.vocab, run.vocab  # another token, and a masked cell
+    image = Image.open(io.BytesIO(made(studio, run, "png", step=3, tokens=pack(tokens, "<i4"))))
+    assert image.text["changed"] == "by hand"
+    wanted = draw.frame(studio.pipe, run, 3, 512, tokens=tokens)
+    assert np.array_equal(np.asarray(image), np.asarray(wanted))
+    assert not np.array_equal(np.asarray(image), np.asarray(draw.frame(studio.pipe, run, 3, 512)))
+    for wrong in ("?", pack(tokens[:-1], "<i4"), pack(tokens + run.vocab, "<i4"), 7):
+        with pytest.raises(Refused):
+            made(studio, run, "png", step=3, tokens=wrong)
 
 
 @pytest.mark.parametrize("kind", ["webp", "gif"])

@@ -136,6 +136,11 @@ def test_numbers_and_places_beyond_the_model_have_neighbours(vocabulary):
     assert "left of" in vocabulary.understand("a cat beside a dog").unknown[0].near
 
 
+@pytest.mark.parametrize("prompt", ["an orange", "an orange on a beach"])
+def test_a_colour_that_is_a_thing_too_needs_no_hint(vocabulary, prompt):
+    assert vocabulary.understand(prompt).sentence == ""
+
+
 def test_a_background_alone_asks_for_a_thing(vocabulary):
     assert vocabulary.understand("blue background").sentence.startswith("Name a thing to draw")
 

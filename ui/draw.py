@@ -12,10 +12,16 @@ NEW, EDITED, HALO = (47, 134, 214), (232, 103, 27), (255, 255, 255)
 LIGHT, DARK = (226, 220, 210), (176, 169, 158)
 
 
-def frame(pipe: Any, run: Any, k: int, size: int, marks: bool = False) -> Image.Image:
-    """RGB picture of `size` x `size` pixels after step k; blue rings on new tokens, orange ones on edited."""
+def frame(
+    pipe: Any, run: Any, k: int, size: int, marks: bool = False, tokens: np.ndarray | None = None
+) -> Image.Image:
+    """RGB picture of `size` x `size` pixels after step k; blue rings on new tokens, orange ones on edited.
+
+    `tokens` [L] stand in place of the step's own, for what was changed by hand.
+    """
     record = run.records[k]
-    image = upload.picture(pipe, record.tokens, run.ground).convert("RGB")
+    tokens = np.asarray(record.tokens if tokens is None else tokens)
+    image = upload.picture(pipe, tokens, run.ground).convert("RGB")
     image = image.resize((size, size), Image.LANCZOS)
     pen = ImageDraw.Draw(image)
     rows, columns = run.grid
@@ -25,7 +31,7 @@ def frame(pipe: Any, run: Any, k: int, size: int, marks: bool = False) -> Image.
         x, y = cell % columns * side, cell // columns * side
         return x + inset, y + inset, x + side - 1 - inset, y + side - 1 - inset
 
-    for cell in np.flatnonzero(np.asarray(record.tokens) == run.vocab):
+    for cell in np.flatnonzero(tokens == run.vocab):
         x0, y0, x1, y1 = box(int(cell))
         pen.rectangle((x0, y0, x1, y1), fill=MASK_COLOUR)
         pen.line((x0, y1, x0, y0, x1, y0), fill=LIGHT)

@@ -17,7 +17,7 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.trajectory import Trajectory
-from ui import draw, replay, sharelink
+from ui import asks, draw, replay, sharelink
 from ui.handlers import answered
 from ui.limits import Refused
 from ui.token_grid import Static
@@ -41,8 +41,11 @@ def settings_of(run: Any) -> dict[str, Any]:
     return {"kind": run.request.kind, **run.request.sampler()}
 
 
-def png(pipe: Any, run: Any, step: int) -> bytes:
-    """The picture after `step`, with prompt, seed and settings as text chunks."""
+def png(pipe: Any, run: Any, step: int, tokens: Any = None) -> bytes:
+    """The picture after `step`, with prompt, seed and settings as text chunks.
+
+    `tokens` [L] stand in place of the step's own where some were changed by hand.
+    """
     told = PngInfo()
     words = {
         "Software": "Chisel",
@@ -50,11 +53,14 @@ def png(pipe: Any, run: Any, step: int) -> bytes:
         "seed": str(run.seed),
         "step": f"{step} of {len(run.records) - 1}",
         "settings": json.dumps(settings_of(run)),
+        **({} if tokens is None else {"changed": "by hand"}),
     }
     for name, text in words.items():
         told.add_itxt(name, text)
     buffer = io.BytesIO()
-    draw.frame(pipe, run, step, PNG_SIDE).save(buffer, format="PNG", pnginfo=told, optimize=True)
+    draw.frame(pipe, run, step, PNG_SIDE, tokens=tokens).save(
+        buffer, format="PNG", pnginfo=told, optimize=True
+    )
     return buffer.getvalue()
 
 
@@ -119,7 +125,10 @@ class Exports:
         self._free = threading.BoundedSemaphore(2)
 
     def make(self, data: Any) -> dict[str, Any]:
-        """{"run": id, "step": k, "as": kind} -> {"name", "type", "data": base64}; Refused in one sentence."""
+        """{"run": id, "step": k, "as": kind} -> {"name", "type", "data": base64}; Refused in one sentence.
+
+        A PNG may show "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
+        """
         if not isinstance(data, dict) or not isinstance(data.get("as"), str) or data["as"] not in KINDS:
             raise Refused("This kind of file is not offered here.")
         run, kind = self.studio.store.get(data.get("run")), data["as"]
@@ -127,12 +136,14 @@ class Exports:
             raise Refused("This picture is still being carved: save it when it is finished.")
         step = data.get("step", len(run.records) - 1)
         run.record(step)
+        given = data.get("tokens")
+        tokens = None if given is None else asks.tokens(given, run.cells, run.vocab)
         if not self._free.acquire(timeout=WAIT_S):
             raise Refused(BUSY)
         try:
             pipe = self.studio.pipe
             made = {
-                "png": lambda: png(pipe, run, step),
+                "png": lambda: png(pipe, run, step, tokens),
                 "webp": lambda: webp(pipe, run),
                 "gif": lambda: gif(pipe, run),
                 "json": lambda: as_json(run),

@@ -128,7 +128,9 @@ def test_the_tour_waits_for_the_visitor_and_can_be_left(studio):
     studio.locator("[data-press=heal].cz-spot").wait_for()
     studio.locator("[data-press=heal]").click()
     after.filter(has_text="that is editing").wait_for()
+    assert dataset(studio)["overlay"] == "picture", "breaking and healing can be seen"
     studio.get_by_role("button", name="Finish").click()
+    studio.wait_for_function(f"() => {CANVAS}.locked === '0'")  # what was locked to try it out
     assert card.is_hidden() and studio.locator(".cz-spot").count() == 0
     learn(studio)
     studio.locator("[data-tour=start]").click()

@@ -160,6 +160,55 @@ def test_a_link_pasted_into_an_open_page_is_followed(visit):
     assert page.evaluate(TOKENS) == tokens
 
 
+def test_the_address_stands_for_the_picture_on_the_canvas_or_for_none(visit):
+    page = visit()
+    generate(page, seed=5, steps=2)
+    link = link_of(page)
+    generate(page, seed=6, steps=2)
+    assert page.evaluate("location.hash") == ""
+    other = visit(at=f"/{link}")
+    settled(other)
+    assert other.evaluate("location.hash") == link
+    generate(other, seed=7, steps=2)
+    assert other.evaluate("location.hash") == ""
+
+
+def test_what_was_changed_by_hand_is_saved_or_said_to_be_left_out(studio):
+    generate(studio, steps=2)
+    plain = download(studio, "png")[1]
+    studio.evaluate("() => { window.chisel.task('edit'); window.chisel.put([[10, 4000], [11, 77]]); }")
+    studio.wait_for_function(f"() => {CANVAS}.drafted === '2' && {CANVAS}.pending === '0'")
+    assert "2 changed by hand" in studio.locator(".cz-status").inner_text()
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(d)).convert("RGB"), int) for d in (plain, download(studio, "png")[1])
+    )
+    changed = np.abs(before - after).max(-1)
+    assert changed[:32, 320:384].max() > 8 and not changed[160:].max()  # far below
+    download(studio, "gif")
+    studio.locator(".ex-say").filter(has_text="without what was changed by hand").wait_for()
+    studio.locator(".ex-link:enabled").click()
+    studio.locator(".ex-say").filter(has_text="link").filter(has_text="without what was changed").wait_for()
+
+
+def test_the_prompt_follows_the_run_unless_something_else_was_written(studio):
+    prompt = studio.locator("#prompt textarea")
+    generate(studio, prompt="a blue car", steps=2)
+    saved_run = download(studio, "json")[1]
+    generate(studio, prompt="a green frog", steps=2)
+    studio.locator(".cz-thumb").nth(1).click()
+    studio.wait_for_function("() => window.chisel.run().prompt === 'a blue car'")
+    assert prompt.input_value() == "a blue car"
+    prompt.fill("something else")
+    studio.locator(".cz-thumb").nth(0).click()
+    studio.wait_for_function("() => window.chisel.run().prompt === 'a green frog'")
+    assert prompt.input_value() == "something else"
+    prompt.fill("a green frog")
+    before = dataset(studio)["run"]
+    bring(studio, "run", "car.json", saved_run, "application/json")
+    settled(studio, other_than=before)
+    assert prompt.input_value() == "a blue car"
+
+
 def test_a_broken_link_gets_one_sentence_and_the_page_works_on(visit):
     page = visit(at="/#c1=broken")
     page.locator(".cz-notice").filter(has_text="This link is damaged").wait_for()

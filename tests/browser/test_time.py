@@ -125,6 +125,36 @@ def test_variations_are_looked_at_accepted_or_discarded(studio):
     until(studio, run=first, masked="96")
 
 
+def test_variations_that_nobody_chose_stay_on_the_shelf(studio):
+    make(studio, steps=2)
+    edit(studio)
+    studio.evaluate("() => window.chisel.remask([85, 86, 101, 102])")
+    studio.locator("[data-press=vary]:enabled").click()
+    studio.wait_for_function("() => document.querySelector('.cz-variations').dataset.count === '3'")
+    studio.locator(".cz-tool-hint").filter(has_text="Accept one of the variations").wait_for()
+    studio.locator("#tasks [data-task=create]").click()
+    make(studio, steps=2, seed=9)
+    assert studio.locator(".cz-variations").is_hidden()
+    assert studio.evaluate("() => window.chisel.runs().length") == 5
+
+
+def test_locks_are_undone_in_create_too(studio):
+    make(studio, steps=2)
+    assert studio.locator(".cz-unlock").is_hidden()
+    studio.evaluate("() => window.chisel.lock([5, 6, 7])")
+    studio.locator("#kept").get_by_text("3 locked cells stay").wait_for()
+    studio.locator(".cz-unlock").click()
+    until(studio, locked="0")
+    assert studio.locator("#kept").is_hidden()
+
+
+def test_no_hidden_button_is_a_stop_of_the_tab_key(studio):
+    studio.wait_for_function(
+        "() => [...document.querySelectorAll('.cz-unseen')].filter((b) => b.tabIndex < 0).length === 2"
+    )
+    assert studio.locator(".cz-unseen:not([aria-hidden=true])").count() == 0
+
+
 def test_playing_goes_through_the_steps_at_the_chosen_speed(studio):
     make(studio, steps=4)
     studio.locator(".cz-speed").click()

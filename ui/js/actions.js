@@ -9,6 +9,7 @@ const ACTIONS = {
   branch: [() => free() && shown < run.last, () => act("branch")],
   "break-some": [() => free(), () => change(() => sheet.put(run, shown, wrong(some())))],
   clear: [() => free() && (sheet.countLocked() > 0 || Boolean(sheet.draft(run, shown))), clear],
+  unlock: [() => free() && sheet.countLocked() > 0, () => change(() => { sheet.locks = null; })],
   undo: [() => !busy() && !variations.open && sheet.past.length > 0, () => travel(true)],
   redo: [() => !busy() && !variations.open && sheet.future.length > 0, () => travel(false)],
   stop: [() => busy(), () => document.querySelector("#stop").click()],
@@ -88,7 +89,8 @@ function refreshActions() {
     b.setAttribute("aria-pressed", String(b.dataset.size === "rectangle" ? tools.rectangle : !tools.rectangle && Number(b.dataset.size) === tools.size));
   });
   const hint = document.querySelector(".cz-tool-hint");
-  if (hint) hint.textContent = run ? HINTS[tools.tool] : "Make a picture first: Create, then Generate.";
+  if (hint) hint.textContent = !run ? "Make a picture first: Create, then Generate."
+    : variations.open ? "Accept one of the variations, or discard them, to go on." : HINTS[tools.tool];
   const brush = document.querySelector(".cz-brush");
   if (brush) brush.hidden = !tools.paints || (tools.tool === "choose" && stamp < 0);
   const stamping = document.querySelector("[data-press=stamp]");
@@ -106,6 +108,7 @@ function refreshActions() {
   find(".cz-key-hand").classList.toggle("is-off", !put);
   const kept = document.querySelector(".cz-kept");
   const n = sheet.countLocked();
+  document.querySelectorAll(".cz-unlock").forEach((button) => { button.hidden = !n; });
   if (kept) kept.textContent = n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "";
   const menu = find(".cz-compare");
   menu.hidden = Boolean(beside);
@@ -277,7 +280,7 @@ function take(message) {
   let target = run && run.id === message.run ? run : shelf.find(message.run);
   if (!target) {
     pause();
-    variations.close();
+    variations.shelve(shelf);
     target = new Run(message, message.parent ? shelf.find(message.parent[0]) : null);
     target.take(message);
     if (target.last < 0) return;
@@ -376,6 +379,7 @@ window.chisel = {
   go,
   select,
   compare,
+  follow: followPrompt,
   put: (pairs) => change(() => sheet.put(run, shown, pairs)),
   lock: (cells, on = true) => change(() => sheet.lock(run, shown, cells, on)),
   remask: (cells, on = true) => change(() => remask(cells, on)),

@@ -56,6 +56,18 @@ class Asks {
   }
 }
 
+function writePrompt(text) {
+  const field = document.querySelector("#prompt textarea");
+  field.value = text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+// The prompt box follows the run that comes onto the canvas, unless the visitor has written something else meanwhile.
+function followPrompt(next) {
+  const written = document.querySelector("#prompt textarea")?.value;
+  if (next.kind !== "upload" && (!run || written === run.prompt)) writePrompt(next.prompt);
+}
+
 function rollSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }

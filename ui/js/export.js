@@ -6,6 +6,8 @@ const say = panel.querySelector(".ex-say");
 const address = panel.querySelector(".ex-address");
 const buttons = Array.from(panel.querySelectorAll(".ex-button"));
 let busy = false;
+let linked = ""; // the run that the address stands for
+let asked = false; // what comes onto the canvas now was made by a press, not by the address
 
 function tell(words) {
   say.textContent = words;
@@ -51,15 +53,33 @@ async function ask(words, work) {
 
 async function save(kind) {
   const run = current();
-  const file = await server.save({ run: run.id, step: window.chisel.step() + (run.offset ?? 0), as: kind });
+  const hand = changedByHand();
+  const data = { run: run.id, step: window.chisel.step() + (run.offset ?? 0), as: kind };
+  if (hand && kind === "png") data.tokens = packed(window.chisel.tokens());
+  const file = await server.save(data);
   if (file.error) return file.error;
   download(file);
-  return `Saved ${file.name}`;
+  return `Saved ${file.name}${hand && kind !== "png" ? WITHOUT_HAND : ""}`;
+}
+
+const WITHOUT_HAND = ", without what was changed by hand.";
+
+function changedByHand() {
+  return Number(document.querySelector(".cz-canvas").dataset.drafted) > 0;
+}
+
+function packed(tokens) {
+  let binary = "";
+  for (const byte of new Uint8Array(Int32Array.from(tokens).buffer)) binary += String.fromCharCode(byte);
+  return btoa(binary);
 }
 
 async function share() {
-  const answer = await server.share({ run: current().id });
+  const run = current();
+  const hand = changedByHand() ? WITHOUT_HAND : "";
+  const answer = await server.share({ run: run.id });
   if (answer.error) return answer.error;
+  linked = run.id;
   const url = `${location.href.split("#")[0]}#${answer.hash}`;
   history.replaceState(history.state, "", `#${answer.hash}`);
   try {
@@ -69,9 +89,9 @@ async function share() {
     address.value = url;
     address.hidden = false;
     address.select();
-    return "Copy the link from the field.";
+    return `Copy the link from the field${hand || "."}`;
   }
-  return "Link copied.";
+  return `Link copied${hand || "."}`;
 }
 
 buttons.forEach((button) => button.addEventListener("click", () => {
@@ -79,6 +99,17 @@ buttons.forEach((button) => button.addEventListener("click", () => {
   if (kind) ask("Saving …", () => save(kind));
   else ask("Making the link …", share);
 }));
+// The address stands for one run: the one that it brought here, or whose link was made. Another one takes it off again,
+// so that a reload or a copied address never brings back a picture that is no longer there.
+document.addEventListener("chisel:ask", () => { asked = true; });
+document.addEventListener("chisel:run", ({ detail: id }) => {
+  if (!location.hash.startsWith("#c1=")) return;
+  if (!linked && !asked) linked = id;
+  if (linked === id) return;
+  linked = "";
+  history.replaceState(history.state, "", location.href.split("#")[0]);
+});
+window.addEventListener("hashchange", () => { linked = ""; asked = false; });
 for (const name of ["run", "done"]) {
   document.addEventListener(`chisel:${name}`, () => { tell(""); address.hidden = true; refresh(); });
 }

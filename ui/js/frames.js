@@ -120,7 +120,7 @@ class Run {
   }
 
   // "step 7 of 12 · 141 of 256 tokens set · 5 edited · 0.9 s"
-  describe(k) {
+  describe(k, byHand = 0) {
     const frame = this.frames[k];
     const polish = this.frames.slice(0, k + 1).filter((f) => f.phase === "polish").length;
     const passes = this.kind === "heal" ? "healing pass" : "polish pass";
@@ -129,14 +129,17 @@ class Run {
       : `step ${k} of ${this.planned}`;
     const set = this.cells - frame.masked;
     const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
-    return `${where} · ${set} of ${this.cells} tokens set · ${frame.editsSoFar} edited${time}`;
+    const stopped = this.state === "stopped" && k === this.last ? ", stopped" : "";
+    const hand = byHand ? ` · ${byHand} changed by hand` : "";
+    return `${where}${stopped} · ${set} of ${this.cells} tokens set · ${frame.editsSoFar} edited${time}${hand}`;
   }
 
   // What this run is, for captions: the prompt stands apart.
   note() {
     const what = { repaint: "repainted", heal: "healed", branch: `branch from step ${this.parent ? this.parent[1] : 0}`, upload: "uploaded", opened: "opened" }[this.kind];
     const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
-    return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, editing].filter(Boolean).join(" · ");
+    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");
+    return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
 }
 

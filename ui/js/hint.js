@@ -17,8 +17,14 @@ async function understand() {
   }
   if (mine !== asked || box().value !== prompt) return;
   if (told.error || !told.sentence) return clear();
-  const nodes = [document.createTextNode(told.sentence)];
+  const nodes = [];
+  let rest = told.sentence; // the names in it become buttons where they stand
   for (const [start, end, word, near] of told.near) {
+    const listed = `“${word}”. Near it: ${near.join(", ")}.`;
+    const at = rest.indexOf(listed);
+    if (at < 0) continue;
+    nodes.push(document.createTextNode(`${rest.slice(0, at)}“${word}”. Near it:`));
+    rest = rest.slice(at + listed.length);
     for (const name of near) {
       const button = document.createElement("button");
       button.type = "button";
@@ -34,7 +40,7 @@ async function understand() {
       nodes.push(document.createTextNode(" "), button);
     }
   }
-  hint.replaceChildren(...nodes);
+  hint.replaceChildren(...nodes, document.createTextNode(rest));
   hint.hidden = false;
 }
 

@@ -10,7 +10,7 @@ const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 class Keeper {
-  // sheet: the Sheet whose marks are kept; where(id): {run, k}, the run with that id and the step to come back to.
+  // sheet: the Sheet whose marks are kept; where(id): {run, k}, the run with that id and the step on screen.
   constructor(sheet, where) {
     this.sheet = sheet;
     this.where = where;
@@ -44,7 +44,7 @@ class Keeper {
     if (!this.message || !this.lost) return;
     const prompt = document.querySelector("#prompt textarea")?.value;
     const { run, k } = this.where(this.message.run);
-    const hand = run && { ...this.sheet.keep(run), k: k + run.offset };
+    const hand = run && { ...this.sheet.keep(run), k: Math.min(k, run.last) + run.offset };
     try {
       sessionStorage.setItem(KEPT, JSON.stringify({ message: this.message, prompt, hand }));
     } catch {
@@ -71,10 +71,7 @@ class Keeper {
   fill(prompt) {
     const [field, notice] = ["#prompt textarea", ".cz-notice"].map((name) => document.querySelector(name));
     if (!field || !notice) return void setTimeout(() => this.fill(prompt), 100);
-    if (prompt) {
-      field.value = prompt;
-      field.dispatchEvent(new Event("input", { bubbles: true }));
-    }
+    if (prompt) writePrompt(prompt);
     notice.textContent = BACK;
   }
 }

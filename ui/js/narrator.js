@@ -25,11 +25,15 @@ function narrate() {
 const waitForCanvas = () => {
   const canvas = document.querySelector(".cz-canvas");
   if (!canvas) return void setTimeout(waitForCanvas, 100);
-  // buttons that only scripts press are no stop of the Tab key, and no voice reads them out
-  for (const button of document.querySelectorAll(".cz-unseen")) {
-    button.tabIndex = -1;
-    button.setAttribute("aria-hidden", "true");
-  }
   new MutationObserver(narrate).observe(canvas, { attributes: true, attributeFilter: ["data-run", "data-state", "data-masked", "data-step"] });
 };
 waitForCanvas();
+
+// Buttons that only scripts press are no stop of the Tab key, and no voice reads them out. Gradio brings them later than
+// the stage, and may make them anew.
+setInterval(() => {
+  for (const button of document.querySelectorAll(".cz-unseen:not([aria-hidden])")) {
+    button.tabIndex = -1;
+    button.setAttribute("aria-hidden", "true");
+  }
+}, 500);

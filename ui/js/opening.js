@@ -30,6 +30,7 @@ async function bring(kind, file) {
     const answer = kind === "picture" ? await server.upload_picture(data) : await server.open_run(data);
     if (answer.error) return refuse(answer.error);
     say.textContent = "";
+    if (kind === "run") window.chisel.follow(answer.message);
     window.chisel.show(answer.message);
     if (kind === "picture") { window.chisel.task("edit"); window.chisel.tool("mask"); }
   } catch {

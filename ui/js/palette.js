@@ -2,7 +2,15 @@
 
 const q = (name) => element.querySelector(name);
 const search = q("input[type=search]");
+const OTHERS = ["numbers", "colours", "backgrounds", "styles", "relations"]; // all other headings hold things
 let sections = null;
+
+// A thing right after another one: the captions that the model learnt say "and" between them.
+function joins(before, word) {
+  const things = sections.filter(([title]) => !OTHERS.includes(title)).flatMap(([, words]) => words.map((w) => w.toLowerCase()));
+  const text = before.trimEnd().toLowerCase();
+  return things.includes(word.toLowerCase()) && things.some((thing) => text === thing || text.endsWith(` ${thing}`));
+}
 
 // Puts a word where the caret is, with the spaces it needs.
 function insert(word) {
@@ -11,7 +19,7 @@ function insert(word) {
   const to = field.selectionEnd ?? at;
   const before = field.value.slice(0, at);
   const after = field.value.slice(to);
-  const put = `${before && !/\s$/.test(before) ? " " : ""}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
+  const put = `${before && !/\s$/.test(before) ? " " : ""}${joins(before, word) ? "and " : ""}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
   write(before + put + after, (before + put).length);
   said(`${word} added to the prompt`);
 }

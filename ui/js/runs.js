@@ -114,6 +114,12 @@ class Variations {
     this.show();
   }
 
+  // Something else comes onto the canvas: those that nobody chose stay on the shelf.
+  shelve(shelf) {
+    this.runs.forEach((run) => shelf.add(run));
+    this.close();
+  }
+
   look(index) {
     this.index = index;
     this.hooks.look(this.runs[index]);

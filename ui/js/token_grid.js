@@ -29,10 +29,7 @@ let holding = false; // another run is coming onto the canvas; what is there sta
 
 const sheet = new Sheet();
 const asks = new Asks();
-const keeper = new Keeper(sheet, (id) => {
-  const kept = shelf.find(id);
-  return { run: kept, k: kept === run ? shown : kept ? kept.last : 0 };
-});
+const keeper = new Keeper(sheet, (id) => ({ run: shelf.find(id), k: run && run.id === id ? shown : Infinity }));
 const previews = new Previews(() => refresh(), (words) => say(words));
 const timeline = new Timeline(find(".cz-timeline"), (k) => { pause(); go(k); });
 const inspector = new Inspector(find(".cz-inspector"), (k) => { pause(); go(k); });
@@ -165,7 +162,7 @@ function refresh() {
     find(".cz-say").textContent = words;
   }
   if (tools.hovered >= 0 && !busy()) glance(tools.hovered);
-  else if (!asks.waiting) say(run ? run.describe(shown) : "");
+  else if (!asks.waiting) say(run ? run.describe(shown, sheet.changed(run, shown).size) : "");
   find(".cz-engraving").hidden = Boolean(run);
   find(".cz-under").hidden = !run;
   caption(find(".cz-caption"), run);
@@ -195,7 +192,7 @@ function say(words) {
 // One line about the cell under the mouse, in place of the step's own.
 function glance(cell) {
   if (!run || asks.waiting || holding) return;
-  if (cell < 0) return say(run.describe(shown));
+  if (cell < 0) return say(run.describe(shown, sheet.changed(run, shown).size));
   const token = sheet.tokens(run, shown)[cell];
   const frame = run.frames[shown];
   const place = `row ${Math.floor(cell / run.columns) + 1}, column ${(cell % run.columns) + 1}`;
@@ -266,6 +263,8 @@ function arrive(next) {
 function showRun(next) {
   if (next === run || busy()) return;
   pause();
+  variations.shelve(shelf);
+  followPrompt(next);
   sheet.remember(sheet.snapshot(run, shown), { run: next, k: null, draft: null, locks: sheet.locks });
   arrive(next);
 }

@@ -32,6 +32,7 @@ const TOUR = [
     title: "Changing its mind",
     text: "An orange bar below the timeline is an edit: a token the model took back. Go to a step that has one.",
     task: "learn",
+    view: "picture",
     spot: ".cz-timeline",
     done: (s) => s.edited > 0 || (s.finished && s.editsInRun === 0),
     after: "Ordinary masked models cannot do this: there, what is set stays set.",
@@ -40,6 +41,7 @@ const TOUR = [
   },
   {
     title: "Lock what you like",
+    view: "picture",
     text: "You are in Edit now. Choose the tool Lock and draw over the cells that should stay.",
     task: "edit",
     spot: "[data-tool=lock]",
@@ -50,6 +52,7 @@ const TOUR = [
   },
   {
     title: "Break it, and heal it",
+    view: "picture",
     text: "Choose Break and draw over a part of the picture. Then press Heal.",
     task: "edit",
     spot: "[data-tool=break]",
@@ -94,6 +97,7 @@ let at = -1;
 let met = false; // the visitor did what this step asks for
 let ringed = null;
 let runAtStart = "";
+let lockedBefore = false; // the visitor came with locks of their own
 
 function look() {
   const chisel = window.chisel;
@@ -111,7 +115,7 @@ function look() {
     tool: data.tool || "",
     locked: number("locked"),
     drafted: number("drafted"),
-    kind: run ? run.kind : "",
+    kind: data.kind || "",
     edited: frame ? frame.edited.length : 0,
     editsInRun: run ? run.frames.reduce((n, f) => n + f.edited.length, 0) : 0,
   };
@@ -157,6 +161,7 @@ function openStep(i) {
   const step = TOUR[i];
   if (i === 0) runAtStart = (document.querySelector(".cz-canvas") || { dataset: {} }).dataset.run || "";
   window.chisel.task(step.task);
+  if (step.view) view(step.view);
   const run = window.chisel.run();
   if (step.task === "edit" && run) window.chisel.go(run.last); // hands work on the finished picture
   where.textContent = `Step ${i + 1} of ${TOUR.length}`;
@@ -172,7 +177,12 @@ function openStep(i) {
   watchStep();
 }
 
+function view(name) {
+  document.querySelector(`[data-view=${name}]`)?.click();
+}
+
 function start() {
+  lockedBefore = Boolean(window.chisel.locks());
   card.hidden = false;
   startButton.textContent = "Start again";
   openStep(0);
@@ -185,6 +195,12 @@ function end(finished) {
   ring(null);
   card.hidden = true;
   window.chisel.task(finished ? "create" : "learn");
+  if (finished) {
+    view("picture");
+    const locks = window.chisel.locks();
+    // what was locked to try it out must not stay in the next picture
+    if (locks && !lockedBefore) window.chisel.lock([...locks.keys()].filter((cell) => locks[cell]), false);
+  }
   if (inside) (finished ? document.querySelector("#prompt textarea") : startButton).focus({ preventScroll: true });
 }
 
