@@ -183,7 +183,7 @@ def test_what_was_changed_by_hand_is_saved_or_said_to_be_left_out(studio):
         np.asarray(Image.open(io.BytesIO(d)).convert("RGB"), int) for d in (plain, download(studio, "png")[1])
     )
     changed = np.abs(before - after).max(-1)
-    assert changed[:32, 320:384].max() > 8 and not changed[160:].max()  # far below
+    assert changed[:32, 320:384].max() > 8 and changed[160:].max() <= 4  # smoothing ends
     download(studio, "gif")
     studio.locator(".ex-say").filter(has_text="without what was changed by hand").wait_for()
     studio.locator(".ex-link:enabled").click()
