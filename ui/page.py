@@ -52,7 +52,7 @@ TASKS = (HERE / "html" / "tasks.html").read_text(encoding="utf-8")
 TOOLS = (HERE / "html" / "tools.html").read_text(encoding="utf-8")
 EDIT = (HERE / "html" / "edit.html").read_text(encoding="utf-8")
 KEPT = """<p class="cz-kept" role="status"></p>
-<button type="button" class="cz-button cz-unlock" data-press="unlock" hidden>Unlock</button>"""
+<button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 WAKE = 'document.dispatchEvent(new CustomEvent("chisel:refresh"));'
 
 
