@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ui import zero_gpu
-from ui.browser import serving
+from ui.record.browser import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -26,11 +26,11 @@ from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.data import SceneDataConfig, scene_batches
 from trainer.fidelity import fidelity, round_trip, save_sheet
+from trainer.make_tokens import open_codec
 from trainer.palette import BACKGROUNDS, PATCH
 from trainer.photos import load_pictures
 from trainer.render import SpriteBank, render
 from trainer.scenes import SLOTS, VARIANTS, SceneBatch
-from trainer.tokenize import open_codec
 
 PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
 

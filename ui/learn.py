@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import explorer, inspect, words
+from ui import explorer, lookups, words
 from ui.lab import Lab
 from ui.token_grid import Static
 
@@ -48,7 +48,7 @@ def panel(studio: Any) -> None:
         template("explorer.html"),
         script("frames.js", "patches.js", "explorer.js"),
         elem_id="explorer",
-        server_functions=explorer.functions(inspect.of(studio)),
+        server_functions=explorer.functions(lookups.of(studio)),
     )
     lab = Live(template("lab.html"), script("lab.js"), elem_id="lab")
     lab.heal(

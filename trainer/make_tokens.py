@@ -1,6 +1,6 @@
 """Turn captioned pictures into tokens once, so that training never decodes a picture again.
 
-    python -m trainer.tokenize my_pictures --codec assets/model --out my_tokens --processes 4
+    python -m trainer.make_tokens my_pictures --codec assets/model --out my_tokens --processes 4
     python -m trainer.train folder data.path=my_tokens --out runs/mine
 
 SOURCE is a folder of captioned pictures or tar shards, as in trainer/own_data.py. The same command again goes on
@@ -192,7 +192,7 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.tokenize", description=__doc__,
+        prog="python -m trainer.make_tokens", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
