@@ -20,11 +20,12 @@ from mdm_core.ops import SampleStep, sample_step
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
 from mdm_core.regions import as_cells, composite
 from mdm_core.sampler import check, check_seed, sample
+from mdm_core.shipped import shipped
 from mdm_core.text import TextTokenizer
 from mdm_core.trajectory import StepRecord, Trajectory
 from mdm_core.weights import load_weights, save_weights
 
-SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "model"
+SHIPPED = shipped("model")
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
 

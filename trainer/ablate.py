@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.pipeline import SHIPPED
 from trainer.bench.record import environment
 from trainer.objectives import ARMS, SIZES, TENSORS, Bench
 from trainer.verifier import Verifier
@@ -151,7 +152,7 @@ def main() -> None:
     parser.add_argument(
         "--codec",
         type=Path,
-        default=Path("assets/model"),
+        default=SHIPPED,
         help="folder with config.json and the image tokenizer",
     )
     parser.add_argument(
@@ -159,7 +160,7 @@ def main() -> None:
     )
     parser.add_argument("--size", choices=list(SIZES), default="gpu", help="of the model")
     parser.add_argument("--grain", type=float, default=0.0, help="pixel noise of all scenes, in grey levels")
-    parser.add_argument("--text", type=Path, default=Path("assets/model/text.json"), help="prompt vocabulary")
+    parser.add_argument("--text", type=Path, default=SHIPPED / "text.json", help="prompt vocabulary")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument(
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ATLAS_DIR = Path(__file__).resolve().parent.parent / "assets" / "atlas"
+from mdm_core.shipped import shipped
+
+ATLAS_DIR = shipped("atlas")
 
 
 @dataclass(frozen=True)

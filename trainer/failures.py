@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.evaluate.generate import decode
 from trainer.evaluate.prompts import TAGS, Prompt, load
 from trainer.evaluate.report import grid
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument(
         "--tokens", type=Path, default=None, help="default: the record's name with _tokens.safetensors"
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     args = parser.parse_args()
     record = json.loads(args.record.read_text(encoding="utf-8"))
     stored = load_file(args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from mdm_core.vocabulary import Vocabulary
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--verifier", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=Path("assets/evidence/freeform.json"))
     parser.add_argument("--device", default=None)

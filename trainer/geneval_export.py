@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 
 
 def read(path: Path) -> list[dict]:
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("geneval_pictures"))
     parser.add_argument("--samples", type=int, default=4, help="pictures a prompt, as GenEval draws")
     parser.add_argument("--limit", type=int, default=None, help="the first N prompts only")
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     try:

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from mdm_core.config import load_config
 from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.pipeline import SHIPPED
 from mdm_core.weights import load_weights
 from trainer.folder import shown
 from trainer.own_data import Records, open_records
@@ -197,7 +198,10 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
     parser.add_argument(
-        "--codec", type=Path, default=Path("assets/model"), help="model folder with the tokenizer"
+        "--codec",
+        type=Path,
+        default=SHIPPED,
+        help="model folder with the tokenizer (default: the shipped one)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the tokens")
     parser.add_argument("--processes", type=int, default=1, help="that work side by side (default: 1)")

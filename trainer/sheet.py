@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 
 PROMPTS = (
     "a strawberry", "a panda on a pink background", "a cat in cartoon style",
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--out", type=Path, default=Path("assets/samples"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

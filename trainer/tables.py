@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.evaluate import editing
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.plots import draw_all
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="measure before the tables are made")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
     parser.add_argument("--limit", type=int, default=100, help="prompts a tag")
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--verifier", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=Path("assets/evidence"))
     parser.add_argument("--device", default=None)

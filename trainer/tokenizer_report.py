@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.pipeline import SHIPPED
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.data import SceneDataConfig, scene_batches
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
+    parser.add_argument("--model", type=Path, nargs="+", default=[SHIPPED], help="model folders")
     parser.add_argument("--out", type=Path, default=None, help="write the record here")
     parser.add_argument("--photos", type=Path, default=None, help="packed photographs (trainer.photos)")
     parser.add_argument(

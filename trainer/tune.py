@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.evaluate.generate import Artist, generate
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--out", type=Path, default=Path("assets/evidence/tuning.json"))
     parser.add_argument("--per-tag", type=int, default=40)
     parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))

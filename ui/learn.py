@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
+from mdm_core.shipped import shipped
 from ui import explorer, lookups, words
 from ui.lab import Lab
 from ui.token_grid import Static
 
 HERE = Path(__file__).parent
-LESSONS = HERE.parent / "assets" / "teaching" / "README.md"
+LESSONS = shipped("teaching") / "README.md"
 HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from mdm_core.shipped import shipped
 from trainer.atlas import Atlas
 from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
 from trainer.scenes import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "emojieval"
+FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 SPLITS = ("seen", "held_out")
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")  # of the shipped weights
@@ -184,7 +185,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--objects", type=int, default=None, help="the first N objects of the atlas")
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, default=Path("assets/emojieval"))
     args = parser.parse_args()
     atlas = Atlas.load()
     lines = make(atlas, args.objects or len(atlas))
