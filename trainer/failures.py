@@ -135,8 +135,13 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, default=SHIPPED)
     args = parser.parse_args()
+    kept = args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors")
+    for path in (args.record, kept):
+        if not path.is_file():
+            make = f"python -m trainer.evaluate --json {args.record} --tokens {kept}"
+            parser.error(f"{path} is missing: run this in a clone of Chisel, or make it with `{make}`.")
     record = json.loads(args.record.read_text(encoding="utf-8"))
-    stored = load_file(args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors"))
+    stored = load_file(kept)
     tokens = dict(zip(stored["index"].tolist(), stored["tokens"], strict=True))
     write(record, tokens, Pipeline.from_pretrained(args.model, "cpu"), args.record.parent)
     print(args.record.parent / "failures.md")

@@ -129,6 +129,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--evidence", type=Path, default=Path("assets/evidence"))
     args = parser.parse_args()
+    if not (args.model / "config.json").is_file():
+        parser.error(
+            f"{args.model} is no model folder: run this in a clone of Chisel, or name one with --model."
+        )
     text = card(args.model, args.evidence)
     (args.model / "README.md").write_text(text, encoding="utf-8")
     print(args.model / "README.md")

@@ -57,6 +57,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         measure(args)
+    elif not any(args.out.glob("*.json")):
+        parser.error(
+            f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
+        )
     text = page(args.out, args.out.parent / "benchmarks")
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     print(text)

@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, leave)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
-    trainer.reporter.say(f"wrote {out / 'model'}: python app.py --model {out / 'model'} opens it")
+    trainer.reporter.say(f"wrote {out / 'model'}: chisel --model {out / 'model'} opens it")
     trainer.parallel.close()
 
 
