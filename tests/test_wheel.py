@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.bench import record
+
 pytest.importorskip("pip")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +32,11 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_s
 def files_of(*folders):
     """Paths below the root, without what Python and editors leave behind."""
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
-    return {str(p.relative_to(ROOT)) for p in found if p.suffix not in (".pyc", ".swp") and p.name[-1] != "~"}
+    return {
+        str(p.relative_to(ROOT))
+        for p in found
+        if p.suffix != ".pyc" and p.name[0] != "." and p.name[-1] != "~"
+    }
 
 
 def said_by(command, folder, **given):
@@ -147,6 +153,22 @@ def test_chisel_opens_the_studio(installed):
         process.terminate()
         process.communicate(timeout=20)
     assert not list(empty.iterdir())  # nor does anything write where it was started
+
+
+def test_a_record_names_the_commit_of_the_code_and_not_of_the_folder_one_stands_in(
+    installed, tmp_path, monkeypatch
+):
+    target, _, _ = installed
+    here = record.commit_of_the_code()
+    assert here is None or re.fullmatch("[0-9a-f]{7,40}", here)
+    if shutil.which("git"):
+        name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        for words in (["init", "-q"], [*name, "commit", "-q", "--allow-empty", "-m", "another project"]):
+            said_by(["git", *words], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert record.commit_of_the_code() == here
+    monkeypatch.setattr(record, "__file__", str(target / "trainer" / "bench" / "record.py"))
+    assert record.commit_of_the_code() is None
 
 
 @pytest.mark.parametrize(

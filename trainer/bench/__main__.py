@@ -54,6 +54,10 @@ def main() -> None:
         return
     if arguments.what == "table":
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
+        if not found:
+            parser.error(
+                f"{arguments.out} holds no records: run this in a clone of Chisel, or name their folder with --out."
+            )
         print("\n\n".join(record.markdown(path) for path in found))
         return
     if arguments.what == "profile" and not torch.cuda.is_available():
