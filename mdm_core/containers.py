@@ -12,7 +12,6 @@ import zlib
 from dataclasses import dataclass
 
 MOST_PROFILE = 4 * 2**20  # bytes of a colour profile; those of printers have up to 3 MiB
-MOST_SCANS = 100  # of a progressive JPEG: encoders write 10 to 60; each costs a pass over all its pixels
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4
@@ -28,7 +27,9 @@ _KNOWN = (
     (8, b"CR\2\0", "a raw camera file"), (0, b"II\xbc\1", "a JPEG XR picture"), (0, b"qoif", "a QOI picture"),
     (0, b"DDS ", "a DDS texture"), (0, b"gimp xcf", "a GIMP file"), (0, b"PF\n", "a colour PFM picture"),
     (0, b"II*\0", "a TIFF picture"), (0, b"MM\0*", "a TIFF picture"), (0, b"II+\0", "a TIFF picture"),
-    (0, b"MM\0+", "a TIFF picture"), (0, b"\x1a\x45\xdf\xa3", "a video"), (0, b"BPG\xfb", "a BPG picture"),
+    (0, b"MM\0+", "a TIFF picture"),
+    *((0, b"P%d%c" % (n, c), "a PNM picture") for n in range(1, 8) for c in b"\n\r\t "),
+    (0, b"Pf\n", "a PFM picture"), (0, b"\x1a\x45\xdf\xa3", "a video"), (0, b"BPG\xfb", "a BPG picture"),
 )  # fmt: skip
 _BRANDS = {  # of ISO base media files, whose name stands in bytes 8 to 12
     b"avif": "an AVIF picture", b"avis": "an AVIF picture", b"crx ": "a raw camera file", b"qt  ": "a video",
@@ -46,7 +47,7 @@ class Parts:
     size: tuple[int, int] | None = None  # width, height as the header claims; None: it is not known here
     orientation: int = 1  # EXIF's, 1..8
     profile: bytes | None = None  # ICC
-    progressive: bool = False  # a JPEG whose decoder must hold all coefficients at once
+    scans: int = 0  # of a JPEG; with more than one its decoder holds all coefficients at once
 
 
 def named(head: bytes) -> str | None:
@@ -60,7 +61,9 @@ def named(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return name
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith(b"<svg") or (text.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text):
+    if text.startswith(b"<svg") or (
+        text.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text
+    ):
         return "an SVG drawing"
     return None
 
@@ -110,7 +113,8 @@ def _png(data: bytes) -> Parts:
         if not kind[0] & 0x20:  # a critical chunk; also those that nobody knows, at which a decoder must stop
             kept.append(whole)
         elif kind == b"tRNS" and len(body) in {0: (2,), 2: (6,), 3: range(1, 257)}.get(colour, ()):
-            kept.append(struct.pack(">I", length) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
+            body = kind + _eight_bits(body, depth, colour)
+            kept.append(struct.pack(">I", length) + body + struct.pack(">I", zlib.crc32(body)))
         elif kind == b"eXIf":
             turn = orientation(body)
         elif kind == b"iCCP":
@@ -119,6 +123,15 @@ def _png(data: bytes) -> Parts:
             break
         at += 12 + length
     return Parts(b"".join(kept), (width, height), turn, profile)
+
+
+def _eight_bits(value: bytes, depth: int, colour: int) -> bytes:
+    """The transparent colour in the scale of the pixels that Pillow decodes to, which it is compared with."""
+    if colour == 0 and depth in (2, 4):  # grey, widened to 8 bits
+        return struct.pack(">H", struct.unpack(">H", value)[0] * 255 // (2**depth - 1))
+    if colour == 2 and depth == 16:  # of which the high bytes are kept
+        return struct.pack(">HHH", *(v >> 8 for v in struct.unpack(">HHH", value)))
+    return value
 
 
 def _unzipped(data: bytes) -> bytes | None:
@@ -132,7 +145,7 @@ def _unzipped(data: bytes) -> bytes | None:
 
 def _jpeg(data: bytes) -> Parts:
     """JPEG: the segments that decode pixels stay, with JFIF's and Adobe's, which tell the colour space."""
-    kept, at, turn, size, progressive = [data[:2]], 2, None, None, False
+    kept, at, turn, size, channels, progressive = [data[:2]], 2, None, None, 0, False
     profile: dict[int, bytes] = {}
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -157,18 +170,17 @@ def _jpeg(data: bytes) -> Parts:
         elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(data[at:end])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
+            height, width, channels = struct.unpack_from(">HHB", data, at + 5)
             size, progressive = (width, height), marker in (0xC2, 0xC6, 0xCA, 0xCE)
         at = end
     icc = b"".join(profile[i] for i in sorted(profile)) if profile else None
     if icc and len(icc) > MOST_PROFILE:
         icc = None
     pixels = data[at:]
-    if progressive and pixels.count(b"\xff\xda") > MOST_SCANS:
-        raise_scans = f"it has more than {MOST_SCANS} scans"
-        raise TooManyScans(raise_scans)
-    return Parts(b"".join((*kept, pixels)), size, turn or 1, icc, progressive)
-
-
-class TooManyScans(Exception):
-    """A JPEG that would be decoded over and over again."""
+    scans = 1
+    if progressive or (
+        len(pixels) > 4 and pixels[4] != channels
+    ):  # the first scan does not hold all channels
+        end = pixels.find(b"\xff\xd9")  # other pictures may follow; inside a scan no marker has these bytes
+        scans = max(2, pixels.count(b"\xff\xda", 0, end if end > 0 else len(pixels)))
+    return Parts(b"".join((*kept, pixels)), size, turn or 1, icc, scans)
