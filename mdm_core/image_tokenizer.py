@@ -101,6 +101,21 @@ class ImageTokenizer(nn.Module):
     def vocab_size(self) -> int:
         return self.config.vocab_size
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Of the lattice that the codes lie on."""
+        return self.config.levels
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tokens (h, w) of a picture."""
+        return self.config.grid, self.config.grid
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of what one token stands for."""
+        return self.config.patch
+
     def patches(self, images: Tensor) -> Tensor:
         """Images in [-1, 1], [B, 3, H, W] -> patch vectors [B, h, w, 3*p*p]."""
         return F.pixel_unshuffle(images, self.config.patch).permute(0, 2, 3, 1)
