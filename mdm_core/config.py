@@ -234,7 +234,7 @@ def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
     if model.code_levels not in (None, tokenizer.levels):
         raise ValueError(
             f"image tokenizer and model disagree about the lattice of the codes: levels {tokenizer.levels}, and "
-            f"code_levels {model.code_levels}"
+            f"code_levels {model.code_levels}; both must be the same"
         )
 
 

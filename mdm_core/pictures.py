@@ -234,6 +234,11 @@ def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.convert("LA")
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa") or clear is not None:
+        if (
+            isinstance(clear, tuple) and max(clear) > 255
+        ):  # of 16 bits a channel, of which the high bytes are kept
+            image = image.copy()
+            image.info["transparency"] = tuple(v >> 8 for v in clear)
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A")
     return image if image.mode in _SPACES else image.convert("RGB"), None
