@@ -19,13 +19,16 @@ from mdm_core.config import ImageTokenizerConfig
 class FSQ(nn.Module):
     """Rounds d bounded numbers to a lattice of `levels`; gradients pass straight through."""
 
+    scale: Tensor  # float32 [d]
+    basis: Tensor  # int64 [d]
+
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         self.levels = tuple(levels)
         scale = torch.tensor(levels, dtype=torch.float32)
         basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
-        self.register_buffer("scale", scale, persistent=False)  # [d]
-        self.register_buffer("basis", basis, persistent=False)  # [d]
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("basis", basis, persistent=False)
 
     @property
     def dim(self) -> int:

@@ -71,15 +71,15 @@ class Backbone(Protocol):
 def geometry(codec: Any, config: Any = None) -> tuple[tuple[int, int], int]:
     """((h, w), patch) of the codec, else of a `PipelineConfig`; ValueError where neither says it."""
     known = getattr(config, "tokenizer", None)
-    grid = getattr(codec, "grid", getattr(known, "grid", None))
-    patch = getattr(codec, "patch", getattr(known, "patch", None))
+    grid: Any = getattr(codec, "grid", getattr(known, "grid", None))
+    patch: Any = getattr(codec, "patch", getattr(known, "patch", None))
     h, w = grid if isinstance(grid, tuple | list) else (grid, grid)
-    if not all(isinstance(n, int) and n > 0 for n in (h, w, patch)):
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in (h, w, patch)):
         raise ValueError(
             "the image codec must say its grid, (h, w) in tokens, and its patch, in pixels a side: "
             f"{type(codec).__name__} has grid {grid!r} and patch {patch!r}, and no configuration was given"
         )
-    return (h, w), patch
+    return (int(h), int(w)), int(patch)
 
 
 def check_parts(codec: Any, backbone: Any) -> None:

@@ -41,7 +41,7 @@ def as_cells(
         ValueError: what is no region, does not fit, or is a lock that lies wholly outside what is kept.
     """
     h, w = grid
-    shape = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    shape = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if region is None:
         return np.zeros(grid, bool)
     if isinstance(region, Image.Image):
@@ -76,7 +76,9 @@ def as_cells(
 def painted(mask: Image.Image) -> np.ndarray:
     """A mask image of any mode -> bool [H, W], turned upright like a picture."""
     colour, alpha = split(loaded(mask))
-    if alpha is not None and alpha.getextrema()[0] < 255:  # a layer of a paint program: any colour is paint
+    if (
+        alpha is not None and np.asarray(alpha).min(initial=255) < 255
+    ):  # a layer of a paint program: any colour is paint
         on = alpha
     elif colour.mode == "L":
         on = colour
@@ -129,10 +131,8 @@ def _of_mask(
             f"give a mask of {'the picture' if picture else 'that'}'s size or aspect"
         )
     if on.any() and not cells.any():
-        effect = "is empty" if name == "region" else "would lock nothing"
-        raise ValueError(
-            f"the {name} {effect}: all of it lies outside the middle of the picture that is kept"
-        )
+        effect = "the region is empty" if name == "region" else f"{name} would hold nothing"
+        raise ValueError(f"{effect}: all of it lies outside the middle of the picture that is kept")
     return cells
 
 
