@@ -309,7 +309,7 @@ def test_of_an_animation_the_first_frame_counts(kind):
 def test_several_pictures_in_one_jpeg():
     """What phones with two lenses write: the first one counts, at a fraction of its size where it is large."""
     data = encoded(NOISE.resize((4096, 3072)), "MPO", save_all=True, append_images=[NOISE], quality=70)
-    assert read_image(data).size == (2048, 1536) or read_image(data).size == (4096, 3072)
+    assert read_image(data).size == (2048, 1536)
     assert take_apart(data).scans == 1
 
 
