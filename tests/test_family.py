@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdm_core import inspect
+from mdm_core import outlook
 from mdm_core.config import SCHEDULES, ModelConfig, PipelineConfig, SampleConfig
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.pipeline import Pipeline, TransformerBackbone
@@ -70,7 +70,7 @@ def test_the_parts_are_parts(pipe):
     assert isinstance(pipe.codec, ImageCodec) and isinstance(pipe.prompts, PromptEncoder)
     assert isinstance(pipe.backbone, Backbone)
     assert pipe.grid == GRID and pipe.patch == PATCH and pipe.image_size == (8, 32)
-    assert inspect.group_sizes(pipe.config) == []  # our lattice is not claimed for it
+    assert outlook.group_sizes(pipe.config) == []  # our lattice is not claimed for it
 
 
 def test_generate_stream_and_batch(pipe, tmp_path):
@@ -116,9 +116,9 @@ def test_heal_and_decode_and_the_outlook(pipe):
     assert np.array_equal(run.tokens[1], broken[1]) and run.n_edits > 0
     assert [i.size for i in pipe.decode(np.stack([tokens, tokens]))] == [(32, 8)] * 2
     assert np.array_equal(pipe.encode(pipe.decode(tokens)), tokens)
-    told = inspect.candidates(pipe, run, 1, 3)
+    told = outlook.candidates(pipe, run, 1, 3)
     assert told.p == pytest.approx(run.records[1].confidence[3], abs=1e-5)
-    assert inspect.patches_in_place(pipe, tokens, 9, [1, 2]).shape == (2, 4, 4, 3)
+    assert outlook.patches_in_place(pipe, tokens, 9, [1, 2]).shape == (2, 4, 4, 3)
 
 
 def test_batches_take_what_each_picture_starts_from(pipe):
