@@ -15,6 +15,7 @@ replaced by another one and named.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ from torch import Tensor
 
 from mdm_core.config import load_config
 from mdm_core.text import TextTokenizer
-from trainer.folder import Caption, FolderRecords, shown, without_place
+from trainer.folder import FolderRecords, without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch, Source, Stream
+from trainer.texts import Caption, shown
 from trainer.token_shards import MANIFEST, TokenShards
-from trainer.webdataset import TarRecords
+from trainer.webdataset import TarRecords, expand
 
 TRIES = 64  # pictures tried in place of one that cannot be read
 
@@ -55,11 +57,14 @@ def open_records(path: str | Path) -> Records:
         raise ValueError("say where your pictures are: data.path=FOLDER")
     if text.startswith("hf:"):
         raise ValueError(f"{text} is a stream: train on it directly, or give a folder or tar shards here")
-    folder = Path(text)
-    shards = text.endswith(".tar") or "{" in text or "*" in text
-    if folder.is_dir() and not shards:
-        shards = any(folder.glob("*.tar"))
-    return TarRecords(text) if shards else FolderRecords(folder)
+    text = os.path.expanduser(text)
+    if os.path.isdir(text):  # what exists as it is named is no pattern
+        shards = bool(expand(text))
+    elif os.path.exists(text) and not text.lower().endswith(".tar"):
+        raise ValueError(f"{text} is a file: give a folder of pictures or tar shards")
+    else:
+        shards = text.lower().endswith(".tar") or any(c in text for c in "{*?[")
+    return TarRecords(text) if shards else FolderRecords(text)
 
 
 class Order:

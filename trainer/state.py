@@ -152,10 +152,12 @@ def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:
         if "stream" in mine:
             trainer.source.load_state_dict(mine["stream"])
     elif "stream" in processes[0]:
-        raise ValueError(
-            f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
-            f"{trainer.parallel.world}"
-        )
+        if not hasattr(trainer.source, "join"):
+            raise ValueError(
+                f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
+                f"{trainer.parallel.world}"
+            )
+        trainer.source.join([p["stream"] for p in processes])
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:
