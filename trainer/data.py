@@ -45,6 +45,8 @@ class SceneDataConfig:
 class SceneSource:
     """Scenes by batch index: batch i is drawn from a generator seeded by (seed, i), whoever draws it."""
 
+    numbered = True  # a batch of another size is made of other scenes
+
     def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
         self.atlas, self.config, self.text = atlas, config, text
         self.scenes = SceneGenerator(

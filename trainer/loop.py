@@ -29,7 +29,7 @@ from trainer.optim import EMA, build_optimizers, cosine, trapezoid
 from trainer.parallel import Parallel, full
 from trainer.recipe import Recipe
 from trainer.report import Reporter
-from trainer.source import Batch, batches
+from trainer.source import Batch, Placed, batches
 from trainer.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
 
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
@@ -78,6 +78,8 @@ class Trainer:
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.ema = EMA(self.model, recipe.ema)
         self.step, self.samples, self.seconds = 0, 0, 0.0
+        # the place in the data, of all devices together: it does not depend on how many there are
+        self.micro_batches, self.position = 0, 0  # drawn so far, and their samples
         self.skipped = 0  # steps in a row without a finite gradient
         self.score: float | None = None  # bits per masked token in the last validation
         self.pending: list[float] = []  # losses since the last line of the log
@@ -147,7 +149,7 @@ class Trainer:
             o.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for a in range(r.accumulate):
-            index = (self.step * r.accumulate + a) * p.world + p.rank
+            index = self.micro_batches + p.rank
             x0, text = self.drawn or self.draw()
             self.drawn = None
             with p.accumulating(self.net, last=a == r.accumulate - 1):
@@ -155,6 +157,8 @@ class Trainer:
                 loss.backward()
             total += loss.detach()
             self.samples += len(x0) * p.world
+            self.micro_batches += p.world
+            self.position += r.data.batch_size * p.world
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), r.clip or math.inf)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         result = torch.stack([p.mean(total), norm.float()]).to("cpu", non_blocking=True)
@@ -202,8 +206,11 @@ class Trainer:
         cannot be written; the checkpoints written before are intact then.
         """
         r, p = self.recipe, self.parallel
-        first = self.step * r.accumulate * p.world + p.rank
-        self.stream, self.drawn = batches(self.source, first, p.world, r.data.workers), None
+        source = self.source
+        if hasattr(source, "batch"):
+            source = Placed(source, self.micro_batches, self.position, r.data.batch_size)
+        first = self.micro_batches + p.rank
+        self.stream, self.drawn = batches(source, first, p.world, r.data.workers), None
         began, already, saved = time.time(), self.seconds, self.step
         exported = kept = began
         self.reporter.start()

@@ -151,12 +151,15 @@ class PictureSource:
         raise ValueError(f"{TRIES} pictures in a row cannot be read; the first one is {failed[0]}")
 
     def batch(self, index: int) -> Batch:
-        first = index * self.config.batch_size
+        return self.at(index * self.config.batch_size)
+
+    def at(self, first: int) -> Batch:
+        """The batch that begins with the sample at position `first` of the endless order."""
         samples = [self.sample(first + i) for i in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([s[0] for s in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [s[1] for s in samples])
         unread = tuple(f for s in samples for f in s[2])
-        return Batch(text, images=images, skipped=told(self, index) + unread)
+        return Batch(text, images=images, skipped=told(self, first) + unread)
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
@@ -179,8 +182,12 @@ class TokenSource:
         self.skipped = dict(shards.skipped)
 
     def batch(self, index: int) -> Batch:
+        return self.at(index * self.config.batch_size)
+
+    def at(self, first: int) -> Batch:
+        """The batch that begins with the sample at position `first` of the endless order."""
         tokens, captions = [], []
-        for position in range(index * self.config.batch_size, (index + 1) * self.config.batch_size):
+        for position in range(first, first + self.config.batch_size):
             if self.split == "train":
                 rng = np.random.default_rng([self.config.seed, 2, position, 0])
                 row, view = self.rows[self.order[position]], int(rng.integers(self.shards.views))
@@ -189,7 +196,7 @@ class TokenSource:
             tokens.append(self.shards.tokens(int(row), view))
             captions.append(pick(self.shards.caption(int(row)), rng))
         x0 = torch.from_numpy(np.stack(tokens).astype(np.int64))  # [B, L]
-        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, index))
+        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, first))
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the tokens were made by the image tokenizer of this model folder."""
@@ -217,10 +224,10 @@ def check_size(config: OwnDataConfig, folder: Path) -> None:
         )
 
 
-def told(source: PictureSource | TokenSource, index: int) -> tuple[str, ...]:
-    """What was found unusable when the data was opened: it comes with the first batch of training."""
-    first = index == 0 and source.split == "train"
-    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if first else ()
+def told(source: PictureSource | TokenSource, first: int) -> tuple[str, ...]:
+    """What was found unusable when the data was opened: it comes with the first sample of training."""
+    begins = first == 0 and source.split == "train"
+    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if begins else ()
 
 
 def first_captions(records: Records, rows: np.ndarray, count: int) -> Iterator[str]:

@@ -103,6 +103,7 @@ class TokenizerTrainer:
         compiled = torch.compile if settings.compile else (lambda f: f)
         self.decode, self.encode = compiled(self.codec.pixels), compiled(self.codec.features)
         self.step, self.seen, self.seconds = 0, 0, 0.0
+        self.pictures = 0  # drawn from one's own so far
         self.log: list[dict[str, Any]] = []
         self.skipped: set[str] = set()
         self.unseen = data.measure_on(settings.measure_on)
@@ -136,6 +137,7 @@ class TokenizerTrainer:
         self.optimizer.step()
         self.ema.update(self.codec)
         self.step, self.seen = self.step + 1, self.seen + len(images)
+        self.pictures += self.data.own
         return loss.detach()
 
     # ---- the run -------------------------------------------------------------------------------------
@@ -147,6 +149,7 @@ class TokenizerTrainer:
         written; what was saved before is intact.
         """
         s = self.settings
+        self.data.go_on(self.step, self.pictures)
         stream = batches(self.data.source, self.step, 1, self.data.workers)
         began, already, first, saved = time.time(), self.seconds, self.step, self.step
         while self.progress() < 1 and not self.stop:
@@ -204,7 +207,7 @@ class TokenizerTrainer:
                 f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
             )
         state = {
-            "seen": self.seen, "seconds": self.seconds, "log": self.log, "ema_step": self.ema.step,
+            "seen": self.seen, "pictures": self.pictures, "seconds": self.seconds, "log": self.log, "ema_step": self.ema.step,
             "levels": list(self.config.levels), "image_size": self.config.image_size, "patch": self.config.patch,
         }  # fmt: skip
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
@@ -232,6 +235,9 @@ class TokenizerTrainer:
         self.optimizer.load_state_dict({**whole, "state": restored})
         self.step = int(path.name.rpartition("-")[2])
         self.seen, self.seconds, self.log = state["seen"], state["seconds"], state["log"]
+        # checkpoints that do not say: the share of pictures was that of this command
+        whole = round(self.seen * self.data.own / self.data.size_of_batch)
+        self.pictures = int(state.get("pictures", whole))
         self.ema.step = state["ema_step"]
         return True
 
