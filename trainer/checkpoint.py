@@ -208,7 +208,7 @@ def _sync(path: Path) -> None:
     """fsync a file or, where the system knows that, a directory."""
     if os.name == "nt" and path.is_dir():
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows syncs what may be written
     try:
         os.fsync(handle)
     finally:

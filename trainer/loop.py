@@ -260,6 +260,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint, and the log for people."""
+        self.reporter.share()
         state.save(self)
         if self.parallel.main:
             aside = self.out / ".log.json.tmp"

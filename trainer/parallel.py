@@ -75,11 +75,14 @@ class Parallel:
         return contextlib.nullcontext() if last else module.no_sync()
 
     def agree(self, values: list[float]) -> list[float]:
-        """The numbers of process 0, in every process: clocks differ, and all must stop at the same step."""
+        """The largest of each number over the processes, in every process.
+
+        Clocks differ, all must stop at the same step, and a signal may reach any one of them.
+        """
         if self.world == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(shared, 0)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
         return shared.tolist()
 
     def mean(self, value: Tensor) -> Tensor:

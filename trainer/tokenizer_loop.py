@@ -207,7 +207,8 @@ class TokenizerTrainer:
                 f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
             )
         state = {
-            "seen": self.seen, "pictures": self.pictures, "seconds": self.seconds, "log": self.log, "ema_step": self.ema.step,
+            "seen": self.seen, "pictures": self.pictures, "seconds": self.seconds, "log": self.log,
+            "ema_step": self.ema.step,
             "levels": list(self.config.levels), "image_size": self.config.image_size, "patch": self.config.patch,
         }  # fmt: skip
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)

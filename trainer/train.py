@@ -60,6 +60,18 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def leave_on_signals(trainer) -> None:
+    """Ctrl-C or a termination signal ends the run after a checkpoint; a second one at once."""
+
+    def leave(*_) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_intermixed_args(argv)
     if args.threads:
@@ -78,13 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.resume():
         trainer.reporter.say(f"resumed at step {trainer.step}")
 
-    def leave(*_) -> None:
-        if trainer.stop:  # asked twice: at once, without a checkpoint
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    leave_on_signals(trainer)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
     trainer.reporter.say(f"wrote {out / 'model'}: python app.py --model {out / 'model'} opens it")

@@ -15,7 +15,6 @@ trained on the tokens stay valid. Ctrl-C or a termination signal saves first; a 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from mdm_core.config import ImageTokenizerConfig
 from trainer.parallel import open_device
 from trainer.tokenizer_data import TokenizerData
 from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer
+from trainer.train import leave_on_signals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,14 +93,7 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
 
 def main() -> None:
     trainer = build()
-
-    def leave(*_) -> None:
-        if trainer.stop:  # asked twice: at once, without a checkpoint
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    leave_on_signals(trainer)
     trainer.run()
 
 
