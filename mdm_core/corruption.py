@@ -5,14 +5,26 @@ Flips are what teaches token editing: the model sees wrong visible tokens and le
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mdm_core.groups import Groups
-from mdm_core.schedule import mask_ratio
+from mdm_core.schedule import SCHEDULES, mask_ratio
+
+MOST_SHARE = 1_000_000
+
+
+def told(value: Any) -> str:
+    """A wrong value as a message shows it, shortened; Python itself refuses to write out very large numbers."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a number of more than 30 digits"
+    return reprlib.repr(value)
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,22 @@ class CorruptionConfig:
     complementary: bool = False  # the second half of the batch is masked where the first half is not
 
     def __post_init__(self):
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {told(self.schedule)}")
+        for name in ("flip", "flip_uniform", "flip_group", "flip_self"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(f"{name} must be a number, got {told(value)}")
         if not 0 <= self.flip < 1:
-            raise ValueError(f"flip must be in [0, 1), got {self.flip}")
-        if min(self.flip_uniform, self.flip_group, self.flip_self) < 0:
-            raise ValueError("flip shares must not be negative")
+            raise ValueError(f"flip must be in [0, 1), got {told(self.flip)}")
+        for name in ("flip_uniform", "flip_group", "flip_self"):
+            if not 0 <= getattr(self, name) <= MOST_SHARE:
+                raise ValueError(
+                    f"flip shares must not be negative: {name} is from 0 to {MOST_SHARE:,}, "
+                    f"got {told(getattr(self, name))}"
+                )
+        if not isinstance(self.complementary, bool):
+            raise ValueError(f"complementary must be True or False, got {told(self.complementary)}")
         if self.flip and self.flip_uniform + self.flip_group + self.flip_self == 0:
             raise ValueError("with flip > 0 at least one flip share must be positive")
 

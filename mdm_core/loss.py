@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from mdm_core.corruption import Corrupted
+from mdm_core.corruption import Corrupted, told
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 
+MOST_WEIGHT = 1_000_000
 IGNORED = -100  # as a target: a row that has no part in the loss
 
 
@@ -23,6 +25,17 @@ class ObjectiveConfig:
     edit_weight: float = 0.2
     edit_flipped_only: bool = False  # supervise only the flipped visible tokens, not the right ones
     z_loss: float = 0.0
+
+    def __post_init__(self):
+        weights = self.group_weight if isinstance(self.group_weight, tuple | list) else (self.group_weight,)
+        each = [(name, getattr(self, name)) for name in ("ce_weight", "edit_weight", "z_loss")]
+        for name, value in (*each, *(("group_weight", w) for w in weights)):
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= MOST_WEIGHT:
+                raise ValueError(f"{name} must be a number from 0 to {MOST_WEIGHT:,}, got {told(value)}")
+        if not weights:
+            raise ValueError("group_weight must be a number, or one number for each level of groups")
+        if not isinstance(self.edit_flipped_only, bool):
+            raise ValueError(f"edit_flipped_only must be True or False, got {told(self.edit_flipped_only)}")
 
 
 def objective(

@@ -18,6 +18,7 @@ import torch
 
 from mdm_core.pipeline import Pipeline
 from mdm_core.vocabulary import Vocabulary
+from trainer.command import out_file, run_command, to_path
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
@@ -72,16 +73,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--verifier", type=Path, default=None)
-    parser.add_argument("--out", type=Path, default=Path("assets/evidence/freeform.json"))
+    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--verifier", type=to_path, default=None)
+    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/freeform.json"))
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
+    out_file(args.out)
     began = time.time()
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     record = {**header(pipe, args.model, judge), **run(pipe, judge, load())}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1) + "\n")
     print(table(record))
     print(f"{time.time() - began:.0f} s")
@@ -104,4 +105,4 @@ def table(record: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

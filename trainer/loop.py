@@ -45,8 +45,9 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device | None = None, init: Path | None = None
     ):  # fmt: skip
-        self.recipe, self.out = recipe, Path(out)
-        tracker = ("tensorboard", out) if recipe.tensorboard else None
+        self.recipe, self.out = recipe, Path(out).expanduser()
+        codec_dir, init = Path(codec_dir).expanduser(), Path(init).expanduser() if init else None
+        tracker = ("tensorboard", self.out) if recipe.tensorboard else None
         self.parallel = Parallel(device, recipe.parallel == "fsdp", tracker)
         self.device = self.parallel.device
         if self.parallel.main:
@@ -54,16 +55,16 @@ class Trainer:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        self.codec = self._codec(Path(codec_dir))
+        self.codec = self._codec(codec_dir)
         own_words = getattr(recipe.data, "learns_prompts", False) and not init
-        self.text = self._text(None if own_words else Path(init or codec_dir) / "text.json")
+        self.text = self._text(None if own_words else (init or codec_dir) / "text.json")
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
         if hasattr(self.source, "check_codec"):
-            self.source.check_codec(Path(codec_dir))
+            self.source.check_codec(codec_dir)
         self.groups = make_groups(recipe, self.codec.config.levels, self.codec.fsq.codebook())
         self.model = MaskedDiffusionTransformer(recipe.model)
         if init:
-            load_weights(self.model, Path(init) / "model.safetensors")
+            load_weights(self.model, init / "model.safetensors")
         self.model.to(self.device)
         prepare_blocks(self.model, recipe, self.parallel.shard)
         if self.groups is not None:

@@ -27,8 +27,9 @@ from torch import Tensor
 
 from mdm_core.config import load_config
 from mdm_core.text import TextTokenizer
+from trainer import checks
 from trainer.folder import FolderRecords, without_place
-from trainer.pictures import Framing, read_picture, square
+from trainer.pictures import MOST_SIDE, Framing, read_picture, square
 from trainer.source import Batch, Source, Stream
 from trainer.texts import Caption, shown
 from trainer.token_shards import MANIFEST, TokenShards
@@ -93,7 +94,7 @@ def split_rows(names: list[str], share: float, split: str) -> np.ndarray:
         return np.arange(n)
     keys = [hashlib.sha1(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names]
     ranked = np.argsort(np.array(keys, dtype="S8"), kind="stable")
-    held = max(1, round(n * share))
+    held = min(max(1, round(n * share)), n - 1)  # something is left to train on
     return np.sort(ranked[held:] if split == "train" else ranked[:held])
 
 
@@ -265,6 +266,19 @@ class OwnDataConfig:
 
     learns_prompts: ClassVar[bool] = True  # the prompt vocabulary comes from these captions
 
+    def __post_init__(self):
+        if not isinstance(self.path, str | os.PathLike):
+            raise ValueError(
+                f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"
+            )
+        object.__setattr__(self, "path", os.fspath(self.path))
+        checks.wholes(self, ("image_size",), 8, MOST_SIDE)
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.flags(self, "flip")
+        checks.shares(self, ("held_out",), whole=False)
+        checks.batches(self)
+        checks.seeds(self, "seed")
+
     def open(
         self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1
     ) -> Source | Stream:
@@ -273,6 +287,7 @@ class OwnDataConfig:
             from trainer.hub import HubStream
 
             return HubStream(self, text, split, rank, world)
-        if (Path(self.path) / MANIFEST).is_file():
-            return TokenSource(TokenShards(self.path), self, text, split)
+        folder = Path(self.path).expanduser()
+        if (folder / MANIFEST).is_file():
+            return TokenSource(TokenShards(folder), self, text, split)
         return PictureSource(open_records(self.path), self, text, split)

@@ -125,10 +125,10 @@ def open_device(name: str | None) -> torch.device | None:
     if name is None:
         return None
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).tolist()  # "meta" holds no numbers
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"--device {name} cannot be used here: {reason}") from None
 
 

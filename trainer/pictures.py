@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from trainer import checks
+
 # Formats that Pillow reads by itself: no PostScript, no plug-ins that start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 MOST_PIXELS = 80_000_000  # a decompression bomb claims more; a camera's picture has 10 to 60 millions
 LEAST_SIDE = 16  # pixels
+MOST_SIDE = 8192  # of the squares
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,9 @@ class Framing:
     flip: bool = False
 
     def __post_init__(self):
-        if not 0.1 <= self.crop <= 1.0:
-            raise ValueError(f"crop must lie between 0.1 and 1.0, not {self.crop}")
-        if self.side < 8:
-            raise ValueError(f"pictures need a side of at least 8 pixels, not {self.side}")
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.wholes(self, ("side",), 8, MOST_SIDE)
+        checks.flags(self, "flip")
 
 
 def read_picture(source: bytes | Path, hint: int = 0) -> Image.Image:

@@ -57,8 +57,12 @@ class TokenizerData:
         self, images: Path | None, share: float, batch: int, size: int, seed: int = 0, workers: int = 0,
         objects: int | None = None, device: torch.device | str = "cpu",
     ):  # fmt: skip
-        if images is not None and not 0 < share <= 1:
+        if images is not None and not 0 < share <= 1:  # NaN neither
             raise ValueError(f"the share of pictures must lie above 0 and up to 1, not {share}")
+        if images is not None:
+            images = Path(images).expanduser()
+        if batch < 1:
+            raise ValueError(f"a batch must have 1 picture or more, not {batch}")
         self.size, self.seed, self.workers, self.device = size, seed, workers, torch.device(device)
         self.own = 0 if images is None else min(batch, max(1, round(batch * share)))
         self.size_of_batch = batch

@@ -17,7 +17,7 @@ from torch import Tensor
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.weights import load_weights, save_weights
-from trainer import checkpoint
+from trainer import checkpoint, checks
 from trainer.fidelity import fidelity, round_trip, save_sheet
 from trainer.optim import EMA, trapezoid
 from trainer.source import batches
@@ -44,12 +44,24 @@ class TokenizerSettings:
     measure_on: int = 512
 
     def __post_init__(self):
-        if not 0 < self.blend <= 1 or (self.blend < 1 and self.init is None):
-            raise ValueError("blend must lie above 0 and up to 1, and goes from the weights of --init")
-        if min(self.log_every, self.save_every, self.measure_on) < 1 or (
-            self.steps < 1 and self.minutes <= 0
+        if self.init is not None and not isinstance(self.init, str | os.PathLike):
+            raise ValueError(f"init must be a file of weights or None, got {checks.told(self.init)}")
+        if (
+            not checks.is_number(self.blend)
+            or not 0 < self.blend <= 1
+            or (self.blend < 1 and self.init is None)
         ):
-            raise ValueError("steps or minutes, log_every, save_every and measure_on must be positive")
+            raise ValueError(
+                "blend must lie above 0 and up to 1, and goes from the weights of --init, "
+                f"got {checks.told(self.blend)}"
+            )
+        checks.wholes(self, ("steps",))
+        checks.wholes(self, ("log_every", "save_every", "measure_on"), 1)
+        checks.numbers(self, ("minutes",), above=not self.steps)
+        checks.numbers(self, ("lr",))
+        checks.shares(self, ("augment",))
+        checks.seeds(self, "seed")
+        checks.flags(self, "freeze_encoder", "compile")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -84,7 +96,7 @@ class TokenizerTrainer:
             config,
             data,
             settings,
-            Path(out),
+            Path(out).expanduser(),
             device,
         )
         checkpoint.check_writable(self.out)
@@ -92,7 +104,7 @@ class TokenizerTrainer:
         torch.set_float32_matmul_precision("high")
         self.codec = ImageTokenizer(config)
         if settings.init:
-            load_weights(self.codec, settings.init)
+            load_weights(self.codec, Path(settings.init).expanduser())
         self.codec.to(device)
         self.start = {k: v.clone() for k, v in self.codec.state_dict().items()} if settings.init else None
         if settings.freeze_encoder:
