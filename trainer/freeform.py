@@ -24,6 +24,7 @@ from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
 from trainer.evaluate.report import grid, percent
 from trainer.evaluate.scoring import mistakes, share
+from trainer.parallel import open_device
 from trainer.scenes import Scene
 from trainer.verifier import Verifier
 
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     out_file(args.out)
+    open_device(args.device)
     began = time.time()
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)

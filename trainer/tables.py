@@ -23,12 +23,14 @@ from trainer.evaluate.__main__ import header
 from trainer.evaluate.plots import draw_all
 from trainer.evaluate.prompts import load
 from trainer.evaluate.table_pages import page
+from trainer.parallel import open_device
 from trainer.verifier import Verifier
 
 PARTS = {"editing": editing.modes, "steps": editing.steps, "repair": editing.repair}
 
 
 def measure(args: argparse.Namespace) -> None:
+    open_device(args.device)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None

@@ -97,6 +97,8 @@ def train(args: argparse.Namespace, began: float) -> None:
     torch.set_float32_matmul_precision("high")
     atlas = Atlas.load()
     n = args.objects or len(atlas)
+    if n > len(atlas):
+        raise ValueError(f"--objects is {n}, and the atlas has {len(atlas)} objects")
     styles = list(SHARES)
     bank = SpriteBank(atlas, n, styles, sizes=SIZES, device=device)
     maker = SceneMaker(atlas, n, styles, list(SHARES.values()), args.seed)

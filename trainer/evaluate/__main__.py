@@ -38,6 +38,7 @@ from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
 from trainer.evaluate.templates import Templates
+from trainer.parallel import open_device
 from trainer.verifier import Verifier, sha256
 
 QUICK = 24  # prompts a tag
@@ -157,6 +158,7 @@ def main() -> None:
     args = parser.parse_args()
     out_file(args.json)
     out_file(args.tokens, (".safetensors",))
+    open_device(args.device)
     judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pipe = Pipeline.from_pretrained(args.model, args.device)
     known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
