@@ -16,30 +16,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mdm_core.pictures import SUFFIXES, unread
 from trainer import metadata
 from trainer.file_names import Names, folders_apart, same_name
 from trainer.texts import LONGEST_CAPTION, Caption, clean, shown, text_of, usable
 
-__all__ = ["LONGEST_CAPTION", "Caption", "FolderRecords", "clean", "shown", "unread", "without_place"]
-
-# Every suffix of a format that trainer.pictures reads.
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
-    ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
-)  # fmt: skip
-# Pictures that people have and that are not read.
-UNREAD = (
-    ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx", ".jxr", ".svg", ".svgz", ".psd", ".psb", ".xcf",
-    ".kra", ".ai", ".eps", ".pdf", ".ico", ".cur", ".icns", ".tga", ".exr", ".hdr", ".dds", ".pcx", ".qoi", ".dng",
-    ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".mp4", ".mov", ".webm",
-)  # fmt: skip
+__all__ = ["LONGEST_CAPTION", "Caption", "FolderRecords", "clean", "passed_over", "shown", "without_place"]
 
 
-def unread(suffix: str) -> str | None:
-    """Why a file with this suffix is passed over although it is a picture; None for what is read, or no picture."""
-    if suffix.lower() not in UNREAD:
-        return None
-    return f"{suffix} is no suffix that is read: save it as PNG, JPEG or WebP"
+def passed_over(suffix: str) -> str | None:
+    """Why files with this suffix are passed over although they are pictures; None for what is read, or no picture."""
+    why = unread(suffix)
+    return f"{suffix} is no suffix that is read ({why})" if why else None
 
 
 class FolderRecords:
@@ -121,7 +109,7 @@ class FolderRecords:
                     why = self._absent(f"{base}/{name}" if base else name, name, unclear)
                 elif full not in pictures:
                     suffix = files[full]
-                    no = unread(suffix) or f"{suffix or 'a name without one'} is no suffix that is read"
+                    no = passed_over(suffix) or f"{suffix or 'a name without one'} is no suffix that is read"
                     why = f"it is there, but {no}"
                     told.add(full)
                 elif full in captions:
@@ -133,7 +121,7 @@ class FolderRecords:
         for name in sorted(pictures - set(captions) - told):
             self.skipped.setdefault(shown(name), "no usable caption in the metadata")
         for name in sorted(n for n, suffix in files.items() if n not in told and unread(suffix)):
-            self.skipped.setdefault(shown(name), unread(files[name]))
+            self.skipped.setdefault(shown(name), passed_over(files[name]))
         return captions
 
     def _absent(self, full: str, name: str, unclear: str) -> str:
@@ -165,7 +153,7 @@ class FolderRecords:
                     if nothing else f"no caption: {error}"
                 )  # fmt: skip
         for name in sorted(n for n, suffix in files.items() if unread(suffix)):
-            self.skipped[shown(name)] = unread(files[name])
+            self.skipped[shown(name)] = passed_over(files[name])
         return captions
 
     def _text(self, name: str) -> Caption:

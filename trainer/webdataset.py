@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mdm_core.pictures import SUFFIXES
 from trainer.file_names import kept_apart, same_name
-from trainer.folder import SUFFIXES, unread
+from trainer.folder import passed_over
 from trainer.texts import Caption, caption_in, shown, text_of, usable
 
 TEXTS = (".txt", ".caption", ".text", ".cls.txt")
@@ -121,7 +122,7 @@ def _index(path: str) -> _Shard:
         picture = next((s for s in parts if s in SUFFIXES), None)
         text = next((s for s in (*TEXTS, ".json") if s in parts), None)
         if picture is None or text is None:
-            why = next(filter(None, map(unread, parts)), None) if picture is None else None
+            why = next(filter(None, map(passed_over, parts)), None) if picture is None else None
             shard.skipped[shown(f"{label}:{key}")] = (
                 why or f"it has no {'picture' if picture is None else 'text'}"
             )
