@@ -32,6 +32,7 @@ LOW = re.compile(rb"[\x00-\x07]")  # no text of one byte a letter holds these
 HIGH = re.compile(rb"[\x80-\xff]+")
 # A sign within a word: the bytes are letters of another alphabet, as of cp1250.
 SIGN = re.compile(rb"[A-Za-z\xc0-\xff][\xa1\xa3\xa5\xaf\xb3\xb6\xb9\xbc\xbe\xbf][A-Za-z\xc0-\xff]")
+SIGNS = frozenset(range(0xA1, 0xC0)) - frozenset("«»°·´".encode("cp1252"))
 
 Caption = str | list[str]
 
@@ -93,12 +94,13 @@ def _western(raw: bytes) -> bool:
     """Whether bytes that are no UTF-8 look like cp1252, and not like broken UTF-8 or another alphabet."""
     if b"\0" in raw or not _decodes(raw, "cp1252", False):
         return False
-    long = LONG.findall(raw)
+    long = sum(1 if len(c) == 2 else 3 for c in LONG.findall(raw))
     alone = len(HIGH.findall(LONG.sub(b" ", raw)))
-    if SIGN.search(raw) or len(long) > alone:  # UTF-8 with a broken place
+    if SIGN.search(raw) or long > alone:  # the latter is UTF-8 with a broken place
         return False
     # letters with marks stand among plain ones in all languages of cp1252: whole words of them are cp1251, GBK, ...
-    return not any(len(run) >= 4 and sum(c >= 0xC0 for c in run) >= 3 for run in HIGH.findall(raw))
+    runs = [run for run in HIGH.findall(raw) if len(run) >= 4]
+    return not any(sum(c >= 0xC0 for c in run) >= 3 or sum(c in SIGNS for c in run) >= 2 for run in runs)
 
 
 def lost(text: Any) -> str:
