@@ -52,7 +52,8 @@ def expand(pattern: str) -> list[str]:
         return sorted(n for n in names if n.lower().endswith(".tar") and os.path.isfile(n))
     if os.path.exists(pattern):
         return [pattern]
-    parts = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
+    head, tail = _as_named(pattern)
+    parts = re.split(r"\{(\d+)\.\.(\d+)\}", tail)
     choices: list[list[str]] = []
     for i in range(0, len(parts), 3):
         choices.append([parts[i]])
@@ -64,24 +65,25 @@ def expand(pattern: str) -> list[str]:
     if math.prod(map(len, choices)) > 1_000_000:
         raise ValueError(f"{pattern} stands for more than a million shards")
     names = ["".join(c) for c in itertools.product(*choices)]
-    found = {n for n in names if os.path.isfile(n)}
-    if not found:
-        found = {m for n in names[:10_000] if glob.has_magic(n) for m in _glob(n)}
+    found = {head + n for n in names if os.path.isfile(head + n)}
+    # brackets that match nothing are meant as they stand
+    for part in (names, [n.replace("[", "[[]") for n in names]):
+        if not found:
+            matches = (
+                m for n in part[:10_000] if glob.has_magic(n) for m in glob.glob(glob.escape(head) + n)
+            )
+            found = {m for m in matches if os.path.isfile(m)}
     return sorted(found)
 
 
-def _glob(pattern: str) -> list[str]:
-    """Files of a glob. Leading folders that exist as they are named are no patterns; nor are brackets, at last."""
+def _as_named(pattern: str) -> tuple[str, str]:
+    """A pattern in two: leading folders that exist as they are named, and what may be a pattern."""
     head, tail = "", pattern
-    while "/" in tail or os.sep in tail:
-        cut = next(i for i, c in enumerate(tail) if c in ("/", os.sep)) + 1
+    while cut := next((i + 1 for i, c in enumerate(tail) if c in ("/", os.sep)), 0):
         if not os.path.isdir(head + tail[:cut]):
             break
         head, tail = head + tail[:cut], tail[cut:]
-    for last in (tail, tail.replace("[", "[[]")):
-        if found := [n for n in glob.glob(glob.escape(head) + last) if os.path.isfile(n)]:
-            return found
-    return []
+    return head, tail
 
 
 @dataclass
