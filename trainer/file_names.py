@@ -65,7 +65,8 @@ def kept_apart(names: Iterable[str]) -> dict[str, str]:
     train = sorted(name for name, part in parts.items() if part == "train")
     if not train:
         return {}
-    why = f"it is named as a part to test on beside {train[0]}: only that is trained on; give its own path to use it"
+    first = PurePath(train[0]).name
+    why = f"it is named as a part to test on beside {first}: only that is trained on; give its own path to use it"
     return {name: why for name, part in parts.items() if part == "held out"}
 
 

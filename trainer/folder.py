@@ -176,7 +176,8 @@ def list_folder(root: Path, files: dict[str, str]) -> tuple[list[str], dict[str,
     while pending:
         base = pending.pop()
         try:
-            entries = list(os.scandir(root / base))
+            with os.scandir(root / base) as scanned:
+                entries = list(scanned)
         except OSError as error:
             shut[f"{base}/" if base else str(root)] = f"the folder cannot be opened ({error.strerror})"
             continue

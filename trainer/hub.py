@@ -27,7 +27,7 @@ from trainer.folder import without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch
 from trainer.texts import CAPTIONS, clean, lost, shown, text_of
-from trainer.webdataset import expand
+from trainer.webdataset import as_named, expand
 
 if TYPE_CHECKING:
     from trainer.own_data import OwnDataConfig
@@ -67,11 +67,14 @@ def local_files(pattern: str) -> tuple[str | list[str], dict[str, str]]:
     What exists as it is named is taken so. Of files named as parts to train and to test on only the first are read.
     """
     pattern = os.path.expanduser(pattern)
-    if "://" in pattern or os.path.isdir(pattern):
+    if "://" in pattern:
         return pattern, {}
+    if os.path.isdir(pattern):
+        return glob.escape(pattern), {}
     found = expand(pattern)
     apart = kept_apart(found)
-    if not apart and not (os.path.exists(pattern) and glob.has_magic(pattern)):
+    named = pattern if os.path.exists(pattern) else as_named(pattern)[0]
+    if not apart and not (found and glob.has_magic(named)):
         return pattern, {}
     # the library takes every name for a pattern
     return [glob.escape(f) for f in found if f not in apart], apart

@@ -52,7 +52,7 @@ def expand(pattern: str) -> list[str]:
         return sorted(n for n in names if n.lower().endswith(".tar") and os.path.isfile(n))
     if os.path.exists(pattern):
         return [pattern]
-    head, tail = _as_named(pattern)
+    head, tail = as_named(pattern)
     parts = re.split(r"\{(\d+)\.\.(\d+)\}", tail)
     choices: list[list[str]] = []
     for i in range(0, len(parts), 3):
@@ -76,7 +76,7 @@ def expand(pattern: str) -> list[str]:
     return sorted(found)
 
 
-def _as_named(pattern: str) -> tuple[str, str]:
+def as_named(pattern: str) -> tuple[str, str]:
     """A pattern in two: leading folders that exist as they are named, and what may be a pattern."""
     head, tail = "", pattern
     while cut := next((i + 1 for i, c in enumerate(tail) if c in ("/", os.sep)), 0):
