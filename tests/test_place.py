@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from picture_files import captioned_folder
 from place_worker import work
 from tiny_run import TinyData, TinySource, codec_folder
 
+from mdm_core.config import ImageTokenizerConfig
 from trainer import checkpoint
 from trainer.data import SceneDataConfig
 from trainer.source import Placed, joined
+from trainer.tokenizer_data import TokenizerData
+from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer
 
 HERE = Path(__file__).parent
 
@@ -147,3 +151,38 @@ def test_what_any_process_could_not_read_is_listed_once(codec, tmp_path):
     go(codec, tmp_path, world=2, steps=6, log_every=3, unread=True)
     lines = (tmp_path / "skipped.txt").read_text("utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 12
+
+
+def test_a_tokenizer_run_goes_on_with_another_size_and_share_of_its_batches(tmp_path):
+    """Its pictures come in their order, whatever the batches were before; scenes by the number of their batch."""
+    captioned_folder(tmp_path / "pictures", 40)
+    config = ImageTokenizerConfig(
+        image_size=128,
+        patch=32,
+        levels=(2, 2),
+        encoder_width=8,
+        decoder_width=8,
+        decoder_depth=1,
+        decoder_pixels=2,
+    )
+    met = {"pictures": [], "scenes": []}
+
+    def go_on(batch, share, steps):
+        data = TokenizerData(tmp_path / "pictures", share, batch, 128, objects=4)
+        settings = TokenizerSettings(steps=steps, log_every=100, save_every=100, measure_on=1)
+        run = TokenizerTrainer(config, data, settings, tmp_path / "run", torch.device("cpu"))
+        run.resume()
+        sample, scene = data.source.pictures.sample, data.source.scenes.batch if data.source.scenes else None
+        data.source.pictures.sample = lambda i: (met["pictures"].append(i), sample(i))[1]
+        if scene:
+            data.source.scenes.batch = lambda i: (met["scenes"].append(i), scene(i))[1]
+        run.export = lambda: None
+        run.run()
+        return run
+
+    assert go_on(4, 0.5, 3).pictures == 6
+    assert go_on(6, 0.5, 5).pictures == 12
+    assert go_on(3, 1.0, 7).pictures == 18
+    state = checkpoint.Reader(checkpoint.newest(tmp_path / "run" / "checkpoints")).state
+    assert state["pictures"] == 18 and state["seen"] == 30
+    assert met == {"pictures": list(range(18)), "scenes": [0, 1, 2, 3, 4]}
