@@ -240,7 +240,8 @@ def test_a_file_that_is_no_shard_is_said_to_be_one(tmp_path):
 @pytest.mark.parametrize(
     ("train", "held"),
     [("train", "test"), ("Train", "Validation"), ("training", "val"), ("train2017", "val2017"),
-     ("data/train", "data/dev"), ("images/train", "images/test")],
+     ("data/train", "data/dev"), ("images/train", "images/test"),
+     ("Train_images", "test-images"), ("training set", "validation set")],
 )  # fmt: skip
 def test_only_the_part_to_train_on_is_used_and_it_is_said(tmp_path, train, held):
     put(tmp_path, f"{train}/cups/a.png", f"{held}/cups/b.png", "cats/c.png")
@@ -251,9 +252,9 @@ def test_only_the_part_to_train_on_is_used_and_it_is_said(tmp_path, train, held)
 
 
 def test_classes_that_are_only_called_so_are_used(tmp_path):
-    put(tmp_path, "test/a.png", "cats/b.png", "val d'or/c.png", "trains/d.png")
+    put(tmp_path, "test/a.png", "cats/b.png", "val d'or/c.png", "trains/d.png", "train station/e.png")
     records = FolderRecords(tmp_path)
-    assert len(records) == 4 and records.skipped == {}
+    assert len(records) == 5 and records.skipped == {}
     assert folders_apart(["toy train", "test tube"]) == {} and kept_apart(["a", "b"]) == {}
 
 
@@ -293,6 +294,17 @@ def test_shards_and_streamed_files_of_both_parts(tmp_path):
         "cats-test-000.parquet", "cats-val-000.parquet",
     }  # fmt: skip
     assert local_files(str(tmp_path / "cats-test-*.parquet"))[1] == {}
+
+
+def test_both_parts_in_one_shard_and_in_a_folder_that_the_library_reads(tmp_path):
+    shard(tmp_path / "a.tar", "x/train/1", "x/test/1", "other/2")
+    records = TarRecords(tmp_path / "a.tar")
+    assert records.names == ["a.tar:x/train/1.png", "a.tar:other/2.png"]
+    assert list(records.skipped) == ["a.tar:x/test/"]
+    put(tmp_path, "pictures [1]/train/a.png", "pictures [1]/test/b.png")
+    asked, apart = local_files(str(tmp_path / "pictures [1]"))
+    assert asked == str(tmp_path / "pictures [[]1]") and list(apart) == ["test"]
+    assert left_out(f"hf:imagefolder:{tmp_path}/pictures [1]#test") == {}
 
 
 def test_what_was_left_out_comes_with_the_first_batch(tmp_path):

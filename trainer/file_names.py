@@ -71,10 +71,25 @@ def kept_apart(names: Iterable[str]) -> dict[str, str]:
 
 
 def folders_apart(folders: Iterable[str]) -> dict[str, str]:
-    """`kept_apart` for sub-folders (names relative to the root): only whole names count, as train, val2017 or Test."""
-    beside: dict[str, list[str]] = {}
+    """`kept_apart` for sub-folders (names relative to the root).
+
+    Classes may be called "train station" and "test tube": names count that differ in that word only, as train and
+    test, train2017 and val2017, or Train_images and Test_images.
+    """
+    beside: dict[tuple[str, str], list[str]] = {}
     for folder in folders:
         base, _, last = folder.rpartition("/")
-        if re.fullmatch(r"[a-z]+[-_ ]?\d*", last.casefold()) and part_of(last):
-            beside.setdefault(base, []).append(folder)
+        words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", last).casefold())
+        if part_of(last):
+            others = " ".join("*" if w in TRAIN or w in HELD_OUT else w for w in words)
+            beside.setdefault((base, others), []).append(folder)
     return {name: why for group in beside.values() for name, why in kept_apart(group).items()}
+
+
+def parents(names: Iterable[str]) -> set[str]:
+    """Every folder that these files lie in."""
+    found: set[str] = set()
+    for name in names:
+        while (name := name.rpartition("/")[0]) and name not in found:
+            found.add(name)
+    return found

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from mdm_core.text import TextTokenizer
-from trainer.file_names import kept_apart
+from trainer.file_names import folders_apart, kept_apart
 from trainer.folder import without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch
@@ -69,8 +69,9 @@ def local_files(pattern: str) -> tuple[str | list[str], dict[str, str]]:
     pattern = os.path.expanduser(pattern)
     if "://" in pattern:
         return pattern, {}
-    if os.path.isdir(pattern):
-        return glob.escape(pattern), {}
+    if os.path.isdir(pattern):  # the library makes splits of its folders, and one of them is asked for
+        folders = [n for n in os.listdir(pattern) if os.path.isdir(os.path.join(pattern, n))]
+        return glob.escape(pattern), folders_apart(folders)
     found = expand(pattern)
     apart = kept_apart(found)
     named = pattern if os.path.exists(pattern) else as_named(pattern)[0]
@@ -115,7 +116,10 @@ def unpack(example: dict[str, Any]) -> tuple[Any, str | list[str]]:
 
 def left_out(path: str) -> dict[str, str]:
     """Local files of an "hf:" path that are named as parts to test on, and why they are not read."""
-    kind, _, files = path.removeprefix("hf:").partition("#")[0].partition(":")
+    name, _, split = path.removeprefix("hf:").partition("#")
+    kind, _, files = name.partition(":")
+    if split:  # asked for by its name
+        return {}
     apart = local_files(files)[1] if files and kind in LOCAL else {}
     return {shown(os.path.basename(name)): why for name, why in apart.items()}
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from mdm_core.pictures import SUFFIXES
-from trainer.file_names import kept_apart, same_name
+from trainer.file_names import folders_apart, kept_apart, parents, same_name
 from trainer.folder import passed_over
 from trainer.texts import Caption, caption_in, shown, text_of, usable
 
@@ -120,7 +120,11 @@ def _index(path: str) -> _Shard:
                 parts["." + suffix.lower()] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError, ValueError) as error:
         shard.skipped[label] = f"read up to sample {len(samples)} only: {error}"
+    apart = folders_apart(parents(samples))
+    shard.skipped |= {shown(f"{label}:{folder}/"): why for folder, why in apart.items()}
     for key, parts in samples.items():
+        if apart and any(key.startswith(folder + "/") for folder in apart):
+            continue
         picture = next((s for s in parts if s in SUFFIXES), None)
         text = next((s for s in (*TEXTS, ".json") if s in parts), None)
         if picture is None or text is None:
