@@ -5,10 +5,11 @@
         metadata.csv       file_name,text                                          or a table
         red/cup.png
 
-Captions stand in the column `text`, `caption` or `prompt`; a list of strings offers several. Without metadata a
-caption is looked for in `cup.txt` beside the picture, else the name of its sub-folder is the caption. Names are
-relative to the metadata file, and may be written in other ways that mean the same file. Of `train/` and `test/` side
-by side only the first is used. What cannot be used is skipped, with its reason.
+A metadata.json is read as well (see trainer/metadata.py). Captions stand in the column `text`, `caption` or `prompt`,
+in any encoding of trainer/texts.py; a list of strings offers several. Without metadata a caption is looked for in
+`cup.txt` beside the picture, else the name of its sub-folder is the caption. Names are relative to the metadata file,
+and may be written in other ways that mean the same file. Of `train/` and `test/` side by side only the first is used.
+What cannot be used is skipped, with its reason.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@
     any other folder                    pictures with metadata.jsonl, metadata.csv or .txt captions
     hf:NAME                             streamed through the `datasets` library (`pip install chisel-mdm[hf]`)
 
+What exists as it is named is no pattern: a folder may be called "set [v2]" or "cats {2024}". Of parts named to train
+on and to test on, side by side, only the first are used, and the others named in `skipped`.
+
 Every batch but those of a stream is a pure function of (seed, index): the order is a new permutation each epoch,
 and the crop and the caption chosen for a picture depend on its position alone. A picture that cannot be read is
 replaced by another one and named.
