@@ -11,7 +11,8 @@ my_pictures holds the pictures and a metadata.jsonl with lines like {"file_name"
 
 The same command goes on where a run was cut, also with other devices, data.batch_size or accumulate: no picture comes
 twice or is left out by that. What was passed over, and why, is listed in skipped.txt of the run. data.flip=True
-mirrors half of the pictures, where no caption says left or right; data.crop=0.8 cuts random squares. The prompt vocabulary is learnt from your captions.
+mirrors half of the pictures, where no caption says left or right; data.crop=0.8 cuts random squares. The prompt
+vocabulary is learnt from your captions.
 
 For a first look, a small model for a minute or two (minutes=240 is the recipe's own length):
 
