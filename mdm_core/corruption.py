@@ -53,6 +53,9 @@ class CorruptionConfig:
                     f"flip shares must not be negative: {name} is from 0 to {MOST_SHARE:,}, "
                     f"got {told(getattr(self, name))}"
                 )
+        for name in ("flip", "flip_uniform", "flip_group", "flip_self"):  # numbers of NumPy become Python's
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if type(value) in (int, float) else float(value))
         if not isinstance(self.complementary, bool):
             raise ValueError(f"complementary must be True or False, got {told(self.complementary)}")
         if self.flip and self.flip_uniform + self.flip_group + self.flip_self == 0:

@@ -34,6 +34,16 @@ class ObjectiveConfig:
                 raise ValueError(f"{name} must be a number from 0 to {MOST_WEIGHT:,}, got {told(value)}")
         if not weights:
             raise ValueError("group_weight must be a number, or one number for each level of groups")
+        # numbers of NumPy become Python's: operators and JSON know no others
+        for name, value in each:
+            object.__setattr__(self, name, value if type(value) in (int, float) else float(value))
+        if isinstance(self.group_weight, Real):
+            weights = (
+                self.group_weight if type(self.group_weight) in (int, float) else float(self.group_weight)
+            )
+        else:
+            weights = tuple(w if type(w) in (int, float) else float(w) for w in weights)
+        object.__setattr__(self, "group_weight", weights)
         if not isinstance(self.edit_flipped_only, bool):
             raise ValueError(f"edit_flipped_only must be True or False, got {told(self.edit_flipped_only)}")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import math
 import pkgutil
 import typing
@@ -132,9 +133,15 @@ def test_the_sentence_names_the_field_its_range_and_the_value(kind, values, says
 
 
 def test_numbers_of_numpy_are_numbers():
-    OwnDataConfig(held_out=np.float32(0.25), batch_size=np.int64(4), image_size=np.int32(64))
-    ObjectiveConfig(edit_weight=np.float32(0.5))
-    Recipe(lr=np.float64(1e-3), steps=np.int64(5))
+    data = OwnDataConfig(held_out=np.float32(0.25), batch_size=np.int64(4), image_size=np.int32(64))
+    objective = ObjectiveConfig(edit_weight=np.float64(0.5), group_weight=(np.float32(0.5), 1))
+    one = ObjectiveConfig(group_weight=np.float32(0.5))
+    recipe = Recipe(lr=np.float64(1e-3), steps=np.int64(5), ema=np.float32(0.5))
+    kept = [data.held_out, data.batch_size, data.image_size, objective.edit_weight, *objective.group_weight,
+            one.group_weight, recipe.lr, recipe.steps, recipe.ema]  # fmt: skip
+    assert kept == [0.25, 4, 64, 0.5, 0.5, 1, 0.5, 1e-3, 5, 0.5]
+    assert all(type(value) in (int, float) for value in kept)
+    assert json.loads(json.dumps(dataclasses.asdict(data)))["batch_size"] == 4
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 0.999999])

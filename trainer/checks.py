@@ -21,6 +21,7 @@ def wholes(part: Any, names: Iterable[str], low: int = 0, high: int = MOST, opti
         if optional and value is None:
             continue
         if _within(value, low, high):
+            _plain(part, name, int(value))
             continue
         up = f"a whole number of {low} or more" if high == MOST else f"a whole number from {low} to {high}"
         raise ValueError(f"{name} must be {up}{' or None' if optional else ''}, got {told(value)}")
@@ -33,6 +34,7 @@ def numbers(
     for name in names:
         value = getattr(part, name)
         if is_number(value) and (low < value if above else low <= value) and value <= high:
+            _plain(part, name, value)
             continue
         if high == math.inf:
             wanted = f"must be above {low:g}" if above else f"must be {low:g} or more"
@@ -51,6 +53,13 @@ def shares(part: Any, names: Iterable[str], whole: bool = True) -> None:
         if not is_number(value) or not 0 <= value <= 1 or (value == 1 and not whole):
             to = "to 1" if whole else "to below 1"
             raise ValueError(f"{name} is a share from 0 {to}, got {told(value)}")
+        _plain(part, name, value)
+
+
+def _plain(part: Any, name: str, value: Any) -> None:
+    """Keep a number of NumPy as one of Python: it is written to JSON, and multiplied with tensors."""
+    if type(getattr(part, name)) not in (int, float):
+        object.__setattr__(part, name, value if type(value) is int else float(value))
 
 
 def is_number(value: Any) -> bool:
@@ -90,6 +99,8 @@ def batches(data: Any) -> None:
             f"data.batch_size must be 1 or more and data.workers 0 or more, up to {MOST_IN_BATCH:,} and "
             f"{MOST_WORKERS:,}; got {told(size)} and {told(workers)}"
         )
+    _plain(data, "batch_size", int(size))
+    _plain(data, "workers", int(workers))
 
 
 def _within(value: Any, low: int, high: int) -> bool:
