@@ -5,26 +5,15 @@ Flips are what teaches token editing: the model sees wrong visible tokens and le
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from mdm_core.config import SCHEDULES, real_number
 from mdm_core.groups import Groups
-from mdm_core.schedule import SCHEDULES, mask_ratio
-
-MOST_SHARE = 1_000_000
-
-
-def told(value: Any) -> str:
-    """A wrong value as a message shows it, shortened; Python itself refuses to write out very large numbers."""
-    if isinstance(value, int) and abs(value) > 10**30:
-        return "a number of more than 30 digits"
-    return reprlib.repr(value)
+from mdm_core.schedule import mask_ratio
 
 
 @dataclass(frozen=True)
@@ -40,24 +29,13 @@ class CorruptionConfig:
 
     def __post_init__(self):
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {told(self.schedule)}")
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         for name in ("flip", "flip_uniform", "flip_group", "flip_self"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise ValueError(f"{name} must be a number, got {told(value)}")
-        if not 0 <= self.flip < 1:
-            raise ValueError(f"flip must be in [0, 1), got {told(self.flip)}")
-        for name in ("flip_uniform", "flip_group", "flip_self"):
-            if not 0 <= getattr(self, name) <= MOST_SHARE:
-                raise ValueError(
-                    f"flip shares must not be negative: {name} is from 0 to {MOST_SHARE:,}, "
-                    f"got {told(getattr(self, name))}"
-                )
-        for name in ("flip", "flip_uniform", "flip_group", "flip_self"):  # numbers of NumPy become Python's
-            value = getattr(self, name)
-            object.__setattr__(self, name, value if type(value) in (int, float) else float(value))
+            object.__setattr__(self, name, real_number(name, getattr(self, name), 0, 1e6))
         if not isinstance(self.complementary, bool):
-            raise ValueError(f"complementary must be True or False, got {told(self.complementary)}")
+            raise ValueError(f"complementary must be True or False, got {self.complementary!r}")
+        if self.flip >= 1:
+            raise ValueError(f"flip must be in [0, 1), got {self.flip}")
         if self.flip and self.flip_uniform + self.flip_group + self.flip_self == 0:
             raise ValueError("with flip > 0 at least one flip share must be positive")
 

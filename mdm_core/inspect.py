@@ -24,6 +24,7 @@ from mdm_core.pipeline import _precision
 from mdm_core.trajectory import Trajectory
 
 CONTEXT = 3  # cells on each side that a patch is decoded with: one or two grey levels off the whole picture's
+TILE = 2**21  # numbers held at a time while the vocabulary is walked: 8 MiB
 # lattice steps merged per dimension -> groups of that many codes
 FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2), 64: (4, 4, 4)}
 
@@ -56,17 +57,32 @@ class Outlook:
 
     @functools.cached_property
     def _summary(self) -> tuple[Tensor, Tensor]:
-        """LSE [L] and likeliest token [L] of every cell, computed when first asked for."""
+        """LSE [L] and likeliest token [L] of every cell, computed when first asked for.
+
+        The vocabulary is walked in tiles, as in sampling and training: [L, V] never exists.
+        """
         with torch.inference_mode():
-            logits = (self.hidden.to(self.weight.dtype) @ self.weight.t()).float()  # [L, V]
-            return logits.logsumexp(1), logits.argmax(1)
+            rows = self.hidden.to(self.weight.dtype)  # [L, D]
+            lse = best_z = torch.full((len(rows),), -torch.inf, device=rows.device)  # [L]
+            best = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+            step = max(1, TILE // len(rows))
+            for first in range(0, len(self.weight), step):
+                z = (rows @ self.weight[first : first + step].t()).float()  # [L, tile]
+                lse = torch.logaddexp(lse, z.logsumexp(1))
+                top, at = z.max(1)
+                best, best_z = torch.where(top > best_z, at + first, best), torch.maximum(top, best_z)
+            return lse, best
 
     @torch.inference_mode()
     def mass(self, ids: Tensor) -> Tensor:
         """Probability of the tokens `ids` together at each cell: float32 [L], or [L] for ids [L, m]."""
-        weight = self.weight[ids.to(self.weight.device)]  # [m, D] or [L, m, D]
-        row = self.hidden.to(weight.dtype)  # [L, D]
-        z = row @ weight.t() if ids.ndim == 1 else (weight @ row[:, :, None])[..., 0]  # [L, m]
+        ids, row = ids.to(self.weight.device), self.hidden.to(self.weight.dtype)  # [L, D]
+        if ids.ndim == 1:
+            z = row @ self.weight[ids].t()  # [L, m]
+        else:  # the heads of a few cells at a time: [cells, m, D]
+            few = max(1, TILE // (ids.shape[1] * row.shape[1]))
+            parts = zip(ids.split(few), row.split(few), strict=True)
+            z = torch.cat([(self.weight[i] @ r[:, :, None])[..., 0] for i, r in parts])  # [L, m]
         return (z.float() - self._summary[0][:, None]).exp().sum(1).cpu()
 
     def most_telling(self, groups: Groups) -> tuple[int, int]:

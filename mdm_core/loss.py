@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor
 
-from mdm_core.corruption import Corrupted, told
+from mdm_core.config import real_number
+from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 
@@ -27,25 +27,16 @@ class ObjectiveConfig:
     z_loss: float = 0.0
 
     def __post_init__(self):
-        weights = self.group_weight if isinstance(self.group_weight, tuple | list) else (self.group_weight,)
-        each = [(name, getattr(self, name)) for name in ("ce_weight", "edit_weight", "z_loss")]
-        for name, value in (*each, *(("group_weight", w) for w in weights)):
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= MOST_WEIGHT:
-                raise ValueError(f"{name} must be a number from 0 to {MOST_WEIGHT:,}, got {told(value)}")
-        if not weights:
-            raise ValueError("group_weight must be a number, or one number for each level of groups")
-        # numbers of NumPy become Python's: operators and JSON know no others
-        for name, value in each:
-            object.__setattr__(self, name, value if type(value) in (int, float) else float(value))
-        if isinstance(self.group_weight, Real):
-            weights = (
-                self.group_weight if type(self.group_weight) in (int, float) else float(self.group_weight)
-            )
+        for name in ("ce_weight", "edit_weight", "z_loss"):
+            object.__setattr__(self, name, real_number(name, getattr(self, name), 0, MOST_WEIGHT))
+        weights = self.group_weight
+        if isinstance(weights, tuple | list) and weights:
+            weights = tuple(real_number("group_weight", w, 0, MOST_WEIGHT) for w in weights)
         else:
-            weights = tuple(w if type(w) in (int, float) else float(w) for w in weights)
+            weights = real_number("group_weight", weights, 0, MOST_WEIGHT)
         object.__setattr__(self, "group_weight", weights)
         if not isinstance(self.edit_flipped_only, bool):
-            raise ValueError(f"edit_flipped_only must be True or False, got {told(self.edit_flipped_only)}")
+            raise ValueError(f"edit_flipped_only must be True or False, got {self.edit_flipped_only!r}")
 
 
 def objective(

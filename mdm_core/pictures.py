@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
+from mdm_core.config import located
 from mdm_core.containers import MOST_PROFILE, named, orientation, take_apart
 
 # Formats that Pillow decodes by itself: no PostScript, no plug-ins that start other programs.
@@ -127,11 +128,11 @@ def read(
 
 def _bytes(path: Path) -> bytes:
     try:
-        with open(path.expanduser(), "rb") as file:
+        with open(located(path), "rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise Unreadable("absent", "it does not exist") from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise Unreadable("absent", f"it cannot be read ({error})"[:160]) from None
     if len(data) > MOST_BYTES:
         raise Unreadable("large", f"it is larger than {MOST_BYTES // 2**20:,} MiB")
@@ -156,8 +157,17 @@ def _measure(size: tuple[int, int], most: int, least: int) -> None:
 
 def plain(image: Image.Image, hint: int = 0) -> Image.Image:
     """Any PIL image as a new RGB image without metadata: upright, in sRGB, transparency on white."""
-    image.load()
-    return _plain(image, turn_of(image), image.info.get("icc_profile"), hint)
+    return _plain(loaded(image), turn_of(image), image.info.get("icc_profile"), hint)
+
+
+def loaded(image: Image.Image) -> Image.Image:
+    """`image` with its pixels in memory; Unreadable where its file is damaged or cut off."""
+    try:
+        image.load()
+    except Exception as error:  # Pillow's decoders raise nearly every kind on broken files
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise Unreadable("damaged", f"the picture cannot be read ({reason[:120]})") from None
+    return image
 
 
 def turn_of(image: Image.Image) -> int:
@@ -224,6 +234,11 @@ def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.convert("LA")
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa") or clear is not None:
+        if (
+            isinstance(clear, tuple) and max(clear) > 255
+        ):  # of 16 bits a channel, of which the high bytes are kept
+            image = image.copy()
+            image.info["transparency"] = tuple(v >> 8 for v in clear)
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A")
     return image if image.mode in _SPACES else image.convert("RGB"), None

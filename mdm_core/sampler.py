@@ -11,67 +11,46 @@ after the last step, polish: edit-only passes until nothing changes. The edited 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
-from mdm_core.config import SampleConfig
+from mdm_core.config import EDITS, MAX_STEPS, ORDERS, SampleConfig, own
 from mdm_core.ops import SampleStep
-from mdm_core.schedule import SCHEDULES, mask_ratio
+from mdm_core.schedule import mask_ratio
 from mdm_core.trajectory import StepRecord
 
-ORDERS = ("confidence", "entropy", "margin", "halton", "random", "threshold")
-EDITS = ("overwrite", "remask", "off")
-MAX_SEED = 2**32 - 1
-MAX_STEPS = 256
+__all__ = ["EDITS", "MAX_SEED", "MAX_STEPS", "ORDERS", "Live", "Predict", "check", "check_seed", "sample"]
 
-# tokens int64 [B, L], seeds, step number -> SampleStep with fields [B, L]
+MAX_SEED = 2**32 - 1
+
+# tokens int64 [B, L], seeds (see `Live`), step number -> SampleStep with fields [B, L]
 Predict = Callable[[torch.Tensor, Sequence[int], int], SampleStep]
 
 
 def check(config: SampleConfig) -> None:
-    """ValueError with one sentence for the user when a setting is out of range."""
-    whole = {"steps": (1, MAX_STEPS), "polish": (0, 64), "edit_cap": (0, 10_000), "edit_cooldown": (0, 1000)}
-    real = {
-        "guidance": (0, 50), "temperature": (0.01, 10), "gumbel": (0, 100), "mask_threshold": (0, 1),
-        "edit_threshold": (0, 1), "edit_margin": (-1, 1), "edit_budget": (0, 1),
-    }  # fmt: skip
-    for name, (low, high) in whole.items():
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    for name, (low, high) in real.items():
-        value = getattr(config, name)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float | np.number)
-            or not low <= value <= high
-        ):
-            raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
-    for name, choices in (("order", ORDERS), ("schedule", SCHEDULES), ("edit", EDITS)):
-        if getattr(config, name) not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")
-    if config.top_k is not None and (not isinstance(config.top_k, int) or config.top_k < 1):
-        raise ValueError(f"top_k must be a whole number of 1 or more, got {config.top_k!r}")
-    if config.top_p is not None and not (_real(config.top_p) and 0 < config.top_p <= 1):
-        raise ValueError(f"top_p must be above 0 and at most 1, got {config.top_p!r}")
-    window = config.edit_window
-    rising = isinstance(window, tuple | list) and len(window) == 2 and all(map(_real, window))
-    if not (rising and 0 <= window[0] <= window[1] <= 1):
-        raise ValueError(f"edit_window must be two rising numbers within 0..1, got {config.edit_window!r}")
+    """ValueError with one sentence for the user unless these are settings; they have checked themselves."""
+    if not isinstance(config, SampleConfig):
+        raise ValueError(f"the sampler takes a SampleConfig, got {type(config).__name__}")
 
 
-def _real(value) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def check_seed(seed: int) -> int:
+def check_seed(seed: Any) -> int:
     """`seed` as int, or ValueError."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+    seed = own(seed)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise ValueError(f"the seed must be a whole number from 0 to {MAX_SEED}, got {seed!r}")
-    return int(seed)
+    return seed
+
+
+class Live(list[int]):
+    """The seeds of the images that still run; `rows` says which of the batch they are, as seeds may repeat."""
+
+    def __init__(self, seeds: Iterable[int], rows: Iterable[int]):
+        super().__init__(seeds)
+        self.rows = list(rows)
 
 
 @dataclass
@@ -145,7 +124,8 @@ def sample(
 
     def forward(step: int) -> list[_Prediction]:
         live = [s for s in states if not s.done]
-        out = predict(torch.from_numpy(np.stack([s.tokens for s in live])), [s.seed for s in live], step)
+        seeds = Live([s.seed for s in live], [b for b, s in enumerate(states) if not s.done])
+        out = predict(torch.from_numpy(np.stack([s.tokens for s in live])), seeds, step)
         columns = {name: getattr(out, name).cpu().numpy() for name in _Prediction.__dataclass_fields__}
         rows = iter([_Prediction(**{k: v[i] for k, v in columns.items()}) for i in range(len(live))])
         return [None if s.done else next(rows) for s in states]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.config import located, own
+
 FORMAT = "chisel-trajectory"
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 16 * 2**20
@@ -125,12 +127,12 @@ class Trajectory:
 
     def save(self, path: str | Path) -> None:
         """Write the trajectory as JSON."""
-        Path(path).write_text(json.dumps(self.to_json()))
+        located(path).write_text(json.dumps(self.to_json(), default=own))
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
         """Read a saved trajectory; no model is needed."""
-        path = Path(path)
+        path = located(path)
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")

@@ -145,3 +145,36 @@ def test_the_most_telling_cell_has_the_strongest_neighbours(tiny, run, groups):
         p = pass_.logits(i).softmax(0)
         extra.append(float(p[groups.members(int(p.argmax()))].sum() - p.max()))
     assert cell == int(np.argmax(extra)) and token == int(pass_.logits(cell).argmax())
+
+
+def test_tiles_over_the_vocabulary_change_nothing(tiny, run, groups, monkeypatch):
+    whole = inspect.look(tiny, run, 1)
+    lse, best = whole._summary
+    logits = whole.hidden @ whole.weight.detach().t()
+    assert torch.allclose(lse, logits.logsumexp(1), atol=1e-5) and torch.equal(best, logits.argmax(1))
+    ids = torch.stack([groups.members(int(token)) for token in best])  # [L, m]
+    for tile in (1, 16 * 5, 16 * 31):  # numbers at a time: tiles of 1, 5 and 31 of the 32 tokens
+        monkeypatch.setattr(inspect, "TILE", tile)
+        pass_ = inspect.look(tiny, run, 1)
+        assert torch.allclose(pass_._summary[0], lse, atol=1e-5) and torch.equal(pass_._summary[1], best)
+        assert torch.allclose(pass_.mass(ids), whole.mass(ids), atol=1e-6)
+        assert pass_.most_telling(groups) == whole.most_telling(groups)
+
+
+def test_a_large_vocabulary_is_never_held_against_all_cells():
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Widest(TorchDispatchMode):
+        most = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                self.most = max(self.most, out.numel())
+            return out
+
+    pass_ = inspect.Outlook(torch.randn(4096, 8), torch.randn(4096, 8))
+    with Widest() as widest:
+        pass_._summary  # noqa: B018
+        pass_.mass(torch.zeros(4096, 512, dtype=torch.int64))
+    assert widest.most <= inspect.TILE  # [L, V] would be eight times as much

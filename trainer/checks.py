@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-from mdm_core.corruption import told
-
 MOST = 1 << 40  # of a count that nothing else limits
 LARGEST_SEED = 2**32 - 1
 MOST_IN_BATCH, MOST_WORKERS = 1 << 20, 1024
+
+
+def told(value: Any) -> str:
+    """A wrong value as a message shows it, shortened; Python itself refuses to write out very large numbers."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a number of more than 30 digits"
+    return reprlib.repr(value)
 
 
 def wholes(part: Any, names: Iterable[str], low: int = 0, high: int = MOST, optional: bool = False) -> None:

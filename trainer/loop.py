@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, load_config
+from mdm_core.config import PipelineConfig, check_pair, load_config
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import Pipeline
@@ -100,6 +100,7 @@ class Trainer:
                 f"recipe's model {m.vocab_size} on {m.grid}: choose another --codec or set model.vocab_size, "
                 "model.code_levels and model.grid"
             )
+        check_pair(config, m)
         codec = ImageTokenizer(config)
         load_weights(codec, folder / "image_tokenizer.safetensors")
         return codec.eval().to(self.device)
