@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
+from mdm_core.config import located
+
 # The file system says that what was asked for is not there, or not allowed: another argument helps.
 ASKED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
@@ -57,7 +59,7 @@ def to_path(text: str) -> Path:
     """A path; `~` is the user's own folder."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("a path must not be empty")
-    return Path(text).expanduser()
+    return located(text)
 
 
 def whole(low: int = 0, high: int = 1 << 40) -> Callable[[str], int]:
@@ -103,7 +105,7 @@ any_seed = whole(0, 2**32 - 1)
 
 def out_folder(folder: str | os.PathLike) -> Path:
     """The folder for results, made if need be; ValueError when nothing can be written there."""
-    folder = Path(folder).expanduser()
+    folder = located(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -118,7 +120,7 @@ def out_file(file: str | os.PathLike | None, suffixes: Iterable[str] = ()) -> Pa
     """The file for results, None for none; ValueError when it cannot be written or its suffix is not one of these."""
     if file is None:
         return None
-    file = Path(file).expanduser()
+    file = located(file)
     suffixes = tuple(suffixes)
     if file.is_dir():
         raise ValueError(f"{file} is a folder: give the name of a file in it")

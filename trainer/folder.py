@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mdm_core.config import located
 from mdm_core.pictures import SUFFIXES, unread
 from trainer import metadata
 from trainer.file_names import Names, folders_apart, same_name
@@ -40,7 +41,7 @@ class FolderRecords:
 
     def __init__(self, root: str | Path):
         """ValueError when the folder is missing or holds no captioned picture."""
-        self.root = Path(root)
+        self.root = located(root)
         if not self.root.is_dir():
             raise ValueError(f"{self.root} is no folder: give one with pictures and a metadata.jsonl")
         self.skipped: dict[str, str] = {}

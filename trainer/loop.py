@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, check_pair, load_config
+from mdm_core.config import PipelineConfig, check_pair, load_config, located
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import Pipeline
@@ -45,8 +45,8 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device | None = None, init: Path | None = None
     ):  # fmt: skip
-        self.recipe, self.out = recipe, Path(out).expanduser()
-        codec_dir, init = Path(codec_dir).expanduser(), Path(init).expanduser() if init else None
+        self.recipe, self.out = recipe, located(out)
+        codec_dir, init = located(codec_dir), located(init) if init else None
         tracker = ("tensorboard", self.out) if recipe.tensorboard else None
         self.parallel = Parallel(device, recipe.parallel == "fsdp", tracker)
         self.device = self.parallel.device

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import load_config
+from mdm_core.config import load_config, located
 from mdm_core.text import TextTokenizer
 from trainer import checks
 from trainer.folder import FolderRecords, without_place
@@ -290,7 +290,7 @@ class OwnDataConfig:
             from trainer.hub import HubStream
 
             return HubStream(self, text, split, rank, world)
-        folder = Path(self.path).expanduser()
+        folder = located(self.path)
         if (folder / MANIFEST).is_file():
             return TokenSource(TokenShards(folder), self, text, split)
         return PictureSource(open_records(self.path), self, text, split)

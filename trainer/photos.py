@@ -37,6 +37,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mdm_core.config import located
 from trainer.command import number, out_file, run_command, to_path, whole
 
 SIDE = 160  # pixels a side of a stored training picture: room for a random crop of 128
@@ -221,6 +222,7 @@ def load_pictures(path: Path, part: str = "train", count: int | None = None) -> 
 
     ValueError when the file is not one that `pack` wrote.
     """
+    path = located(path)
     try:
         with safe_open(str(path), framework="np") as file:
             data, ends = file.get_tensor(part), file.get_tensor(f"{part}_ends")[:count]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.config import located
 from trainer.texts import Caption, shown, text_of, usable
 
 MANIFEST = "tokens.json"
@@ -72,7 +73,7 @@ class TokenShards:
 
     def __init__(self, folder: str | Path):
         """ValueError when the manifest or a shard is missing, broken, or unfinished."""
-        self.folder = Path(folder).expanduser()
+        self.folder = located(folder)
         manifest = read_manifest(self.folder)
         if not manifest.get("complete"):
             raise ValueError(f"{self.folder} is unfinished: run the same trainer.tokenize command again")

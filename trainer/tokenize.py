@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mdm_core.config import load_config
+from mdm_core.config import load_config, located
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.weights import load_weights
 from trainer import checks
@@ -66,7 +66,7 @@ class Job:
         for name in ("codec", "out"):
             if not isinstance(getattr(self, name), str | os.PathLike):
                 raise ValueError(f"{name} must be a folder, got {checks.told(getattr(self, name))}")
-            object.__setattr__(self, name, Path(getattr(self, name)).expanduser())
+            object.__setattr__(self, name, located(getattr(self, name)))
 
 
 _state: dict[str, Any] = {}  # of a worker process: the job, its records, its tokenizer

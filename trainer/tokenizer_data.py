@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdm_core.config import located
 from trainer.data import SceneDataConfig, SceneSource
 from trainer.own_data import OwnDataConfig, PictureSource
 from trainer.photos import cut, load_pictures
@@ -60,7 +61,7 @@ class TokenizerData:
         if images is not None and not 0 < share <= 1:  # NaN neither
             raise ValueError(f"the share of pictures must lie above 0 and up to 1, not {share}")
         if images is not None:
-            images = Path(images).expanduser()
+            images = located(images)
         if batch < 1:
             raise ValueError(f"a batch must have 1 picture or more, not {batch}")
         self.size, self.seed, self.workers, self.device = size, seed, workers, torch.device(device)

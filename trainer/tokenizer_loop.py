@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
+from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, located, save_config
 from mdm_core.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.weights import load_weights, save_weights
 from trainer import checkpoint, checks
@@ -96,7 +96,7 @@ class TokenizerTrainer:
             config,
             data,
             settings,
-            Path(out).expanduser(),
+            located(out),
             device,
         )
         checkpoint.check_writable(self.out)
@@ -104,7 +104,7 @@ class TokenizerTrainer:
         torch.set_float32_matmul_precision("high")
         self.codec = ImageTokenizer(config)
         if settings.init:
-            load_weights(self.codec, Path(settings.init).expanduser())
+            load_weights(self.codec, located(settings.init))
         self.codec.to(device)
         self.start = {k: v.clone() for k, v in self.codec.state_dict().items()} if settings.init else None
         if settings.freeze_encoder:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from mdm_core.config import located
 from trainer.atlas import Atlas
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
@@ -104,7 +105,7 @@ def load(
     known: names of objects; prompts that name another are left out, for models that know fewer.
     Raises ValueError for unknown tags or a file that cannot be read.
     """
-    path = Path(path or FOLDER / "prompts.jsonl")
+    path = located(path or FOLDER / "prompts.jsonl")
     if unknown := [t for t in tags if t not in TAGS]:
         raise ValueError(f"unknown tag {unknown[0]!r}: choose from {', '.join(TAGS)}")
     try:
