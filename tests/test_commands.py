@@ -173,4 +173,5 @@ def test_home_is_known_in_paths(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert command.to_path("~/runs/x") == tmp_path / "runs" / "x"
+    assert command.to_path("~nobody_at_all/x") == Path("~nobody_at_all/x")
     assert command.out_folder("~/runs") == tmp_path / "runs" and (tmp_path / "runs").is_dir()
