@@ -128,6 +128,21 @@ def test_what_cannot_be_read_is_skipped_with_its_reason_everywhere(tmp_path):
         unpack({"png": {"bytes": PICTURE}, "txt": "lost \ufffd"})
 
 
+def test_one_slip_in_a_long_table_does_not_cost_the_others(tmp_path):
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    lines = [
+        json.dumps({"file_name": f"{i}.png", "text": f"café {i}"}, ensure_ascii=False) for i in range(50)
+    ]
+    slips = [*lines, '{"file_name": "a.png", "text": "hola¿qué"}']
+    (tmp_path / "metadata.jsonl").write_bytes("\n".join(slips).encode("cp1252"))
+    assert FolderRecords(tmp_path).captions == ["hola¿qué"]
+    mixed = "\n".join([*lines, '{"file_name": "a.png", "text": "fine"}']).encode("utf-8")
+    (tmp_path / "metadata.jsonl").write_bytes(b'{"file_name": "b.png", "text": "caf\xe9"}\n' + mixed)
+    records = FolderRecords(tmp_path)  # a line that another editor wrote
+    assert records.captions == ["fine"]
+    assert "save it anew" in records.skipped["metadata.jsonl, line 1 (b.png)"]
+
+
 def test_a_long_text_is_cut_between_its_letters(tmp_path):
     (tmp_path / "a.png").write_bytes(PICTURE)
     for encoding in ("utf-8", "utf-16", "utf-32"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections.abc import Container
 from typing import Any
 
 NAMES, CAPTIONS = ("file_name", "image", "filename", "file"), ("text", "caption", "prompt")
@@ -95,12 +96,20 @@ def _western(raw: bytes) -> bool:
     if b"\0" in raw or not _decodes(raw, "cp1252", False):
         return False
     long = sum(1 if len(c) == 2 else 3 for c in LONG.findall(raw))
-    alone = len(HIGH.findall(LONG.sub(b" ", raw)))
-    if SIGN.search(raw) or long > alone:  # the latter is UTF-8 with a broken place
+    if long > len(HIGH.findall(LONG.sub(b" ", raw))):  # UTF-8 with a broken place
         return False
     # letters with marks stand among plain ones in all languages of cp1252: whole words of them are cp1251, GBK, ...
-    runs = [run for run in HIGH.findall(raw) if len(run) >= 4]
-    return not any(sum(c >= 0xC0 for c in run) >= 3 or sum(c in SIGNS for c in run) >= 2 for run in runs)
+    runs = HIGH.findall(raw)
+    odd = [
+        run for run in runs if len(run) >= 4 and (_many(run, range(0xC0, 0x100), 3) or _many(run, SIGNS, 2))
+    ]
+    return 10 * (len(odd) + len(SIGN.findall(raw))) <= len(
+        runs
+    )  # people make slips, so few of many prove nothing
+
+
+def _many(run: bytes, kind: Container[int], count: int) -> bool:
+    return sum(c in kind for c in run) >= count
 
 
 def lost(text: Any) -> str:
