@@ -118,7 +118,7 @@ def left_out(path: str) -> dict[str, str]:
     """Local files of an "hf:" path that are named as parts to test on, and why they are not read."""
     name, _, split = path.removeprefix("hf:").partition("#")
     kind, _, files = name.partition(":")
-    if split:  # asked for by its name
+    if split and os.path.isdir(os.path.expanduser(files)):  # one of its folders is asked for by name
         return {}
     apart = local_files(files)[1] if files and kind in LOCAL else {}
     return {shown(os.path.basename(name)): why for name, why in apart.items()}
