@@ -328,3 +328,14 @@ def test_shards_are_read_from_many_threads_and_where_pread_is_unknown(tmp_path, 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: (records.caption(i % 60), records.read(i % 60)), range(600)))
     assert all(data == pictures[key] for key, data in found) and len(found) == 600
+
+
+@pytest.mark.parametrize(
+    "path", ["x" * 5000, "." * 300, "~nobody_at_all/x", "{", "[", "{0..9}", "/dev/null", "a{0..9}b"]
+)
+def test_paths_that_are_nothing_are_refused_in_one_sentence(path):
+    with pytest.raises(ValueError) as error:
+        OwnDataConfig(path).open(None)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="path must be the name"):
+        OwnDataConfig("a\0b")

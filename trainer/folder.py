@@ -187,17 +187,24 @@ def list_folder(root: Path, files: dict[str, str]) -> tuple[list[str], dict[str,
             if entry.name.startswith("."):
                 continue
             name = f"{base}/{entry.name}" if base else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(name)
-                pending.append(name)
-            elif entry.is_file():
-                files[name] = os.path.splitext(entry.name)[1].lower()
-                if files[name] == ".tar":
-                    shut[name] = "it is a tar shard within a folder of pictures: give its own path to use it"
-            elif entry.is_dir():
-                shut[name] = "it is a link to a folder, and links are not followed: copy the pictures here"
-            elif entry.is_symlink():
-                shut[name] = "it is a link that leads nowhere"
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+                    pending.append(name)
+                elif entry.is_file():
+                    files[name] = os.path.splitext(entry.name)[1].lower()
+                    if files[name] == ".tar":
+                        shut[name] = (
+                            "it is a tar shard within a folder of pictures: give its own path to use it"
+                        )
+                elif entry.is_dir():
+                    shut[name] = (
+                        "it is a link to a folder, and links are not followed: copy the pictures here"
+                    )
+                elif entry.is_symlink():
+                    shut[name] = "it is a link that leads nowhere"
+            except OSError as error:
+                shut[name] = f"it cannot be looked at ({error.strerror})"
     return folders, shut
 
 

@@ -275,6 +275,10 @@ class OwnDataConfig:
                 f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"
             )
         object.__setattr__(self, "path", os.fspath(self.path))
+        if not isinstance(self.path, str) or "\0" in self.path:
+            raise ValueError(
+                f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"
+            )
         checks.wholes(self, ("image_size",), 8, MOST_SIDE)
         checks.numbers(self, ("crop",), 0.1, 1.0)
         checks.flags(self, "flip")
@@ -290,6 +294,12 @@ class OwnDataConfig:
             from trainer.hub import HubStream
 
             return HubStream(self, text, split, rank, world)
+        try:
+            return self._open(text, split)
+        except OSError as error:
+            raise ValueError(f"{checks.told(self.path)} cannot be opened ({error.strerror})") from error
+
+    def _open(self, text: TextTokenizer | None, split: str) -> Source:
         folder = located(self.path)
         if (folder / MANIFEST).is_file():
             return TokenSource(TokenShards(folder), self, text, split)
