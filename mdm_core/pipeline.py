@@ -29,11 +29,12 @@ from mdm_core.pictures import plain
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
 from mdm_core.regions import as_cells, centre_box, composite, nearest_visible
 from mdm_core.sampler import check_seed, sample
+from mdm_core.shipped import shipped
 from mdm_core.text import TextTokenizer
 from mdm_core.trajectory import StepRecord, Trajectory
 from mdm_core.weights import load_weights, save_weights
 
-SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "model"
+SHIPPED = shipped("model")
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
 

@@ -4,6 +4,7 @@ Prints a line per kernel and variant: its registers, and the bytes of stack that
 must run outside interpreter mode, so the test that calls it starts a process of its own.
 """
 
+import argparse
 import re
 import subprocess
 import tempfile
@@ -105,6 +106,9 @@ def variants():
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     warnings.simplefilter("ignore")
     for name, kernel, constants, warps, stages, half, options in variants():
         binary = compiled(kernel, constants, warps, stages, half, **options).asm["cubin"]

@@ -6,11 +6,11 @@ OPTIONS is JSON: fields of the recipe, and `signal` [rank, step]: that process i
 `unread`: every batch names a file that this process could not read.
 """
 
+import argparse
 import dataclasses
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import torch
@@ -62,5 +62,11 @@ def work(codec, out, options: dict) -> dict:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("codec", "out", "options"):
+        parser.add_argument(name)
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    work(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    work(args.codec, args.out, json.loads(args.options))

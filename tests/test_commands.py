@@ -57,7 +57,7 @@ CASES = {
                         "--steps -1", "--batch 0", "--lr nan", "--lr -1", "--augment 2", "--workers -1", "--seed -1",
                         "--device nowhere --out DIR", "--log-every 0", "--save-every 0", "--measure-on 0",
                         "--out FILE", "--out FILE/x"],
-    "tokenize": ["nowhere --out DIR", "FILE --out DIR", "JUNK --out DIR", "DIR --out DIR",
+    "make_tokens": ["nowhere --out DIR", "FILE --out DIR", "JUNK --out DIR", "DIR --out DIR",
                  "PICTURES --out FILE", "PICTURES --out FILE/x", "PICTURES --out DIR --codec nowhere",
                  "PICTURES --out DIR --codec DIR", "PICTURES --out DIR --views 0", "PICTURES --out DIR --shard-size 0",
                  "PICTURES --out DIR --processes 0", "PICTURES --out DIR --crop 0", "PICTURES --out DIR --crop nan",

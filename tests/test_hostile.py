@@ -17,8 +17,8 @@ from test_upload import gradient
 from test_upload import saved as as_file
 
 from mdm_core.pipeline import Pipeline
-from ui.browser import serving
-from ui.measure import resident_mib
+from ui.record.browser import serving
+from ui.record.measure import resident_mib
 
 V, CELLS = 32, 16
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_limits import GOOD
 
-from mdm_core import inspect as core
+from mdm_core import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
-from ui import asks, explorer, inspect, lab, limits, words
+from ui import asks, explorer, lab, limits, words
+from ui import lookups as inspect
 from ui.handlers import Studio
 from ui.runs import FORGOTTEN, Request, Run
 

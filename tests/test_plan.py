@@ -210,7 +210,7 @@ SHRUNKEN = (
 
 def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     """Tokenizer, tokens, training, as the recipe's head tells, with the vocabulary of 131,072 and 16 px patches."""
-    from trainer import tokenize, train_tokenizer
+    from trainer import make_tokens, train_tokenizer
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     pictures, codec, tokens = (tmp_path / name for name in ("pictures", "codec", "tokens"))
@@ -220,7 +220,7 @@ def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     run.run()
     assert (run.config.vocab_size, run.config.grid) == (131072, 4)
     monkeypatch.setattr(sys, "argv", ["x", str(pictures), "--codec", str(codec), "--out", str(tokens)])
-    tokenize.main()
+    make_tokens.main()
     where = ["--codec", str(codec), "--out", str(tmp_path / "run"), "--device", "cpu"]
     main(["paper_1024", *where, f"data.path={tokens}", *SHRUNKEN])
     said = capsys.readouterr().out

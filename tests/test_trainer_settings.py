@@ -14,9 +14,9 @@ import trainer
 from mdm_core.corruption import CorruptionConfig
 from mdm_core.loss import ObjectiveConfig
 from trainer.data import SceneDataConfig
+from trainer.make_tokens import Job
 from trainer.own_data import OwnDataConfig, split_rows
 from trainer.recipe import Recipe, load_recipe
-from trainer.tokenize import Job
 from trainer.tokenizer_loop import TokenizerSettings
 
 HOSTILE = (

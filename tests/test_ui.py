@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from test_limits import GOOD
 
-from ui import limits, page
+from ui import launch, limits, page
 from ui.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
 from ui.handlers import BROKEN, Studio
 from ui.runs import Request as Asked
@@ -262,9 +262,7 @@ def test_launch_stays_at_home():
 
 
 def test_a_missing_model_ends_the_program_with_one_sentence(capsys, tmp_path):
-    import app
-
-    assert within_a_loop(app.main, ["--model", str(tmp_path / "nowhere")]) == 2
+    assert within_a_loop(launch.main, ["--model", str(tmp_path / "nowhere")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("The model cannot be loaded: ") and "nowhere" in said
     assert said.count("\n") == 1
@@ -274,9 +272,7 @@ def test_a_missing_model_ends_the_program_with_one_sentence(capsys, tmp_path):
     "wrong", [["--port", "0"], ["--port", "70000"], ["--threads", "0"], ["--colour", "red"]]
 )
 def test_wrong_arguments_are_refused(wrong, capsys):
-    import app
-
     with pytest.raises(SystemExit) as ended:
-        app.arguments(wrong)
+        launch.arguments(wrong)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("app.py: error: ")

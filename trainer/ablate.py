@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.pipeline import SHIPPED
 from trainer.bench.record import environment
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
 from trainer.objectives import ARMS, SIZES, TENSORS, Bench
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument(
         "--codec",
         type=to_path,
-        default=Path("assets/model"),
+        default=SHIPPED,
         help="folder with config.json and the image tokenizer",
     )
     parser.add_argument(
@@ -164,9 +165,7 @@ def main() -> None:
     parser.add_argument(
         "--grain", type=number(high=255), default=0.0, help="pixel noise of all scenes, in grey levels"
     )
-    parser.add_argument(
-        "--text", type=to_path, default=Path("assets/model/text.json"), help="prompt vocabulary"
-    )
+    parser.add_argument("--text", type=to_path, default=SHIPPED / "text.json", help="prompt vocabulary")
     parser.add_argument("--out", type=to_path, default=Path("runs/ablation"))
     parser.add_argument(
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from mdm_core.config import located
+from mdm_core.shipped import shipped
 
-ATLAS_DIR = Path(__file__).resolve().parent.parent / "assets" / "atlas"
+ATLAS_DIR = shipped("atlas")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_folder, run_command, to_path
 from trainer.evaluate.generate import decode
 from trainer.evaluate.prompts import TAGS, Prompt, load
@@ -145,11 +145,16 @@ def main() -> None:
     parser.add_argument(
         "--tokens", type=to_path, default=None, help="default: the record's name with _tokens.safetensors"
     )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     args = parser.parse_args()
+    kept = args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors")
+    for file in (args.record, kept):
+        if not file.is_file():
+            make = f"python -m trainer.evaluate --json {args.record} --tokens {kept}"
+            parser.error(f"{file} is missing: run this in a clone of Chisel, or make it with `{make}`.")
     record = read_record(args.record)
     out_folder(args.record.parent)
-    stored = load_file(args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors"))
+    stored = load_file(kept)
     tokens = dict(zip(stored["index"].tolist(), stored["tokens"], strict=True))
     write(record, tokens, Pipeline.from_pretrained(args.model, "cpu"), args.record.parent)
     print(args.record.parent / "failures.md")

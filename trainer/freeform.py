@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from mdm_core.vocabulary import Vocabulary
 from trainer.command import out_file, run_command, to_path
 from trainer.evaluate.__main__ import header
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--verifier", type=to_path, default=None)
     parser.add_argument("--out", type=to_path, default=Path("assets/evidence/freeform.json"))
     parser.add_argument("--device", default=None)

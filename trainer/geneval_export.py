@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.texts import text_of
 
@@ -68,7 +68,7 @@ def main() -> None:
         "--samples", type=whole(1, 10_000), default=4, help="pictures a prompt, as GenEval draws"
     )
     parser.add_argument("--limit", type=whole(1), default=None, help="the first N prompts only")
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     try:

@@ -130,8 +130,10 @@ def main() -> None:
     parser.add_argument("--model", type=to_path, default=Path("assets/model"))
     parser.add_argument("--evidence", type=to_path, default=Path("assets/evidence"))
     args = parser.parse_args()
-    if not args.model.is_dir():
-        raise ValueError(f"{args.model} is no model folder")
+    if not (args.model / "config.json").is_file():
+        parser.error(
+            f"{args.model} is no model folder: run this in a clone of Chisel, or name one with --model."
+        )
     out_folder(args.model)
     text = card(args.model, args.evidence)
     (args.model / "README.md").write_text(text, encoding="utf-8")

@@ -21,10 +21,11 @@ from torch import nn
 from mdm_core.config import ModelConfig
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
+from mdm_core.shipped import shipped
 from trainer.optim import LOT, NEWTON_SCHULZ_STEPS, parameter_groups, same_shape
 from trainer.recipe import Recipe
 
-RECORDS = Path("assets/benchmarks")
+RECORDS = shipped("benchmarks")
 GIB = 1 << 30
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_folder, run_command, to_path
 
 PROMPTS = (
@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--out", type=to_path, default=Path("assets/samples"))
     args = parser.parse_args()
     args.out = out_folder(args.out)

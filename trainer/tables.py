@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.evaluate import editing
 from trainer.evaluate.__main__ import header
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="measure before the tables are made")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
     parser.add_argument("--limit", type=whole(1), default=100, help="prompts a tag")
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--verifier", type=to_path, default=None)
     parser.add_argument("--out", type=to_path, default=Path("assets/evidence"))
     parser.add_argument("--device", default=None)
@@ -60,6 +60,10 @@ def main() -> None:
     out_folder(args.out)
     if args.measure:
         measure(args)
+    elif not any(args.out.glob("*.json")):
+        parser.error(
+            f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
+        )
     text = page(args.out, args.out.parent / "benchmarks")
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     print(text)

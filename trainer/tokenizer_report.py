@@ -22,16 +22,17 @@ import numpy as np
 import torch
 
 from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.pipeline import SHIPPED
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.command import out_file, out_picture, run_command, to_path
 from trainer.data import SceneDataConfig, scene_batches
 from trainer.fidelity import fidelity, round_trip, save_sheet
+from trainer.make_tokens import open_codec
 from trainer.palette import BACKGROUNDS, PATCH
 from trainer.photos import load_pictures
 from trainer.render import SpriteBank, render
 from trainer.scenes import SLOTS, VARIANTS, SceneBatch
-from trainer.tokenize import open_codec
 
 PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
 
@@ -119,9 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--model", type=to_path, nargs="+", default=[Path("assets/model")], help="model folders"
-    )
+    parser.add_argument("--model", type=to_path, nargs="+", default=[SHIPPED], help="model folders")
     parser.add_argument("--out", type=to_path, default=None, help="write the record here")
     parser.add_argument("--photos", type=to_path, default=None, help="packed photographs (trainer.photos)")
     parser.add_argument(

@@ -31,6 +31,7 @@ import torch
 
 from mdm_core.model import count_parameters
 from mdm_core.ops import describe_backend
+from mdm_core.pipeline import SHIPPED
 from trainer.command import number, run_command, to_path, whole
 from trainer.loop import Trainer
 from trainer.parallel import open_device
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
     p.add_argument(
         "--codec", type=to_path, default=None,
-        help="model folder whose image tokenizer is used (default: that of --init, else assets/model)",
+        help="model folder whose image tokenizer is used (default: that of --init, else the shipped one)",
     )  # fmt: skip
     p.add_argument("--out", type=to_path, default=None, help="run folder (default: runs/RECIPE)")
     p.add_argument("--init", type=to_path, default=None, help="start from the weights of this model folder")
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
         print(plan(recipe, args.gpus))
         return
     out = args.out or Path("runs") / args.recipe
-    codec = args.codec or args.init or Path("assets/model")
+    codec = args.codec or args.init or SHIPPED
     trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
     parameters = count_parameters(trainer.model) / 1e6
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
@@ -94,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     leave_on_signals(trainer)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
-    trainer.reporter.say(f"wrote {out / 'model'}: python app.py --model {out / 'model'} opens it")
+    trainer.reporter.say(f"wrote {out / 'model'}: chisel --model {out / 'model'} opens it")
     trainer.parallel.close()
 
 

@@ -6,7 +6,7 @@
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
 
 The same command goes on where a run was cut: checkpoints are written whole or not at all, and a resumed run equals
-an unbroken one. `--out` is a folder that trainer.train and trainer.tokenize take as `--codec`; tokenizer.json
+an unbroken one. `--out` is a folder that trainer.train and trainer.make_tokens take as `--codec`; tokenizer.json
 records PSNR, SSIM and the use of the codebook on unseen pictures, and unseen-*.png shows them with their
 reconstructions. `--freeze-encoder` trains the decoder only: no token of any picture changes, so that weights
 trained on the tokens stay valid. Ctrl-C or a termination signal saves first; a second one leaves at once.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.command import out_file, run_command, to_path, whole
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--out", type=to_path, default=Path("assets/evidence/tuning.json"))
     parser.add_argument("--per-tag", type=whole(1, 1 << 16), default=40)
     parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mdm_core.config import located
+from mdm_core.shipped import shipped
 from trainer.palette import COLOUR_NAMES
 
-VERIFIER_DIR = Path(__file__).resolve().parent.parent / "assets" / "verifier"
+VERIFIER_DIR = shipped("verifier")
 GRID, CELL = 16, 8  # cells a side, pixels a cell
 NOTHING = "nothing that can be named"
 COLOURS = (None, *COLOUR_NAMES)  # None: as the artist drew it

@@ -1,6 +1,6 @@
 """The GCE explorer's look-ups: a token's neighbours in the codebook, and what plain and grouped cross-entropy ask.
 
-Every figure comes from `mdm_core.inspect.pulls`, that is from the training operator's own gradient. Probabilities
+Every figure comes from `mdm_core.outlook.pulls`, that is from the training operator's own gradient. Probabilities
 are without guidance, as in training.
 """
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core import inspect
+from mdm_core import outlook as inspect
 from ui.handlers import answered
-from ui.inspect import Lookups, pairs, patches, whole
 from ui.limits import Refused
+from ui.lookups import Lookups, pairs, patches, whole
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time

@@ -12,8 +12,8 @@ import gradio as gr
 import numpy as np
 
 from ui.handlers import BROKEN
-from ui.inspect import whole
 from ui.limits import SEED_LAST, Refused
+from ui.lookups import whole
 from ui.runs import HEALING, Run
 
 log = logging.getLogger("chisel")

@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from ui import explorer, inspect, words
+from mdm_core.shipped import shipped
+from ui import explorer, lookups, words
 from ui.lab import Lab
 from ui.token_grid import Static
 
 HERE = Path(__file__).parent
-LESSONS = HERE.parent / "assets" / "teaching" / "README.md"
+LESSONS = shipped("teaching") / "README.md"
 HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 
@@ -48,7 +49,7 @@ def panel(studio: Any) -> None:
         template("explorer.html"),
         script("frames.js", "patches.js", "explorer.js"),
         elem_id="explorer",
-        server_functions=explorer.functions(inspect.of(studio)),
+        server_functions=explorer.functions(lookups.of(studio)),
     )
     lab = Live(template("lab.html"), script("lab.js"), elem_id="lab")
     lab.heal(

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import export, guard, inspect, learn, limits, opening, theme
+from ui import export, guard, learn, limits, lookups, opening, theme
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
@@ -96,7 +96,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
                 inputs, generate, stop, notice, seed = _controls(studio, bring, sample or {})
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
-                    elem_id="grid", server_functions=[*studio.functions(), *inspect.functions(studio)]
+                    elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
                 )
                 export.panel(studio)
         ask = Ask(None, visible=False)

@@ -9,7 +9,7 @@ from PIL import Image
 from test_export import XSS
 from test_upload import saved
 
-from ui.browser import CANVAS, dataset, scrub, settled
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 TOKENS = "() => window.chisel.run().frames.map((frame) => Array.from(frame.tokens))"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.bench.record import environment
 
 PROMPT = "three strawberries on a teal background"
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/pipeline_cpu.json"))
     args = parser.parse_args()

@@ -193,4 +193,7 @@ def main(argv: list[str] | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    measure(json.loads(os.environ[WORKER]))
+    if WORKER in os.environ:
+        measure(json.loads(os.environ[WORKER]))
+    else:
+        main()

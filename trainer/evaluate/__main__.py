@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
 from trainer.command import number, out_file, run_command, to_path, whole
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument(
         "--tags", nargs="+", choices=TAGS, default=list(TAGS), metavar="TAG", help=", ".join(TAGS)
     )

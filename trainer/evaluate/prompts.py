@@ -19,13 +19,14 @@ from pathlib import Path
 from random import Random
 
 from mdm_core.config import located
+from mdm_core.shipped import shipped
 from trainer.atlas import Atlas
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
 from trainer.scenes import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
 from trainer.texts import text_of
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "emojieval"
+FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 SPLITS = ("seen", "held_out")
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")  # of the shipped weights
@@ -187,7 +188,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--objects", type=whole(2), default=None, help="the first N objects of the atlas")
-    parser.add_argument("--out", type=to_path, default=FOLDER)
+    parser.add_argument("--out", type=to_path, default=Path("assets/emojieval"))
     args = parser.parse_args()
     out_folder(args.out)
     atlas = Atlas.load()

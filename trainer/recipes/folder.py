@@ -6,7 +6,7 @@
 my_pictures holds the pictures and a metadata.jsonl with lines like {"file_name": "cup.png", "text": "a red cup"}
 (trainer/folder.py names the other layouts). With many pictures or a GPU, tokenise once and train on that:
 
-    python -m trainer.tokenize my_pictures --out my_tokens --processes 4 --views 4
+    python -m trainer.make_tokens my_pictures --out my_tokens --processes 4 --views 4
     python -m trainer.train folder data.path=my_tokens --out runs/mine
 
 The same command goes on where a run was cut, also with other devices, data.batch_size or accumulate: no picture comes

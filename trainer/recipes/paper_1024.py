@@ -3,7 +3,7 @@
     python -m trainer.train paper_1024 --plan --gpus 64
     python -m trainer.train_tokenizer --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
         --levels 16 16 8 8 8 --minutes 600 --out CODEC
-    python -m trainer.tokenize PICTURES --codec CODEC --out TOKENS --processes 64
+    python -m trainer.make_tokens PICTURES --codec CODEC --out TOKENS --processes 64
     accelerate launch --multi_gpu --num_machines 8 --num_processes 64 --machine_rank N --main_process_ip HOST \\
         --main_process_port 29500 -m trainer.train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
 

@@ -1,6 +1,6 @@
 """The README's pictures of the studio, taken from the real app.
 
-    python -m ui.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--model DIR]
+    python -m ui.record.screenshots --out assets/screenshots [--prompt TEXT] [--seed N] [--model DIR]
         [--carve TEXT] [--repaint TEXT]
 
 Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle
@@ -16,8 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from ui.browser import NoBrowser, chromium, dataset, scrub, serving, settled
 from ui.page import EXAMPLES
+from ui.record.browser import NoBrowser, chromium, dataset, scrub, serving, settled
 
 DESKTOP = {"viewport": {"width": 1320, "height": 860}, "device_scale_factor": 1.5}
 PHONE = {
@@ -187,7 +187,9 @@ def _shot(page: Any, path: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Takes all of them; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ui.screenshots", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ui.record.screenshots", description=__doc__.splitlines()[0]
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("assets/screenshots"), help="folder for the pictures"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core import inspect
+from mdm_core import outlook as inspect
 from ui.handlers import answered
 from ui.limits import Refused
 from ui.runs import Run

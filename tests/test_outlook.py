@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdm_core import inspect
+from mdm_core import outlook as inspect
 from mdm_core.ops import linear_grouped_cross_entropy
 
 

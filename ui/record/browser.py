@@ -1,4 +1,4 @@
-"""The studio in a real browser, driven by Playwright: shared by the browser tests and by `ui.screenshots`."""
+"""The studio in a real browser, driven by Playwright: shared by the browser tests and by `ui.record.screenshots`."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A browser on its own calls home for updates and lists; none of that belongs into a run of ours.
 FLAGS = (

@@ -1,6 +1,6 @@
 """How fast the studio is on this machine, measured through a real browser and written down.
 
-    python -m ui.measure --out assets/benchmarks/studio.json [--runs 10] [--model DIR]
+    python -m ui.record.measure --out assets/benchmarks/studio.json [--runs 10] [--model DIR]
 
 Starts the app (process start to first answer), then presses Generate with the page's own defaults and a new
 seed each time: click to the first frame painted, to the first carved step, to the last step. Then, on a finished
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ui.browser import NoBrowser, chromium, serving, settled
+from ui.record.browser import NoBrowser, chromium, serving, settled
 
 # Milliseconds from the click until the canvas says what it has painted.
 PRESS = """async () => {
@@ -196,7 +196,7 @@ def _open(browser: Any, app: Any) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Measures and writes the record; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ui.measure", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m ui.record.measure", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/studio.json"))
     parser.add_argument("--runs", type=int, default=10, help="pictures of the single visitor")
     parser.add_argument("--memory-runs", type=int, default=200, help="identical short runs for the memory")
@@ -207,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with chromium() as browser, serving(*(["--model", args.model] if args.model else [])) as app:
             record = {
-                "command": "python -m ui.measure",
+                "command": "python -m ui.record.measure",
                 "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "machine": {"cores": os.cpu_count(), "system": platform.system(), "arch": platform.machine()},
                 "load_before": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,

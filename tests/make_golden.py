@@ -1,6 +1,6 @@
-"""Write the golden files anew: only after a change that is meant to change numbers or formats.
+"""Write the files of golden/ anew: only after a change that is meant to change numbers or formats.
 
-    PYTHONPATH=tests:. python tests/golden/make.py
+    python tests/make_golden.py
 
 numbers.json holds losses and token grids of fixed seeds on a CPU; checkpoint-2/ and trajectory-1.json are files of
 those format versions. A new version gets files of its own beside the old ones, which must stay readable.
@@ -8,6 +8,7 @@ those format versions. A new version gets files of its own beside the old ones, 
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from mdm_core.pipeline import Pipeline, TransformerBackbone
 from trainer import checkpoint
 from trainer.state import folder
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "golden"
 CHECKPOINT = HERE / f"checkpoint-{checkpoint.FORMAT_VERSION}"
 TRAJECTORY = HERE / "trajectory-1.json"
 OPTIONS = {"log_every": 1, "validate_every": 6, "save_every": 4, "keep_last": 9}
@@ -44,6 +45,9 @@ def generated():
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     numbers = {"losses": {}, "tokens": {k: run.tokens.tolist() for k, run in generated().items()}}
     with tempfile.TemporaryDirectory() as aside:
         codec = codec_folder(Path(aside) / "codec")

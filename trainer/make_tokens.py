@@ -1,6 +1,6 @@
 """Turn captioned pictures into tokens once, so that training never decodes a picture again.
 
-    python -m trainer.tokenize my_pictures --codec assets/model --out my_tokens --processes 4
+    python -m trainer.make_tokens my_pictures --codec assets/model --out my_tokens --processes 4
     python -m trainer.train folder data.path=my_tokens --out runs/mine
 
 SOURCE is a folder of captioned pictures or tar shards, as in trainer/own_data.py. The same command again goes on
@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from mdm_core.config import load_config, located
 from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.pipeline import SHIPPED
 from mdm_core.weights import load_weights
 from trainer import checks
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
@@ -208,12 +209,15 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.tokenize", description=__doc__,
+        prog="python -m trainer.make_tokens", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
     parser.add_argument(
-        "--codec", type=to_path, default=Path("assets/model"), help="model folder with the tokenizer"
+        "--codec",
+        type=to_path,
+        default=SHIPPED,
+        help="model folder with the tokenizer (default: the shipped one)",
     )
     parser.add_argument("--out", type=to_path, required=True, help="folder for the tokens")
     parser.add_argument(
