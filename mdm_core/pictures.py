@@ -62,12 +62,12 @@ class Unreadable(ValueError):
     """Why a file is no usable picture, in a few words that continue "this file is skipped:".
 
     kind: "empty", "unknown" (no picture as far as anybody knows), "format" (another format; `name` says which),
-    "large" or "small" (`size` as the file claims), "damaged" or "absent".
+    "large" or "small" (`size` as the file claims; `most` pixels can be read), "damaged" or "absent".
     """
 
-    def __init__(self, kind: str, text: str, name: str = "", size: tuple[int, int] = (0, 0)):
+    def __init__(self, kind: str, text: str, name: str = "", size: tuple[int, int] = (0, 0), most: int = 0):
         super().__init__(text)
-        self.kind, self.name, self.size = kind, name, size
+        self.kind, self.name, self.size, self.most = kind, name, size, most
 
 
 def read(
@@ -114,7 +114,7 @@ def read(
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Unreadable("large", f"it claims more than {most:,} pixels") from None
+        raise Unreadable("large", f"it claims more than {most:,} pixels", most=most) from None
     except Image.UnidentifiedImageError:
         if name and not any(name in _OF_FORMAT.get(f, ()) for f in formats):
             raise _other(name) from None
@@ -147,7 +147,9 @@ def _other(name: str) -> Unreadable:
 def _measure(size: tuple[int, int], most: int, least: int) -> None:
     width, height = size
     if width * height > most:
-        raise Unreadable("large", f"it claims more than {most:,} pixels ({width:,} x {height:,})", size=size)
+        raise Unreadable(
+            "large", f"it claims more than {most:,} pixels ({width:,} x {height:,})", "", size, most
+        )
     if min(size) < least:
         raise Unreadable("small", f"{width} x {height} pixels are too few", size=size)
 

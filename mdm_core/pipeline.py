@@ -78,7 +78,7 @@ class Pipeline:
         """`config` has the sampling defaults and the card; ValueError where codec and backbone do not fit."""
         check_parts(codec, backbone)
         self.codec, self.prompts, self.backbone = codec, prompts, backbone
-        self.config = config or _config_of(codec, backbone)
+        self.config = _config_of(codec, backbone, config)
         self.grid, self.patch = geometry(codec, config)  # (h, w)
         self.image_size = (self.grid[0] * self.patch, self.grid[1] * self.patch)  # pixels (H, W)
         self.vocab_size = codec.vocab_size
@@ -358,12 +358,15 @@ def _usable(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def _config_of(codec: Any, backbone: Any) -> PipelineConfig:
-    """A configuration for parts that came without one; of another family, it claims no lattice."""
-    model = getattr(getattr(backbone, "model", None), "config", None)
+def _config_of(codec: Any, backbone: Any, given: PipelineConfig | None) -> PipelineConfig:
+    """The given configuration, with parts that describe these parts; of another family no lattice is claimed."""
+    given = given or PipelineConfig()
+    model, levels = getattr(getattr(backbone, "model", None), "config", None), getattr(codec, "levels", None)
     if isinstance(codec, ImageTokenizer) and isinstance(model, ModelConfig):
-        return PipelineConfig(codec.config, model)
-    return PipelineConfig(model=ModelConfig(vocab_size=codec.vocab_size, code_levels=None))
+        return dataclasses.replace(given, tokenizer=codec.config, model=model)
+    if given.model.vocab_size == codec.vocab_size and given.model.code_levels in (None, levels):
+        return given
+    return dataclasses.replace(given, model=ModelConfig(vocab_size=codec.vocab_size, code_levels=None))
 
 
 def _precision(device: torch.device):

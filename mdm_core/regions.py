@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdm_core.pictures import loaded, split, turn_of, upright
 
+FAINT = 0.1  # of full: what a mask has below this is noise of its compression
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -45,7 +46,7 @@ def as_cells(
     if region is None:
         return np.zeros(grid, bool)
     if isinstance(region, Image.Image):
-        return _of_mask(painted(region), grid, shape, name, picture)
+        return _of_mask(painted(region, name), grid, shape, name, picture)
     if isinstance(region, Tensor):
         region = region.detach().cpu()
     try:
@@ -59,12 +60,12 @@ def as_cells(
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] in (3, 4):
-        array = painted(Image.fromarray(array))
+        array = painted(Image.fromarray(array), name)
     exact = [grid, shape] + ([picture[::-1]] if picture else [])
     fits = array.ndim == 2 and (
         array.shape in exact or all(a >= b for a, b in zip(array.shape, shape, strict=True))
     )
-    on = _switched(array) if fits else None
+    on = _switched(array, name) if fits else None
     if on is None:
         raise ValueError(
             f"{name} must be true/false values of shape {h}x{w} (cells) or {shape[0]}x{shape[1]} (pixels), a mask "
@@ -73,18 +74,26 @@ def as_cells(
     return on.copy() if on.shape == grid else _of_mask(on, grid, shape, name, picture)
 
 
-def painted(mask: Image.Image) -> np.ndarray:
+def painted(mask: Image.Image, name: str = "region") -> np.ndarray:
     """A mask image of any mode -> bool [H, W], turned upright like a picture."""
     colour, alpha = split(loaded(mask))
-    if (
-        alpha is not None and np.asarray(alpha).min(initial=255) < 255
-    ):  # a layer of a paint program: any colour is paint
-        on = alpha
+    if alpha is not None and np.asarray(alpha).min(initial=255) < 255:
+        on = alpha  # a layer of a paint program: any colour is paint
     elif colour.mode == "L":
         on = colour
     else:  # the brightest channel: a red stroke is a stroke
         on = Image.fromarray(np.asarray(colour.convert("RGB")).max(2))
-    return np.asarray(upright(on, turn_of(mask))) > 127
+    return _above_half(np.asarray(upright(on, turn_of(mask))), 255, name)
+
+
+def _above_half(values: np.ndarray, top: float, name: str) -> np.ndarray:
+    """Values 0..top as true/false; ValueError where all that is there is too faint, instead of losing it."""
+    on = values > top // 2 if top > 1 else values > 0.5
+    if not on.any() and values.max(initial=0) > FAINT * top:
+        raise ValueError(
+            f"nothing in the mask of {name} is brighter, or more opaque, than half: paint it stronger"
+        )
+    return on
 
 
 def _of_numbers(array: np.ndarray, grid: tuple[int, int], name: str) -> np.ndarray:
@@ -99,7 +108,7 @@ def _of_numbers(array: np.ndarray, grid: tuple[int, int], name: str) -> np.ndarr
     return cells.reshape(grid)
 
 
-def _switched(array: np.ndarray) -> np.ndarray | None:
+def _switched(array: np.ndarray, name: str) -> np.ndarray | None:
     """Values [H, W] as true/false where their meaning is clear, else None."""
     if array.dtype == bool:
         return array
@@ -109,8 +118,9 @@ def _switched(array: np.ndarray) -> np.ndarray | None:
     if not (low >= 0 and high <= 255):  # nothing is, of values that are no numbers
         return None
     if high <= 1:
-        return array > 0.5
-    return array > 127 if array.dtype == np.uint8 or set(np.unique(array)) <= {0, 255} else None
+        return _above_half(array, 1, name)
+    known = array.dtype == np.uint8 or set(np.unique(array)) <= {0, 255}
+    return _above_half(array, 255, name) if known else None
 
 
 def _of_mask(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdm_core import outlook as inspect
+from mdm_core import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
 
 
@@ -19,13 +19,13 @@ def run(tiny):
 
 @pytest.fixture(scope="module")
 def groups(tiny):
-    return inspect.lattice_groups(tiny.config, 8)
+    return core.lattice_groups(tiny.config, 8)
 
 
 def test_the_recorded_confidence_is_found_again_at_every_step_and_cell(tiny, run):
     assert run.n_edits > 0  # edited cells are among them
     for index in range(1, len(run.records)):
-        record, pass_ = run.records[index], inspect.look(tiny, run, index)
+        record, pass_ = run.records[index], core.look(tiny, run, index)
         for position in range(16):
             told = pass_.candidates(position, int(record.tokens[position]))
             assert told.p == pytest.approx(record.confidence[position], abs=2e-5)
@@ -35,16 +35,16 @@ def test_the_recorded_confidence_is_found_again_at_every_step_and_cell(tiny, run
 def test_guidance_and_the_step_before_matter(tiny, run):
     """The check above would fail with another guidance, or on the tokens after the step."""
     record = run.records[3]
-    other = inspect.outlook(tiny, run.prompt, inspect.seen_at(run, 3), guidance=0.0)
-    after = inspect.outlook(tiny, run.prompt, record.tokens.reshape(4, 4), guidance=2.0)
+    other = core.outlook(tiny, run.prompt, core.seen_at(run, 3), guidance=0.0)
+    after = core.outlook(tiny, run.prompt, record.tokens.reshape(4, 4), guidance=2.0)
     for wrong in (other, after):
         off = [wrong.candidates(i, int(record.tokens[i])).p - record.confidence[i] for i in range(16)]
         assert np.abs(off).max() > 1e-3
 
 
 def test_the_likeliest_come_first_and_the_group_adds_up(tiny, run, groups):
-    told = inspect.candidates(tiny, run, 6, 5, k=8, groups=groups)
-    p = inspect.look(tiny, run, 6).logits(5).softmax(0)
+    told = core.candidates(tiny, run, 6, 5, k=8, groups=groups)
+    p = core.look(tiny, run, 6).logits(5).softmax(0)
     assert (np.diff(told.probabilities) <= 0).all() and len(set(told.ids.tolist())) == 8
     assert told.probabilities == pytest.approx(p[torch.from_numpy(told.ids)].numpy())
     assert told.centre == told.token == run.records[6].tokens[5]
@@ -55,39 +55,39 @@ def test_the_likeliest_come_first_and_the_group_adds_up(tiny, run, groups):
 
 def test_a_masked_cell_tells_of_its_likeliest_token(tiny, run, groups):
     position = int(np.flatnonzero(run.records[2].tokens == 32)[0])
-    told = inspect.candidates(tiny, run, 2, position, groups=groups)
+    told = core.candidates(tiny, run, 2, position, groups=groups)
     assert told.token == 32 and told.centre == told.ids[0]
     assert told.p == pytest.approx(run.records[2].confidence[position], abs=2e-5)
 
 
 def test_the_start_shows_the_pass_it_leads_to(tiny, run):
-    assert torch.equal(inspect.look(tiny, run, 0).hidden, inspect.look(tiny, run, 1).hidden)
+    assert torch.equal(core.look(tiny, run, 0).hidden, core.look(tiny, run, 1).hidden)
 
 
 def test_what_cannot_be_asked_is_refused(tiny, run, groups):
-    pass_ = inspect.look(tiny, run, 1)
+    pass_ = core.look(tiny, run, 1)
     for call in (
-        lambda: inspect.candidates(tiny, run, 99, 0),
-        lambda: inspect.candidates(tiny, run, -1, 0),
-        lambda: inspect.candidates(tiny, run, 1, 16),
+        lambda: core.candidates(tiny, run, 99, 0),
+        lambda: core.candidates(tiny, run, -1, 0),
+        lambda: core.candidates(tiny, run, 1, 16),
         lambda: pass_.candidates(-1, 0),
         lambda: pass_.candidates(0, 33),
         lambda: pass_.candidates(0, 0, k=0),
-        lambda: inspect.lattice_groups(tiny.config, 5),
-        lambda: inspect.pulls(pass_.logits(0), 32, groups, [0.2]),
+        lambda: core.lattice_groups(tiny.config, 5),
+        lambda: core.pulls(pass_.logits(0), 32, groups, [0.2]),
     ):
         with pytest.raises(ValueError):
             call()
 
 
 def test_group_sizes_follow_the_lattice(tiny):
-    assert inspect.group_sizes(tiny.config) == [2, 4, 8]  # 4 x 4 x 2 has no even cells of 64
+    assert core.group_sizes(tiny.config) == [2, 4, 8]  # 4 x 4 x 2 has no even cells of 64
     for size in (2, 4, 8):
-        assert len(inspect.lattice_groups(tiny.config, size).members(7)) == size
+        assert len(core.lattice_groups(tiny.config, size).members(7)) == size
     free = dataclasses.replace(tiny.config, model=dataclasses.replace(tiny.config.model, code_levels=None))
-    assert inspect.group_sizes(free) == [] and inspect.trained_size(free) is None
+    assert core.group_sizes(free) == [] and core.trained_size(free) is None
     carded = dataclasses.replace(tiny.config, card={"recipe": {"group_factor": 2}})
-    assert inspect.trained_size(carded) == 8 and inspect.trained_size(tiny.config) is None
+    assert core.trained_size(carded) == 8 and core.trained_size(tiny.config) is None
 
 
 def test_pulls_are_minus_the_gradient_of_the_formula(groups):
@@ -95,7 +95,7 @@ def test_pulls_are_minus_the_gradient_of_the_formula(groups):
     p, inside = z.softmax(0), groups.members(9)
     share = p[9] / p[inside].sum()
     weights = [0.0, 0.2, 1.0]
-    for weight, pull in zip(weights, inspect.pulls(z, 9, groups, weights), strict=True):
+    for weight, pull in zip(weights, core.pulls(z, 9, groups, weights), strict=True):
         assert pull.exact == pytest.approx(float(1 + weight * share - (1 + weight) * p[9]))
         assert pull.outside == pytest.approx(float(-(1 + weight) * (1 - p[inside].sum())))
         assert pull.exact + pull.group + pull.outside == pytest.approx(0, abs=1e-12)
@@ -106,7 +106,7 @@ def test_pulls_are_minus_the_gradient_of_the_formula(groups):
 
 def test_the_group_term_lifts_neighbours_where_plain_cross_entropy_pushes_them_down(groups):
     z = torch.zeros(32)
-    plain, grouped = inspect.pulls(z, 9, groups, [0.0, 1.0])
+    plain, grouped = core.pulls(z, 9, groups, [0.0, 1.0])
     assert plain.group < 0 < grouped.group
     assert plain.exact > 0 and plain.outside < 0 and grouped.outside < plain.outside
 
@@ -114,7 +114,7 @@ def test_the_group_term_lifts_neighbours_where_plain_cross_entropy_pushes_them_d
 def test_patches_look_as_in_the_whole_picture(tiny, run):
     wide = np.arange(16).reshape(4, 4)
     for position in (0, 5, 15):
-        patches = inspect.patches_in_place(tiny, wide, position, [3, 30])
+        patches = core.patches_in_place(tiny, wide, position, [3, 30])
         assert patches.shape == (2, 8, 8, 3)
         for token, patch in zip((3, 30), patches, strict=True):
             whole = wide.copy()
@@ -122,14 +122,14 @@ def test_patches_look_as_in_the_whole_picture(tiny, run):
             y, x = divmod(position, 4)
             picture = np.asarray(tiny.decode(whole), int)[y * 8 : y * 8 + 8, x * 8 : x * 8 + 8]
             assert np.abs(picture - patch).mean() < 4
-    assert inspect.patches_in_place(tiny, np.full((4, 4), 32), 3, [1]).shape == (1, 8, 8, 3)
-    alone = inspect.patches_alone(tiny, [4, 4, 29])
+    assert core.patches_in_place(tiny, np.full((4, 4), 32), 3, [1]).shape == (1, 8, 8, 3)
+    alone = core.patches_alone(tiny, [4, 4, 29])
     assert (alone[0] == alone[1]).all() and (alone[0] != alone[2]).any()
-    assert inspect.patches_alone(tiny, []).shape == (0, 8, 8, 3)
+    assert core.patches_alone(tiny, []).shape == (0, 8, 8, 3)
 
 
 def test_the_mass_of_tokens_is_the_sum_of_their_probabilities(tiny, run, groups):
-    pass_ = inspect.look(tiny, run, 1)
+    pass_ = core.look(tiny, run, 1)
     p = torch.stack([pass_.logits(i).softmax(0) for i in range(16)])  # [L, V]
     ids = groups.members(9)
     assert torch.allclose(pass_.mass(ids), p[:, ids].sum(1), atol=1e-5)
@@ -138,7 +138,7 @@ def test_the_mass_of_tokens_is_the_sum_of_their_probabilities(tiny, run, groups)
 
 
 def test_the_most_telling_cell_has_the_strongest_neighbours(tiny, run, groups):
-    pass_ = inspect.look(tiny, run, 1)
+    pass_ = core.look(tiny, run, 1)
     cell, token = pass_.most_telling(groups)
     extra = []
     for i in range(16):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import encoded
+from picture_files import bomb, encoded, grey_profile, matrix_profile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from mdm_core.containers import orientation, take_apart
@@ -165,42 +165,6 @@ def test_a_transparent_colour_of_every_depth_is_white(depth, colour, row, clear,
 # ---- colour -----------------------------------------------------------------------------------------------
 
 
-def matrix_profile(r, g, b, gamma=2.2):
-    """A version 2 profile; the columns are adapted to D50."""
-
-    def s15(x):
-        return struct.pack(">i", round(x * 65536))
-
-    def xyz(t):
-        return b"XYZ \0\0\0\0" + b"".join(map(s15, t))
-
-    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78, b"cprt": b"text\0\0\0\0none\0",
-            b"wtpt": xyz((0.9642, 1, 0.8249)), b"rXYZ": xyz(r), b"gXYZ": xyz(g), b"bXYZ": xyz(b)}  # fmt: skip
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-    return packed(tags, b"RGB ")
-
-
-def grey_profile(gamma):
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(x * 65536)) for x in (0.9642, 1, 0.8249))
-    desc = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78
-    return packed({b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": white, b"kTRC": curve}, b"GRAY")
-
-
-def packed(tags, space):
-    at, table, data = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for k, v in tags.items():
-        v += b"\0" * (-len(v) % 4)
-        table += k + struct.pack(">II", at + len(data), len(v))
-        data += v
-    head = struct.pack(
-        ">I4sI4s4s4s", 128 + len(table) + len(data), b"\0" * 4, 0x02400000, b"mntr", space, b"XYZ "
-    )
-    white = b"".join(struct.pack(">i", round(x * 65536)) for x in (0.9642, 1, 0.8249))
-    return (head + b"\0" * 12 + b"acsp" + b"\0" * 28 + white).ljust(128, b"\0") + table + data
-
-
 P3 = matrix_profile((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
 
 
@@ -345,7 +309,7 @@ def test_of_an_animation_the_first_frame_counts(kind):
 def test_several_pictures_in_one_jpeg():
     """What phones with two lenses write: the first one counts, at a fraction of its size where it is large."""
     data = encoded(NOISE.resize((4096, 3072)), "MPO", save_all=True, append_images=[NOISE], quality=70)
-    assert read_image(data).size == (2048, 1536) or read_image(data).size == (4096, 3072)
+    assert read_image(data).size == (2048, 1536)
     assert take_apart(data).scans == 1
 
 
@@ -373,42 +337,37 @@ def test_the_photographs_of_phones_and_cameras_fit(kind, size):
 MEMORY = """
 import resource, sys
 from ui.upload import read_image
-with open(sys.argv[1], "rb") as file:
-    data = file.read()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    read_image(data)
-except ValueError as error:
-    print(error, file=sys.stderr)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        data = file.read()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        said = read_image(data).size
+    except ValueError as error:
+        said = error
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, said)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB there")
-@pytest.mark.parametrize(
-    "name,most",
-    [("photograph", 80), ("bomb", 20), ("bomb below Pillow's limit", 20), ("progressive bomb", 20), ("gif bomb", 20),
-     ("webp bomb", 40)],
-)  # fmt: skip
-def test_memory(name, most, tmp_path):
-    """MiB that a photograph of 48 million pixels takes, and that a bomb takes before it is refused."""
-    from picture_files import bomb
-
-    small = encoded(NOISE, "JPEG", progressive=True)
+def test_memory(tmp_path):
+    """A bomb is refused before it costs memory, and a photograph of 48 million pixels costs little."""
+    small, gif = encoded(NOISE, "JPEG", progressive=True), encoded(NOISE.convert("P"), "GIF")
     at = small.index(b"\xff\xc2")
-    gif = encoded(NOISE.convert("P"), "GIF")
-    data = {
-        "photograph": lambda: encoded(Image.linear_gradient("L").resize((8064, 6048)).convert("RGB"), "JPEG"),
-        "bomb": bomb,
-        "bomb below Pillow's limit": lambda: bomb(9_000, 9_000),
-        "progressive bomb": lambda: small[: at + 5] + struct.pack(">HH", 8_000, 8_000) + small[at + 9 :],
-        "gif bomb": lambda: gif[:6] + struct.pack("<HH", 60_000, 60_000) + gif[10:],
-        "webp bomb": lambda: encoded(Image.new("RGB", (7_000, 7_000)), "WEBP", method=0, quality=1),
-    }[name]()
-    (tmp_path / "x").write_bytes(data)
-    command = [sys.executable, "-c", MEMORY, str(tmp_path / "x")]
-    run = subprocess.run(
-        command, cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True, check=True
-    )
-    assert int(run.stdout) <= most * 1024, run.stdout
-    assert ("make it smaller" in run.stderr) == ("bomb" in name)
+    photograph = encoded(Image.linear_gradient("L").resize((8064, 6048)).convert("RGB"), "JPEG")
+    files = {  # MiB that may be taken; the peak only rises, so the largest comes last
+        "bomb": (bomb(), 10), "small bomb": (bomb(9_000, 9_000), 10),
+        "progressive": (small[: at + 5] + struct.pack(">HH", 8_000, 8_000) + small[at + 9 :], 10),
+        "gif": (gif[:6] + struct.pack("<HH", 60_000, 60_000) + gif[10:], 10),
+        "webp": (encoded(Image.new("RGB", (7_000, 7_000)), "WEBP", method=0, quality=1), 30),
+        "photograph": (photograph, 80),
+    }  # fmt: skip
+    for name, (data, _) in files.items():
+        (tmp_path / name).write_bytes(data)
+    command = [sys.executable, "-c", MEMORY, *(str(tmp_path / name) for name in files)]
+    root = Path(__file__).resolve().parent.parent
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    for (name, (_, most)), line in zip(files.items(), run.stdout.splitlines(), strict=True):
+        taken, _, said = line.partition(" ")
+        assert int(taken) <= most * 1024, (name, line)
+        assert ("make it smaller" in said) == (name != "photograph"), line

@@ -177,6 +177,44 @@ def test_arrays_whose_meaning_is_clear():
             as_cells(unclear, (4, 4), 32)
 
 
+def test_a_faint_lock_is_not_lost_silently(tiny):
+    tokens = np.zeros((4, 4), int)
+    soft = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    soft.paste((0, 0, 0, 100), (0, 0, 16, 16))
+    for faint in (
+        Image.new("L", (32, 32), 90),
+        soft,
+        np.full((32, 32), 90, np.uint8),
+        np.full((32, 32), 0.4),
+    ):
+        with pytest.raises(
+            ValueError, match="nothing in the mask of locked is brighter, or more opaque, than half"
+        ):
+            tiny.repaint(tokens, range(16), "a cat", locked=faint)
+    noise = Image.new("L", (32, 32), 3)  # of a JPEG's black
+    assert tiny.repaint(tokens, range(16), "a cat", locked=noise, steps=1).records[0].locked.sum() == 0
+
+
+def test_locks_hold_in_every_form_and_call(tiny):
+    tokens = tiny.generate("a cat", seed=1, steps=2, polish=0).tokens
+    lock = Image.new("L", (1000, 1000))
+    ImageDraw.Draw(lock).rectangle((301, 0, 303, 999), fill=255)  # three pixels in column 1
+    held = np.zeros((4, 4), bool)
+    held[:, 1] = True
+    hole = np.where(held, tokens, 32)
+    runs = [
+        tiny.repaint(tokens, range(16), "red", locked=lock, steps=2),
+        tiny.repaint(tiny.decode(tokens), Image.new("L", (32, 32), 255), "red", locked=lock, steps=2),
+        tiny.generate("red", tokens=hole, locked=lock, steps=2),
+        tiny.heal(tokens, "red", locked=lock, edit_threshold=0.0),
+        tiny.generate_batch(["red"], [0], tokens=[hole], locked=[lock], steps=2)[0],
+    ]
+    for run in runs:
+        assert np.array_equal(run.records[-1].locked.reshape(4, 4), held)
+        first, last = run.records[0].tokens.reshape(4, 4), run.tokens
+        assert np.array_equal(first[held], last[held]) and (first[~held] != last[~held]).any()
+
+
 def test_rectangular_grids():
     cells = as_cells([9], (2, 8), (8, 32))
     assert as_pixels(cells, (32, 8)).nonzero()[0].tolist() == [4] * 4 + [5] * 4 + [6] * 4 + [7] * 4

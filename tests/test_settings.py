@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_run import codec_folder, tiny_recipe
 
 from mdm_core.config import (
     ImageTokenizerConfig,
@@ -23,6 +24,7 @@ from mdm_core.sampler import check_seed
 from mdm_core.text import TextTokenizer
 from mdm_core.trajectory import Trajectory
 from mdm_core.weights import load_weights, save_weights
+from trainer.loop import Trainer
 
 WRONG = [
     (SampleConfig, {"steps": -3}, "steps must be a whole number from 1 to 256, got -3"),
@@ -134,6 +136,14 @@ def test_a_codec_and_a_model_of_other_lattices_are_no_pair(tiny, tmp_path):
     text["model"]["code_levels"] = None  # a free table has no lattice to disagree about
     (tmp_path / "config.json").write_text(json.dumps(text))
     assert load_config(tmp_path / "config.json").model.code_levels is None
+
+
+def test_training_refuses_a_codec_of_another_lattice(tmp_path):
+    codec_folder(tmp_path / "codec")
+    recipe = tiny_recipe()
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, code_levels=(2, 4, 4)))
+    with pytest.raises(ValueError, match=r"levels \(4, 4, 2\), and code_levels \(2, 4, 4\)"):
+        Trainer(recipe, tmp_path / "codec", tmp_path / "run", torch.device("cpu"))
 
 
 def test_home_is_understood_in_every_path(tiny, tmp_path, monkeypatch):

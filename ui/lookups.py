@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core import outlook as inspect
+from mdm_core import outlook as core
 from ui.handlers import answered
 from ui.limits import Refused
 from ui.runs import Run
@@ -28,10 +28,10 @@ class Lookups:
 
     def __init__(self, studio: Any) -> None:
         self.studio = studio
-        self._passes: OrderedDict[tuple[str, int, bool], inspect.Outlook] = OrderedDict()
+        self._passes: OrderedDict[tuple[str, int, bool], core.Outlook] = OrderedDict()
         self._lock = threading.Lock()
 
-    def outlook(self, run: Run, step: int, guided: bool = True) -> inspect.Outlook:
+    def outlook(self, run: Run, step: int, guided: bool = True) -> core.Outlook:
         """The forward pass that `step` of `run` was decided on; unguided as training sees it."""
         run.record(step)
         if (run.grid, run.vocab) != (tuple(self.studio.pipe.grid), self.studio.pipe.vocab_size):
@@ -42,13 +42,13 @@ class Lookups:
         seen = run.records[max(step - 1, 0)].tokens.reshape(run.grid)
         return self.kept((run.id, max(step, 1), guided), run.prompt, seen, guidance)
 
-    def kept(self, key: tuple[str, int, bool], prompt: str, tokens: Any, guidance: float) -> inspect.Outlook:
+    def kept(self, key: tuple[str, int, bool], prompt: str, tokens: Any, guidance: float) -> core.Outlook:
         """The pass kept under `key`, or else a new one over `tokens` [h, w]."""
         if not self._lock.acquire(timeout=WAIT_S):
             raise Refused(BUSY)
         try:
             if key not in self._passes:
-                self._passes[key] = inspect.outlook(self.studio.pipe, prompt, tokens, guidance)
+                self._passes[key] = core.outlook(self.studio.pipe, prompt, tokens, guidance)
                 while len(self._passes) > PASSES_KEPT:
                     self._passes.popitem(last=False)
             self._passes.move_to_end(key)
@@ -71,9 +71,9 @@ class Lookups:
         """
         run, step, cell = self.find(data)
         pipe, record = self.studio.pipe, run.records[step]
-        sizes = inspect.group_sizes(pipe.config)
-        size = inspect.trained_size(pipe.config) or (8 if 8 in sizes else None)
-        groups = inspect.lattice_groups(pipe.config, size) if size else None
+        sizes = core.group_sizes(pipe.config)
+        size = core.trained_size(pipe.config) or (8 if 8 in sizes else None)
+        groups = core.lattice_groups(pipe.config, size) if size else None
         top = min(TOP, run.vocab)
         told = self.outlook(run, step).candidates(cell, int(record.tokens[cell]), top, groups)
         ids = list(dict.fromkeys([*told.ids.tolist(), *told.group[:16].tolist(), told.centre]))
@@ -88,7 +88,7 @@ class Lookups:
             "centre": told.centre,
             "group": pairs(told.group, told.group_probabilities),
             "mass": told.group_mass,
-            "patches": patches(ids, inspect.patches_in_place(pipe, record.tokens, cell, ids)),
+            "patches": patches(ids, core.patches_in_place(pipe, record.tokens, cell, ids)),
         }
 
 

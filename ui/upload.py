@@ -59,7 +59,9 @@ def _sentence(error: Unreadable) -> str:
     width, height = error.size
     if error.kind == "large":
         claims = f"has {width:,} x {height:,} pixels" if width else "is too large"
-        return f"The picture {claims}: make it smaller, up to {MAX_PIXELS // 10**6} million fit."
+        return (
+            f"The picture {claims}: make it smaller, up to {(error.most or MAX_PIXELS) // 10**6} million fit."
+        )
     if error.kind == "small":
         return f"The picture is too small: both sides need {MIN_SIDE} pixels or more."
     if error.kind == "format":
