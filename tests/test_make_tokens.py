@@ -191,7 +191,7 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path, codec):
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (
-        done.returncode == 1
+        done.returncode == 2
         and "holds no captioned picture" in done.stderr
         and "Traceback" not in done.stderr
     )

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -26,14 +27,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mdm_core.config import load_config
+from mdm_core.config import load_config, located
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.pipeline import SHIPPED
 from mdm_core.weights import load_weights
-from trainer.folder import shown
+from trainer import checks
+from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
 from trainer.own_data import Records, open_records
 from trainer.parallel import open_device
 from trainer.pictures import Framing, read_picture, square
+from trainer.texts import shown
 from trainer.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
 
 BATCH = 32  # pictures encoded at once
@@ -52,6 +55,19 @@ class Job:
     flip: bool
     seed: int
     device: str
+
+    def __post_init__(self):
+        checks.wholes(self, ("shard_size", "views"), 1, 1 << 20)
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.flags(self, "flip")
+        checks.seeds(self, "seed")
+        for name in ("source", "device"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a text, got {checks.told(getattr(self, name))}")
+        for name in ("codec", "out"):
+            if not isinstance(getattr(self, name), str | os.PathLike):
+                raise ValueError(f"{name} must be a folder, got {checks.told(getattr(self, name))}")
+            object.__setattr__(self, name, located(getattr(self, name)))
 
 
 _state: dict[str, Any] = {}  # of a worker process: the job, its records, its tokenizer
@@ -199,27 +215,34 @@ def main() -> None:
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
     parser.add_argument(
         "--codec",
-        type=Path,
+        type=to_path,
         default=SHIPPED,
         help="model folder with the tokenizer (default: the shipped one)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tokens")
-    parser.add_argument("--processes", type=int, default=1, help="that work side by side (default: 1)")
+    parser.add_argument("--out", type=to_path, required=True, help="folder for the tokens")
     parser.add_argument(
-        "--shard-size", type=int, default=4096, help="pictures in a shard (default: %(default)s)"
+        "--processes", type=whole(1, 1024), default=1, help="that work side by side (default: 1)"
     )
     parser.add_argument(
-        "--views", type=int, default=1, help="tokenise every picture so often: centre, random squares"
+        "--shard-size",
+        type=whole(1, 1 << 20),
+        default=4096,
+        help="pictures in a shard (default: %(default)s)",
     )
     parser.add_argument(
-        "--crop", type=float, default=0.8, help="smallest share of the side of a random square"
+        "--views",
+        type=whole(1, 1 << 20),
+        default=1,
+        help="tokenise every picture so often: centre, random squares",
+    )
+    parser.add_argument(
+        "--crop", type=number(0.1, 1), default=0.8, help="smallest share of the side of a random square"
     )
     parser.add_argument("--flip", action="store_true", help="mirror half of the random squares")
-    parser.add_argument("--seed", type=int, default=0, help="of the random squares")
+    parser.add_argument("--seed", type=any_seed, default=0, help="of the random squares")
     parser.add_argument("--device", default="cpu", help="where the tokenizer runs: cpu, cuda, ...")
     args = parser.parse_args()
-    if min(args.processes, args.shard_size, args.views) < 1:
-        parser.error("--processes, --shard-size and --views must be 1 or more")
+    out_folder(args.out)
     job = Job(
         args.source,
         args.codec,
@@ -231,14 +254,11 @@ def main() -> None:
         args.seed,
         args.device,
     )
-    try:
-        open_device(args.device)
-        manifest = tokenize(job, args.processes)
-    except (ValueError, RuntimeError, OSError) as error:
-        sys.exit(f"error: {error}")
+    open_device(args.device)
+    manifest = tokenize(job, args.processes)
     print(f"{manifest['pictures']} pictures, {manifest['shards']} shards in {args.out}")
     print(report_skipped(manifest["skipped"]))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 from mdm_core.pictures import FORMATS, SUFFIXES, read
+from trainer import checks
 
 __all__ = ["SUFFIXES", "Framing", "read_picture", "square"]
 
 MOST_PIXELS = 80_000_000  # a decompression bomb claims more; a camera's picture has 10 to 60 millions
 LEAST_SIDE = 16  # pixels
+MOST_SIDE = 8192  # of the squares
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,9 @@ class Framing:
     flip: bool = False
 
     def __post_init__(self):
-        if not 0.1 <= self.crop <= 1.0:
-            raise ValueError(f"crop must lie between 0.1 and 1.0, not {self.crop}")
-        if self.side < 8:
-            raise ValueError(f"pictures need a side of at least 8 pixels, not {self.side}")
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.wholes(self, ("side",), 8, MOST_SIDE)
+        checks.flags(self, "flip")
 
 
 def read_picture(source: bytes | Path, hint: int = 0) -> Image.Image:
