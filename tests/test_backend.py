@@ -6,6 +6,7 @@ from conftest import build_tiny
 
 from mdm_core import ops
 from mdm_core.__main__ import main
+from mdm_core.ops import backend as chooser
 from mdm_core.pipeline import Pipeline
 from ui import launch
 
@@ -15,7 +16,7 @@ from ui import launch
     [("cuda", True, "triton"), ("cuda", False, "torch"), ("cpu", True, "torch"), ("cpu", False, "torch")],
 )
 def test_the_backend_follows_the_device(device, installed, backend, monkeypatch):
-    monkeypatch.setattr(ops, "_triton_installed", lambda: installed)
+    monkeypatch.setattr(chooser, "_triton_installed", lambda: installed)
     assert ops.choose_backend("auto", torch.device(device)) == backend
     for asked in ("reference", "torch", "triton"):
         assert ops.choose_backend(asked, torch.device(device)) == asked

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from mdm_core.groups import Groups
 from mdm_core.ops import gce_schedules, linear_grouped_cross_entropy
+from mdm_core.ops.gce_autograd import witness_of
 
 SCHEDULES = [
     ("mean", "rows"),
@@ -331,11 +332,11 @@ def test_custom_operators_pass_opcheck():
         [t for level in groups.levels for t in level.tensors()],
         [level.width for level in groups.levels],
     )
-    scale = torch.full((6,), 1 / 6)
+    scale, witness = torch.full((6,), 1 / 6), witness_of(hidden, weight)
     common = (tables, widths, [1.0, 0.2], 0.0, torch.float32, 1 << 20)
     torch.library.opcheck(
         torch.ops.chisel.gce_rows,
-        (hidden, weight, target, scale, *common, True, True, "torch"),
+        (hidden, weight, target, scale, witness, *common, True, True, "torch"),
         # Not the check of compiled code: it also returns the gradients that the backward overwrites, which nobody
         # does here. The compiled steps above stand for it.
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
@@ -345,8 +346,9 @@ def test_custom_operators_pass_opcheck():
     _, _, top, slot, rest = torch.ops.chisel.gce_forward(h, w, target, *common, True, "torch")
     arguments = (h, w, target, scale, tables, widths, top, slot, rest, torch.float32, 1 << 20, True, True)
     torch.library.opcheck(torch.ops.chisel.gce_backward, (*arguments, "torch"))
-    gradients = [h.clone(), w.clone()]
-    torch.library.opcheck(torch.ops.chisel.gce_scale_, (gradients, torch.tensor(0.5), "torch"))
+    factors = torch.tensor([0.5, -2.0])
+    torch.library.opcheck(torch.ops.chisel.gce_scale_, ([h.clone(), w.clone()], factors, "torch"))
+    torch.library.opcheck(torch.ops.chisel.gce_scale, (h, w, factors, witness.detach(), "torch"))
 
 
 @pytest.mark.parametrize(

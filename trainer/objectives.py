@@ -146,8 +146,7 @@ class Bench:
     def start(self, arm: Arm, seed: int):
         torch.manual_seed(seed)
         model = MaskedDiffusionTransformer(self.model_config).to(self.device)
-        matrix_lr = 0.02 if hasattr(torch.optim, "Muon") else 0.0
-        optimizers = build_optimizers(model, lr=2e-3, matrix_lr=matrix_lr, fused=self.device.type == "cuda")
+        optimizers = build_optimizers(model, lr=2e-3, matrix_lr=0.02, fused=self.device.type == "cuda")
         groups = cells(self.codec_config.levels, arm.group).to(self.device) if arm.group > 1 else None
         return model, optimizers, groups
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.groups import Level
+from mdm_core.ops.gemm import roomy
 
 
 def membership(target: Tensor, level: Level, vocab_size: int) -> Tensor:
@@ -32,9 +33,10 @@ def row_losses(
     z_loss: float,
 ) -> tuple[Tensor, Tensor]:
     """Loss and LSE of each row, both [N]; 0 where target < 0. coefficients: (ce_weight, *group weights)."""
-    logits = hidden @ weight.t()  # [N, V]
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # [N, V]
     valid = target >= 0  # [N]
+    hidden = hidden.where(valid[:, None], 0)  # what an ignored row holds, even NaN, has no part in anything
+    logits = roomy(hidden) @ weight.t()  # [N, V]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # [N, V]
     target = target.clamp(min=0)  # [N]
     lse = logits.logsumexp(1)  # [N]
     loss = coefficients[0] * (lse - logits.gather(1, target[:, None])[:, 0]) + z_loss * lse.square()  # [N]

@@ -24,12 +24,14 @@ import torch
 from torch import Tensor
 
 from mdm_core.ops.gce_torch import Stats, row_stats
-from mdm_core.ops.gemm import accumulate_, multiply_
+from mdm_core.ops.gemm import accumulate_, multiply_, reach, roomy, seal_
 
 GCE_TILE_BYTES = {"cpu": 72 << 20, "cuda": 1 << 30}  # at most; on a GPU also at most 1/32 of its memory
 CPU_ENOUGH = 384, 16 << 20  # rows and bytes of a tile from which on a CPU gains nothing from larger ones
 FEW_ROWS = {"cpu": 80, "cuda": 512}  # with fewer to a tile, "vocabulary" is the faster schedule
-SPARE = 16  # columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles
+# Columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles, and none is so far
+# behind the tile that a product could read beyond them (see gemm.py).
+SPARE = 32
 
 
 def _without_autocast(schedule: Callable) -> Callable:
@@ -98,14 +100,15 @@ def rows(
     (count, _), size = hidden.shape, weight.shape[0]
     loss = hidden.new_empty(count, dtype=wide(hidden.dtype))  # [N]
     lse = torch.empty_like(loss)  # [N]
-    grad_hidden = torch.empty_like(hidden) if need_hidden else None  # [N, D]
+    grad_hidden = hidden.new_empty(hidden.shape) if need_hidden else None  # [N, D]
     fit = rows_per_tile(
         size, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype), slots * engine.bytes_per_slot()
     )
     chunks = even_chunks(count, max(1, min(fit, -(-count // 2))))  # never all of [N, V] at once
-    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, size)  # [n, V]
+    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, reach(size, hidden))  # [n, V or a little more]
+    seal_(buffer, size)
     for first, stop in chunks:
-        part, tile = hidden[first:stop], buffer[: stop - first]  # [n, D], [n, V]
+        part, tile = roomy(hidden[first:stop]), buffer[: stop - first, :size]  # [n, D], [n, V]
         multiply_(tile, part, weight.t())
         loss[first:stop], lse[first:stop] = engine.rows_(
             tile, groups, target[first:stop], scale[first:stop], coefficients, z_loss
@@ -149,7 +152,7 @@ def streaming(
     )  # [N] each
     slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
     for first, stop in chunks:
-        part = hidden[first:stop]  # [n, D]
+        part = roomy(hidden[first:stop])  # [n, D]
         patch = engine.patch_of(groups, target[first:stop])
         outside = top.new_full((stop - first,), -torch.inf)  # [n]  running maximum outside the patch
         rest, patch_logits = torch.zeros_like(outside), top.new_zeros(patch.ids.shape)  # [n], [n, K]
@@ -183,7 +186,7 @@ def vocabulary(
     (count, width), size = hidden.shape, weight.shape[0]
     if count == 0 and grad_weight is not None:
         grad_weight.zero_()
-    patch = engine.patch_of(groups, target)
+    patch, hidden = engine.patch_of(groups, target), roomy(hidden)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
     fit = (
         rows_per_tile(count, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype)) if count else 1
@@ -194,6 +197,7 @@ def vocabulary(
         tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]
         multiply_(tile[:, :-1], hidden, weight[v0:v1].t())
         engine.tile_gradient_(tile, v0, patch, stats, scale)
+        seal_(buffer, v1 - v0)
         if need_hidden:
             accumulate_(grad_hidden, tile[:, :-1], weight[v0:v1], first=v0 == 0)
         if grad_weight is not None:

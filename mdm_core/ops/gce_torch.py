@@ -27,6 +27,7 @@ from torch import Tensor
 from mdm_core.groups import Level, Patch, patch_levels
 
 STREAM_COLUMNS = 8192  # of the vocabulary at a time, when only the loss is asked for
+SCALED = 1 << 18  # half numbers at a time that are worked on in an fp32 copy
 STREAM_BYTES = 16 << 20  # and the logits in flight then: the forward alone gains nothing from more
 
 
@@ -122,8 +123,14 @@ def stream(*arguments) -> None:
 
 
 def scale_(values: Tensor, factor: Tensor) -> None:
-    """values *= factor []."""
-    values.mul_(factor)
+    """values *= factor [], wide; half types are rounded once, after the product."""
+    if values.dtype == factor.dtype:
+        values.mul_(factor)
+        return
+    if factor.device.type == "cpu" and factor == 1:
+        return
+    for part in values.view(-1).split(SCALED):
+        part.copy_(part.to(factor.dtype).mul_(factor))
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:

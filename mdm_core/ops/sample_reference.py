@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mdm_core.ops.gemm import roomy
 from mdm_core.ops.noise import BLOCK, TOKEN_NOISE, gumbel
 
 
@@ -33,7 +34,7 @@ def sample_rows(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """The seven fields of SampleStep, each [N]."""
     size = weight.shape[0]
-    logits = (hidden.to(weight.dtype) @ weight.t()).float()  # [N, V]
+    logits = (roomy(hidden.to(weight.dtype)) @ weight.t()).float()  # [N, V]
     p = logits.softmax(1)  # [N, V]
 
     if temperature == 0:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mdm_core.ops.gemm import roomy
 from mdm_core.ops.noise import BLOCK, TOKEN_NOISE, gumbel
 
 ROWS = 64
@@ -175,7 +176,8 @@ def sample_rows(
     results = []
     for first in range(0, count, ROWS):
         short = max(0, first + ROWS - count)  # rows of padding
-        part = functional.pad(hidden[first : first + ROWS], (0, 0, 0, short)).to(weight.dtype)  # [64, D]
+        part = functional.pad(hidden[first : first + ROWS], (0, 0, 0, short)).to(weight.dtype)
+        part = roomy(part)  # [64, D]
         ids = [functional.pad(x[first : first + ROWS], (0, short)) for x in (current, seed, row_ids)]
         scan = _Scan(ids[0], temperature, ids[1], ids[2], step)
         for v0 in range(0, size, columns):

@@ -200,8 +200,10 @@ def _finish_kernel(
     peaks = tl.load(top + record, mask=known, other=float("-inf"))
     peak, part = tl.max(peaks, 0, return_indices=True)
     first = tl.load(best + row * S + part) * 64
+    # a stretch without any number above -inf never wrote its block
     inner = tl.load(best_inner + (row * S + part) * 64 + lane)  # [64]
     inner = tl.where(first + lane < V, inner, float("-inf"))
+    inner = tl.where(peak > float("-inf"), inner, float("-inf"))
     _, place = tl.max(inner, 0, return_indices=True)
     best_id = first + place
     rival = tl.maximum(
@@ -219,10 +221,11 @@ def _finish_kernel(
 
     token, chosen = best_id, peak
     if not GREEDY:
-        _, part = tl.max(tl.load(score + record, mask=known, other=float("-inf")), 0, return_indices=True)
+        won, part = tl.max(tl.load(score + record, mask=known, other=float("-inf")), 0, return_indices=True)
         first = tl.load(block + row * S + part) * 64
         inner = tl.load(drawn_inner + (row * S + part) * 64 + lane)  # [64]
         inner = tl.where(first + lane < V, inner, float("-inf"))
+        inner = tl.where(won > float("-inf"), inner, float("-inf"))
         noise = _gumbel(
             tl.load(seed + row), tl.load(row_ids + row), step, (first + lane).to(tl.int64), 0x80000000
         )

@@ -1,0 +1,67 @@
+"""What both fused operators ask of their arguments, and which of its three implementations each of them uses."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("auto", "reference", "torch", "triton")
+
+
+def choose_backend(backend: str, device: torch.device) -> str:
+    """Resolve "auto": Triton on a GPU where it is installed, PyTorch operations otherwise."""
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
+    if backend != "auto":
+        return backend
+    return "triton" if device.type == "cuda" and _triton_installed() else "torch"
+
+
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def describe_backend(device: torch.device | str) -> str:
+    """One line for a start-up message: which backend the fused operators use on this device."""
+    device = torch.device(device)
+    backend = choose_backend("auto", device)
+    where = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {torch.get_num_threads()} threads"
+    )
+    return f"fused operators: {backend} backend on {where} (PyTorch {torch.__version__})"
+
+
+def is_integer(values: Tensor) -> bool:
+    """Whether a tensor holds integers: neither floating point nor complex numbers, nor truth values."""
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def refuse_sharded(name: str, x: Tensor | None) -> None:
+    """A DTensor would go through the operators as its local shard, or not at all: say what to give instead."""
+    if hasattr(x, "device_mesh"):
+        raise ValueError(
+            f"{name} is a DTensor, and the fused operators take plain tensors: give {name}.full_tensor(), or its "
+            "to_local() where that is all of it."
+        )
+
+
+def fold_bias(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """([hidden | 1 | 0 ...], [weight | bias | 0 ...]): the same logits of a head without bias.
+
+    The zeros fill the rows to a width that suits the product: a multiple of 32.
+    """
+    if bias is None:
+        return hidden, weight
+    if bias.shape != weight.shape[:1] or not bias.is_floating_point():
+        raise ValueError(
+            f"bias must hold one floating-point number per token, [{len(weight)}], "
+            f"not {list(bias.shape)} {bias.dtype}."
+        )
+    more = -(hidden.shape[1] + 1) % 32  # columns of zeros
+    columns = [hidden.new_ones(len(hidden), 1), hidden.new_zeros(len(hidden), more)]
+    wide = [bias.to(weight.dtype)[:, None], weight.new_zeros(len(weight), more)]
+    return torch.cat([hidden, *columns], 1), torch.cat([weight, *wide], 1)
