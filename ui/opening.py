@@ -13,7 +13,7 @@ from mdm_core.trajectory import StepRecord, Trajectory
 from ui import asks, limits, sharelink, upload
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
-from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
+from ui.handlers import BROKEN, LEFT, ahead_of_you, answered, buttons, by_program, complaint, log, session_of
 from ui.limits import Refused, RunSettings
 from ui.line import Ticket
 from ui.runs import Request, Run
@@ -98,9 +98,9 @@ def form(settings: RunSettings) -> tuple[Any, ...]:
     return tuple(values[name] for name in FORM)
 
 
-def _whole(run: Run, state: str) -> dict[str, Any]:
+def _alone(said: dict[str, Any]) -> dict[str, Any]:
     """The message of a run that stands alone: no parent that the browser would have to know."""
-    return {**message(run, state), "parent": None, "prefix": 0}
+    return {**said, "parent": None, "prefix": 0}
 
 
 class Opening:
@@ -146,14 +146,14 @@ class Opening:
 
     # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
 
-    def link(self, text: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def link(self, text: Any, request: gr.Request, event: gr.EventData = None) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
-        session = request.session_hash or f"nobody {id(request)}"
+        session = session_of(request)
         idle = (gr.skip(),) * len(FORM)
         try:
             pipe = self.studio.pipe
             link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size))
-            ticket = self.studio.line.join(session)
+            ticket = self.studio.line.join(session or f"nobody {id(request)}", by_program(event))
         except Refused as error:
             yield gr.skip(), str(error), *buttons(running=False), *idle
             return
@@ -171,7 +171,7 @@ class Opening:
             yield gr.skip(), "", *buttons(running=True), *form(link.entries[-1].settings)
             words = ""
             try:
-                for sent, said in self._chain(link, ticket, request.session_hash or ""):
+                for sent, said in ticket.at_work(self._chain(link, ticket, session)):
                     yield sent, said, *buttons(running=True), *idle
                     words = said if said == ROUNDED else ""
             except Exception as error:
@@ -194,24 +194,26 @@ class Opening:
                 yield (said if shown else gr.skip()), ""
                 continue
             run = studio.begin(request, asks.Ask((request,), "main", parent), session)
-            # the browser does not have the steps before a branch: they are sent with it
-            before = run.records[: run.prefix] if shown else []
-            run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
-            state = "failed"
+            state = LEFT
             try:
+                # the browser does not have the steps before a branch: they are sent with it
+                before = run.records[: run.prefix] if shown else []
+                run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
                 for n, _ in enumerate(studio.steps(run, parent, ticket), start=1):
                     words = (
                         ""
                         if shown
                         else f"Rebuilding what this picture grew from: {i} of {len(link.entries)}."
                     )
-                    yield (_whole(run, "running") if shown else gr.skip()), words
+                    yield (_alone(message(run, "running")) if shown else gr.skip()), words
                     if n == entry.shown:
                         break
                 state = "stopped" if ticket.cancelled or entry.shown else "done"
+            except Exception:
+                state = "failed"
+                raise
             finally:
-                studio.close(run, state)
-                last, run.frames = _whole(run, state), []
+                last = _alone(studio.close(run, state) or message(run, state))
             if ticket.cancelled:
                 yield (last if shown else {"v": VERSION, "state": "left"}), ""
                 return
