@@ -1,6 +1,6 @@
 """Chisel's studio: parse arguments, load the pipeline, build the page, launch.
 
-python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N] [--no-open]
+python app.py [--model DIR] [--host 127.0.0.1] [--port 7860] [--threads N] [--embed ORIGIN] [--no-open]
 
 The four steps are `main` of ui/launch.py, because the installed command `chisel` takes them too.
 """

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ui.limits import Refused, RunSettings
-from ui.runs import ROLES, Request, Run, Store
+from ui.runs import MAX_RECORDS, ROLES, Request, Run, Store
 
 ASKED = ("generate", "repaint", "heal", "branch")
 VARIATIONS = 4
@@ -54,6 +54,12 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
         parent.record(step)
         if (parent.grid, parent.vocab) != (grid, vocab):
             raise Refused("This picture was made by another model: make a new one with Generate.")
+    if kind == "branch" and parent is not None:
+        most = step + 1 + max(settings.steps - step, 1) + settings.polish
+        if most > MAX_RECORDS:
+            raise Refused(
+                f"A picture can have up to {MAX_RECORDS} steps, here it could be {most}: branch from an earlier one."
+            )
     request = Request(kind, settings, start, locked, None, (parent.id, step) if parent else None)
     request = checked(request, vocab)
     if role != "variation":

@@ -20,6 +20,7 @@ from mdm_core.trajectory import Trajectory
 from ui import asks, draw, replay, sharelink
 from ui.handlers import answered
 from ui.limits import Refused
+from ui.opening import largest_run
 from ui.token_grid import Static
 
 HERE = Path(__file__).parent
@@ -106,8 +107,11 @@ def trajectory(run: Any) -> Trajectory:
 
 
 def as_json(run: Any) -> bytes:
-    """The trajectory as JSON."""
-    return json.dumps(trajectory(run).to_json()).encode()
+    """The trajectory as JSON; Refused where it would be too large to be opened again."""
+    data = json.dumps(trajectory(run).to_json()).encode()
+    if len(data) > largest_run(run.grid):
+        raise Refused("This run is too large for one file: save it as a picture or an animation instead.")
+    return data
 
 
 def file_name(run: Any, kind: str) -> str:

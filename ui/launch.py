@@ -4,15 +4,19 @@ Importing this sets the environment, so it comes before Gradio and torch.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
 import time
+import webbrowser
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from ui import address
 
 # Before Gradio is imported: it would otherwise ask a server about new versions and report its use.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -26,6 +30,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Gradio looks at its own page before it says that it is there, and would ask the school's or firm's proxy for it.
+PROXIES = address.ask_no_proxy()
 
 spaces: Any = None
 if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's lent GPUs: their package must come before torch
@@ -46,7 +52,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--host",
-        default=os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",  # a Space sets 0.0.0.0
+        default=os.environ.get("GRADIO_SERVER_NAME") or address.HOST,  # a Space sets 0.0.0.0
         help="address to serve on (default: %(default)s)",
     )
     parser.add_argument(
@@ -55,12 +61,28 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=int, default=None, help="CPU threads for the model (default: all cores)"
     )
+    parser.add_argument(
+        "--embed",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="a site that may show the page in a frame, as https://school.example; may be given several times",
+    )
     parser.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
     args = parser.parse_args(argv)
     if args.port is not None and not 1 <= args.port <= 65535:
         parser.error(f"--port must be from 1 to 65535, not {args.port}.")
     if args.threads is not None and not 1 <= args.threads <= 1024:
         parser.error(f"--threads must be from 1 to 1024, not {args.threads}.")
+    args.host = address.bare(args.host)
+    try:
+        args.first = address.first_port(os.environ.get("GRADIO_SERVER_PORT"))
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        args.embed = [address.origin(text) for text in args.embed]
+    except ValueError as error:
+        parser.error(f"--embed: {error}")
     return args
 
 
@@ -125,36 +147,83 @@ def backend_line(pipe: Any) -> str:
     return f"Chisel, {describe_backend(pipe.device)}"
 
 
+class Failed(Exception):
+    """The page is not served. Its text is one sentence that says why."""
+
+
+def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, str]:
+    """(the running page, its address); Failed when it cannot be built, its model loaded or the page served."""
+    # Gradio reads both of its own accord, and takes neither an address of IPv6 nor all that people write
+    os.environ.pop("GRADIO_SERVER_NAME", None)
+    os.environ.pop("GRADIO_SERVER_PORT", None)
+    try:
+        from ui import page
+
+        studio = page.build(pipeline.result, sample_defaults(args.model))
+    except Exception as error:
+        raise Failed(f"The page cannot be built: {one_line(error)} {SETTINGS}") from error
+    try:
+        pipe = pipeline.result()
+    except Exception as error:
+        raise Failed(f"The model cannot be loaded: {one_line(error)}") from error
+    print(backend_line(pipe), flush=True)
+    try:
+        _, url, _ = studio.launch(
+            server_name=address.bracketed(args.host),
+            server_port=port,
+            prevent_thread_lock=True,
+            inbrowser=False,
+            **page.launch_arguments(args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", "")),
+        )
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            studio.close(verbose=False)
+        where = f"{address.bracketed(args.host)}:{port}"
+        raise Failed(f"The page cannot be served on {where}: {one_line(error)} {SETTINGS}") from error
+    return studio, url.replace("[::]", "[::1]")
+
+
+SETTINGS = "Choose another --port or --host, and look whether the environment sets GRADIO_ variables."
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what an error says, as a sentence; its kind where it says nothing."""
+    words = (str(error).strip().splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__
+    return f"{words[:300]}."
+
+
+def over(pipeline: Future, status: int = 0) -> int:
+    """The exit status, once the loading thread has ended: cut off inside torch, it would abort the program."""
+    pipeline.thread.join(timeout=60)
+    if pipeline.thread.is_alive():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the studio until it is interrupted; returns the exit status."""
     began = time.perf_counter()
     args = arguments(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        port = address.open_port(args.host, args.port, args.first)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     pipeline = load_beside(args.model, args.threads)
-
-    from ui import page
-
-    studio = page.build(pipeline.result, sample_defaults(args.model))
     try:
-        pipe = pipeline.result()
-    except (ValueError, OSError) as error:
-        print(f"The model cannot be loaded: {error}", file=sys.stderr)
-        return 2
-    print(backend_line(pipe), flush=True)
-    try:
-        _, url, _ = studio.launch(
-            server_name=args.host,
-            server_port=args.port,
-            prevent_thread_lock=True,
-            # only for a person at a terminal: a service or a test has no use for a browser window
-            inbrowser=sys.stdout.isatty() and not args.no_open,
-            **page.launch_arguments(),
-        )
-    except OSError:
-        where = f"{args.host}:{args.port}" if args.port else args.host
-        print(f"The page cannot be served on {where}: choose another --port or --host.", file=sys.stderr)
-        pipeline.thread.join(timeout=30)  # a warm-up cut off inside torch would abort the program
-        return 2
+        studio, url = start(args, port, pipeline)
+    except Failed as error:
+        logging.getLogger("chisel").debug("the page is not served", exc_info=error)
+        print(error, file=sys.stderr, flush=True)
+        return over(pipeline, 2)
+    except KeyboardInterrupt:
+        return over(pipeline, 130)
     print(f"Open {url} (ready after {time.perf_counter() - began:.1f} s; Ctrl+C ends it)", flush=True)
+    if sys.stdout.isatty() and not args.no_open:  # a service or a test has no use for a browser window
+        with address.proxies_as(PROXIES), contextlib.suppress(Exception):
+            webbrowser.open(url)
     studio.block_thread()
-    return 0
+    return over(pipeline)

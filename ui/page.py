@@ -1,13 +1,13 @@
 """The layout of the studio: what stands where, and which event calls which handler."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui import export, guard, learn, limits, lookups, opening, theme
+from ui import address, export, guard, learn, limits, lookups, opening, theme
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
@@ -61,8 +61,14 @@ def css() -> str:
     return "\n".join((HERE / "css" / name).read_text(encoding="utf-8") for name in STYLES)
 
 
-def launch_arguments() -> dict[str, Any]:
-    """What `Blocks.launch` must be told for this page: its looks, and that it stays at home."""
+def launch_arguments(
+    embed: Iterable[str] = (), grid: tuple[int, int] = (16, 16), root: str = ""
+) -> dict[str, Any]:
+    """What `Blocks.launch` must be told for this page: its looks, and that it stays at home.
+
+    `embed` names the origins that may show it in a frame, `root` is the prefix that a proxy puts before it; what a
+    saved run of this `grid` may weigh decides how much may arrive.
+    """
     return {
         "theme": theme.build(),
         "css": css(),
@@ -77,7 +83,9 @@ def launch_arguments() -> dict[str, Any]:
         "quiet": True,
         "share": False,
         "pwa": False,
-        **guard.launch_arguments(),
+        "mcp_server": False,
+        "root_path": address.prefix(root),
+        **guard.launch_arguments(embed, opening.largest_body(grid)),
     }
 
 

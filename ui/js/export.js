@@ -103,7 +103,7 @@ buttons.forEach((button) => button.addEventListener("click", () => {
 // so that a reload or a copied address never brings back a picture that is no longer there.
 document.addEventListener("chisel:ask", () => { asked = true; });
 document.addEventListener("chisel:run", ({ detail: id }) => {
-  if (!location.hash.startsWith("#c1=")) return;
+  if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
   if (!linked && !asked) linked = id;
   if (linked === id) return;
   linked = "";

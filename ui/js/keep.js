@@ -56,7 +56,7 @@ class Keeper {
   restore(show, go) {
     const kept = sessionStorage.getItem(KEPT);
     sessionStorage.removeItem(KEPT);
-    if (!kept || location.hash.startsWith("#c1=")) return;
+    if (!kept || /^#c\d+(=|%3D)/i.test(location.hash)) return;
     const { message, prompt, hand } = JSON.parse(kept);
     show({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
     const { run } = this.where(message.run);

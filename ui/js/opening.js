@@ -2,7 +2,7 @@
 // Runs inside gr.HTML's js_on_load; `element` and `server` come from there.
 
 const say = element.querySelector(".up-say");
-const LIMITS = { picture: [8, "The picture is too large: files can have up to 8 MiB."], run: [4, "The saved run is too large: files can have up to 4 MiB."] };
+const PICTURE = [8, "The picture is too large: files can have up to 8 MiB."]; // a run's size depends on the model's grid
 
 function read(file) {
   return new Promise((done, fail) => {
@@ -22,10 +22,11 @@ function refuse(words) {
 // Only the bytes are sent: neither the file's name nor its path reaches the server.
 async function bring(kind, file) {
   if (!file) return;
-  const [mebibytes, tooLarge] = LIMITS[kind];
-  if (file.size > mebibytes * 2 ** 20) return refuse(tooLarge);
+  if (kind === "picture" && file.size > PICTURE[0] * 2 ** 20) return refuse(PICTURE[1]);
   say.textContent = "Reading …";
   try {
+    const fits = kind === "run" ? await server.run_fits({ size: file.size }) : {};
+    if (fits.error) return refuse(fits.error);
     const data = { file: await read(file) };
     const answer = kind === "picture" ? await server.upload_picture(data) : await server.open_run(data);
     if (answer.error) return refuse(answer.error);
@@ -57,7 +58,7 @@ document.addEventListener("drop", (event) => {
 
 // A link in the address: carved anew as soon as the page is ready, and again when another one is pasted.
 function openLink() {
-  if (!location.hash.startsWith("#c1=")) return;
+  if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
   const button = document.querySelector("#open-link");
   if (window.chisel && button) button.click();
   else requestAnimationFrame(openLink);
