@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
             prevent_thread_lock=True,
             # only for a person at a terminal: a service or a test has no use for a browser window
             inbrowser=sys.stdout.isatty() and not args.no_open,
-            **page.launch_arguments(),
+            **page.launch_arguments(pipe.grid),
         )
     except OSError:
         where = f"{args.host}:{args.port}" if args.port else args.host

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ import numpy as np
 
 from mdm_core.trajectory import StepRecord, Trajectory
 from ui import asks, limits, sharelink, upload
+from ui.assemble import part
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
 from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
@@ -19,7 +19,6 @@ from ui.line import Ticket
 from ui.runs import Request, Run
 from ui.token_grid import Static, when_over
 
-HERE = Path(__file__).parent
 MAX_JSON = 4 * 2**20
 MAX_RECORDS = 160
 BUSY = "Others are opening files just now: try again in a moment."
@@ -132,7 +131,7 @@ class Opening:
             return {"message": self.studio.show(self._run(Request("opened", settings), loaded.records))}
 
     def functions(self) -> list[Callable[..., Any]]:
-        """What js/opening.js may call as `server.name(argument)`."""
+        """What bring/bring.js may call as `server.name(argument)`."""
 
         def upload_picture(data: Any) -> dict[str, Any]:
             """A picture as a run of one step."""
@@ -249,15 +248,15 @@ class _Turn:
 def panel(opening: Opening) -> None:
     """Upload and open, in the Edit task."""
     Static(
-        (HERE / "html" / "upload.html").read_text(encoding="utf-8"),
-        (HERE / "js" / "opening.js").read_text(encoding="utf-8"),
+        part("bring/bring.html"),
+        "bring",
         elem_id="bring",
         server_functions=opening.functions(),
     )
 
 
 def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
-    """The event behind a link in the address; js/opening.js presses its button, which nobody sees.
+    """The event behind a link in the address; bring/bring.js presses its button, which nobody sees.
 
     `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
     """
