@@ -31,6 +31,8 @@ export function handle(stage, { canvas, hands, tools, panel, server }) {
     locks: () => sheet.lockedCells(),
     still: () => canvas.still,
     get painted() { return canvas.painted; },
+    // a message as the server would send it
+    show: (/** @type {import("./stage/run.js").Message} */ message) => stage.take(message),
     // what a visitor would do
     go: (/** @type {number} */ k) => stage.go(k),
     select: (/** @type {number} */ cell) => stage.select(cell),

@@ -76,7 +76,10 @@ export class Bring {
     this.stage.choose("edit");
   }
 
-  /** Only the bytes are sent: neither the file's name nor its path reaches the server. @param {"picture" | "run"} kind @param {Blob} file */
+  /**
+   * Only the bytes are sent: neither the file's name nor its path reaches the server.
+   * @param {"picture" | "run"} kind @param {Blob} file
+   */
   async bring(kind, file) {
     if (!file) return;
     this.line.textContent = "Reading …";

@@ -22,8 +22,10 @@ export class Export {
     this.busy = false;
     for (const button of this.buttons) {
       const kind = button.dataset.as;
-      const ask = () => (kind ? this.ask("Saving …", () => this.save(kind)) : this.ask("Making the link …", () => this.share()));
-      button.addEventListener("click", ask);
+      button.addEventListener("click", () => {
+        if (kind) this.ask("Saving …", () => this.save(kind));
+        else this.ask("Making the link …", () => this.share());
+      });
     }
     for (const name of ["run", "done"]) stage.on(name, () => { this.tell(""); this.refresh(); });
     this.linked = new Address(stage);
@@ -42,7 +44,10 @@ export class Export {
     for (const button of this.buttons) button.disabled = !run || run.state === "running" || this.busy;
   }
 
-  /** Asks and answers in order; the buttons rest meanwhile, so that nobody asks twice. @param {string} words @param {() => Promise<string | void>} work */
+  /**
+   * Asks and answers in order; the buttons rest meanwhile, so that nobody asks twice.
+   * @param {string} words @param {() => Promise<string | void>} work
+   */
   async ask(words, work) {
     this.busy = true;
     this.refresh();

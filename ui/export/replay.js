@@ -5,11 +5,18 @@ import { find, findAll, make } from "../layout/dom.js";
 import { cellUnder, moved } from "../stage/cells.js";
 import { Painter } from "../stage/paint.js";
 import { Player, tellPlaying } from "../stage/player.js";
-import { Run } from "../stage/run.js";
+import { gridLabel, Run } from "../stage/run.js";
 import { Timeline } from "../stage/timeline.js";
 import { capital, percent, place } from "../stage/words.js";
 
-const SETTINGS = { steps: "Steps", guidance: "Guidance", temperature: "Temperature", order: "Order", schedule: "Schedule", edit: "Editing" };
+const SETTINGS = {
+  steps: "Steps",
+  guidance: "Guidance",
+  temperature: "Temperature",
+  order: "Order",
+  schedule: "Schedule",
+  edit: "Editing",
+};
 
 class Replay {
   /** @param {import("../stage/run.js").Message} message */
@@ -36,7 +43,9 @@ class Replay {
 
   listen() {
     const { canvas, player } = this;
-    const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => () => this.select(moved(this.selected, dx, dy, this.run));
+    const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => () => {
+      this.select(moved(this.selected, dx, dy, this.run));
+    };
     /** @type {Record<string, () => void>} */
     const keys = {
       ArrowLeft: walk(-1, 0),
@@ -71,7 +80,7 @@ class Replay {
   tellAbout() {
     const { run } = this;
     find(".rp-prompt").textContent = run.prompt;
-    this.canvas.setAttribute("aria-label", `Token grid for: ${run.prompt}. Arrow keys inspect a token, space plays, brackets step.`);
+    this.canvas.setAttribute("aria-label", gridLabel(run));
     const told = [["Seed", run.seed], ...Object.entries(SETTINGS).map(([key, name]) => [name, run.settings[key]])];
     find(".rp-settings").replaceChildren(...told.flatMap(([name, value]) => {
       return [make("dt", { textContent: name }), make("dd", { textContent: String(value) })];

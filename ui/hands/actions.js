@@ -14,6 +14,7 @@ export function actions(stage, hands) {
   const settled = () => !stage.busy && !stage.variations.open;
   const hasMasks = () => stage.free && stage.countMasked() > 0;
   const hasLocks = () => stage.free && sheet.countLocked() > 0;
+  const hasTraces = () => stage.free && (sheet.countLocked() > 0 || Boolean(stage.draft));
   const holdsToken = () => stage.free && hands.holdsToken;
   return {
     repaint: { can: hasMasks, act: () => asks.act("repaint") },
@@ -22,7 +23,7 @@ export function actions(stage, hands) {
     around: { can: hasLocks, act: () => asks.act("generate") },
     branch: { can: () => stage.free && stage.shown < stage.run.last, act: () => asks.act("branch") },
     "break-some": { can: () => stage.free, act: () => stage.change(() => hands.breakSome()) },
-    clear: { can: () => stage.free && (sheet.countLocked() > 0 || Boolean(stage.draft)), act: () => stage.change(() => hands.clear()) },
+    clear: { can: hasTraces, act: () => stage.change(() => hands.clear()) },
     unlock: { can: hasLocks, act: () => stage.change(() => hands.unlock()) },
     undo: { can: () => settled() && sheet.past.length > 0, act: () => stage.travel(true) },
     redo: { can: () => settled() && sheet.future.length > 0, act: () => stage.travel(false) },

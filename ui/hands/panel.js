@@ -38,7 +38,9 @@ export class HandsPanel {
     const { stage, hands, tools } = this;
     const { run, sheet, selected } = stage;
     for (const button of findAll("[data-press]")) button.disabled = !this.actions[button.dataset.press]?.can();
-    for (const button of findAll("button[data-tool]")) button.setAttribute("aria-checked", String(button.dataset.tool === tools.tool));
+    for (const button of findAll("button[data-tool]")) {
+      button.setAttribute("aria-checked", String(button.dataset.tool === tools.tool));
+    }
     for (const button of findAll("[data-size]")) {
       const on = tools.rectangle ? "rectangle" : String(tools.size);
       button.setAttribute("aria-pressed", String(button.dataset.size === on));

@@ -132,10 +132,12 @@ export class Inspector {
       const { k, kind } = event;
       const thumb = make("canvas", { width: THUMB_PX, height: THUMB_PX, "aria-hidden": "true" });
       this.patch(thumb, run.frames[k].image, run.frames[k].tokens, 0);
-      return make("li", {}, make("button", {
-        className: `cz-event is-${kind}${k > shown ? " is-later" : ""}${k === shown ? " is-here" : ""}`,
-        onclick: () => this.stage.jump(k),
-      }, thumb, make("b", { textContent: k === 0 ? "start" : `step ${k}` }), make("span", { textContent: sentence(event, run.maskId) })));
+      const step = make("b", { textContent: k === 0 ? "start" : `step ${k}` });
+      const words = make("span", { textContent: sentence(event, run.maskId) });
+      const button = make("button", { className: `cz-event is-${kind}`, onclick: () => this.stage.jump(k) }, thumb, step, words);
+      button.classList.toggle("is-later", k > shown);
+      button.classList.toggle("is-here", k === shown);
+      return make("li", {}, button);
     }));
   }
 }

@@ -46,7 +46,7 @@ export class Lookup {
     this.key = key;
     if (this.kept.has(key)) return this.draw(this.kept.get(key), cell);
     this.root.classList.add("is-old");
-    this.timer = Number(setTimeout(() => this.ask(key, run, k, cell), REST_MS));
+    this.timer = setTimeout(() => this.ask(key, run, k, cell), REST_MS);
   }
 
   hide() {
@@ -88,7 +88,7 @@ export class Lookup {
     this.say.textContent = told.error || "";
     if (told.error) return;
     const part = (/** @type {string} */ name) => find(name, this.root);
-    const focused = this.root.contains(document.activeElement) && /** @type {HTMLElement} */ (document.activeElement).dataset.token;
+    const focused = part(":focus")?.dataset.token;
     const near = new Set(told.group.map(([id]) => id));
     part(".cz-lookup-title").textContent = told.step === 0 ? "What it could become" : "What else it could be";
     part(".cz-candidates").replaceChildren(...told.top.map(([id, p]) => {
@@ -109,7 +109,9 @@ export class Lookup {
     Object.assign(this.root.dataset, { step: String(told.step), cell: String(told.cell), p: told.p.toFixed(6) });
   }
 
-  /** @param {Told} told @param {number} cell @param {number} id @param {number} p @param {string} words @param {boolean} near */
+  /**
+   * @param {Told} told @param {number} cell @param {number} id @param {number} p @param {string} words @param {boolean} near
+   */
   item(told, cell, id, p, words, near = false) {
     const here = id === this.held;
     const button = patchButton(told.patches[id], percent(p), {

@@ -4,7 +4,10 @@
 import { make } from "../layout/dom.js";
 import { bytesOf } from "../stage/bytes.js";
 
-/** A button with one decoded patch, pixel for pixel, and a line under it. @param {string} coded @param {string} words @param {Record<string, any>} has */
+/**
+ * A button with one decoded patch, pixel for pixel, and a line under it.
+ * @param {string} coded @param {string} words @param {Record<string, any>} has
+ */
 export function patchButton(coded, words, has) {
   return make("button", { className: "cz-tile", ...has }, patchCanvas(coded), make("span", { textContent: words }));
 }

@@ -5,6 +5,7 @@ import { findAll } from "./dom.js";
 
 /** @param {import("../stage/stage.js").Stage} stage @param {HTMLElement} element */
 export function tasks(stage, element) {
+  const workbench = /** @type {HTMLElement} */ (element.closest("#workbench"));
   const tabs = findAll("[data-task]", element);
   tabs.forEach((tab, i) => {
     tab.addEventListener("click", () => stage.choose(tab.dataset.task));
@@ -18,7 +19,7 @@ export function tasks(stage, element) {
   });
   stage.on("task", (name) => {
     document.body.dataset.task = name;
-    /** @type {HTMLElement} */ (element.closest("#workbench")).dataset.task = name; // rules in media queries cannot reach the body
+    workbench.dataset.task = name; // rules in media queries cannot reach the body
     for (const tab of tabs) {
       tab.setAttribute("aria-selected", String(tab.dataset.task === name));
       tab.tabIndex = tab.dataset.task === name ? 0 : -1;

@@ -100,6 +100,12 @@ export class Explorer {
     this.draw();
   }
 
+  /** The buttons of the sizes are new then: the keyboard stays where it was. @param {number} size */
+  async resize(size) {
+    await this.explore({ size });
+    this.find(".cz-sizes [aria-pressed=true]").focus({ preventScroll: true });
+  }
+
   /** @param {string} words */
   say(words) {
     this.find(".cz-explore-say").textContent = words;
@@ -115,7 +121,7 @@ export class Explorer {
       title: n === told.trained ? "This model was trained with groups of this size" : `Groups of ${n} codes`,
       "aria-label": `Groups of ${n} codes${n === told.trained ? ", as in training" : ""}`,
       "aria-pressed": String(n === told.size),
-      onclick: () => this.explore({ size: n }).then(() => this.find(".cz-sizes [aria-pressed=true]").focus({ preventScroll: true })),
+      onclick: () => this.resize(n),
     })));
     const many = told.size > MANY;
     const members = this.find(".cz-members");
@@ -131,7 +137,8 @@ export class Explorer {
     }));
     const at = place(told.cell, told.columns);
     const where = this.place ? `At ${at}, step ${told.step},` : `At its first look for “${told.prompt}”, ${at},`;
-    this.say(`${where} the model gives this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}.`);
+    const shares = `this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}`;
+    this.say(`${where} the model gives ${shares}.`);
     Object.assign(this.element.dataset, { token: String(told.token), size: String(told.size) });
     this.pull();
   }
@@ -150,7 +157,9 @@ export class Explorer {
     this.find(".cz-pulls").replaceChildren(...names.map((name, i) => make("div", { className: "cz-pull" },
       make("span", { textContent: name }), make("b", { textContent: signed(now[i]) }),
       make("div", {}, bar(plain[i], most, "is-plain"), bar(now[i], most, "is-grouped")))));
-    const each = names.map((name, i) => `${name} ${signed(plain[i])} with plain cross-entropy, ${signed(now[i])} with the group term`);
+    const each = names.map((name, i) => {
+      return `${name} ${signed(plain[i])} with plain cross-entropy, ${signed(now[i])} with the group term`;
+    });
     this.find(".cz-pulls").setAttribute("aria-label", `Pull on the logits. ${each.join("; ")}.`);
     const [they, are] = told.size === 2 ? ["it", "is"] : ["they", "are"];
     this.find(".cz-explore-sum").textContent =

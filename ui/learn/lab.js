@@ -69,7 +69,9 @@ export class Lab {
     this.picture("broken", told, broken, []);
     this.picture("off", told, broken, off);
     this.picture("on", told, broken, on);
-    const share = (/** @type {number[]} */ cells) => `${cells.length} of ${broken.length}, ${Math.round((cells.length / broken.length) * 100)} %`;
+    const share = (/** @type {number[]} */ { length }) => {
+      return `${length} of ${broken.length}, ${Math.round((length / broken.length) * 100)} %`;
+    };
     if (state === "healing") return this.say(`Pass ${passes}: ${share(on)} came back.`);
     const also = harmed ? ` It also changed ${harmed} that ${harmed === 1 ? "was" : "were"} whole.` : "";
     this.say(`${state === "stopped" ? "Stopped after" : "Done after"} ${passes} passes: ${share(on)} came back exactly.${also}`);

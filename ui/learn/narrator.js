@@ -28,8 +28,9 @@ export class Narrator {
     const older = !running && !this.told.startsWith(run.id); // an older run is shown again
     this.told = chapter;
     if (older) return;
+    const edits = count(this.stage.frame.editsSoFar, "token");
     this.voice.textContent = running ? (half ? "Half of the tokens are set." : "Carving has begun.")
-      : run.state === "done" ? `The picture is done after ${run.last} steps, ${count(this.stage.frame.editsSoFar, "token")} edited.`
+      : run.state === "done" ? `The picture is done after ${run.last} steps, ${edits} edited.`
       : run.state === "stopped" ? `Stopped at step ${run.last}.`
       : "The run failed.";
   }

@@ -108,7 +108,8 @@ export class Tour {
     this.back = part("button", "cz-button", { textContent: "Back", onclick: () => this.open(Math.max(this.at - 1, 0)) });
     this.next = part("button", "cz-button", { textContent: "Skip", onclick: () => this.go(1) });
     const leave = { textContent: "×", "aria-label": "Leave the tour", onclick: () => this.end(false) };
-    this.card = part("aside", "cz-tour", { hidden: true, "aria-label": "Guided tour", onkeydown: (/** @type {KeyboardEvent} */ event) => this.key(event) },
+    const onkeydown = (/** @type {KeyboardEvent} */ event) => this.key(event);
+    this.card = part("aside", "cz-tour", { hidden: true, "aria-label": "Guided tour", onkeydown },
       part("button", "cz-icon cz-tour-leave", leave), this.where, this.title, this.words, this.said,
       part("div", "cz-tour-row", {}, this.back, part("div", "cz-tour-dots", { "aria-hidden": "true" }, ...this.dots), this.next));
     // inside Gradio's own container: its copies of our rules reach no further
@@ -226,7 +227,10 @@ export class Tour {
   }
 }
 
-/** On a phone the card takes the lower part of the screen, so what matters goes to the top; the stage goes there whole. @param {HTMLElement} node */
+/**
+ * On a phone the card takes the lower part of the screen, so what matters goes to the top; the stage goes there whole.
+ * @param {HTMLElement} node
+ */
 function bring(node) {
   const phone = window.innerWidth <= PHONE_PX;
   const to = phone && node.closest(".cz") ? find(".cz-top") : node;

@@ -32,7 +32,7 @@ export class Hint {
 
   later() {
     clearTimeout(this.timer);
-    this.timer = Number(setTimeout(() => this.understand(), HINT_MS));
+    this.timer = setTimeout(() => this.understand(), HINT_MS);
   }
 
   clear() {

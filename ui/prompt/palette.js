@@ -24,7 +24,8 @@ export function joins(sections, before, word) {
  */
 export function inserted(sections, before, after, word) {
   const space = before && !/\s$/.test(before) ? " " : "";
-  const head = `${before}${space}${joins(sections, before, word) ? "and " : ""}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
+  const and = joins(sections, before, word) ? "and " : "";
+  const head = `${before}${space}${and}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
   return [head + after, head.length];
 }
 
@@ -81,11 +82,15 @@ export class Palette {
       return [title, words.filter((word) => title === wanted || word.toLowerCase().includes(wanted))];
     });
     const groups = found.filter(([, words]) => words.length).map(([title, words]) => {
-      const chips = words.map((word) => make("button", { className: "cz-word", textContent: word, onclick: () => this.insert(word) }));
+      const chips = words.map((word) => {
+        return make("button", { className: "cz-word", textContent: word, onclick: () => this.insert(word) });
+      });
       return make("section", {}, make("h3", { textContent: title }), make("div", { className: "cz-words" }, ...chips));
     });
     this.list.replaceChildren(...groups);
-    const nothing = this.sections.length ? `Nothing it knows is called “${this.search.value.trim()}”.` : "This model does not say what it knows.";
+    const nothing = this.sections.length
+      ? `Nothing it knows is called “${this.search.value.trim()}”.`
+      : "This model does not say what it knows.";
     this.say(groups.length ? "" : nothing);
   }
 }

@@ -3,6 +3,7 @@
 
 import { find } from "../layout/dom.js";
 import { MARK_MS, Painter } from "./paint.js";
+import { gridLabel } from "./run.js";
 
 const MOTION_MS = 30;
 /** @type {Set<number>} */
@@ -26,10 +27,7 @@ export class Canvas {
     this.request = 0;
     this.painted = 0; // how long the last drawing took, in ms
     stage.on("draw", () => this.wanted());
-    stage.on("run", () => {
-      const label = `Token grid for: ${stage.run.prompt}. Arrow keys inspect a token, space plays, brackets step.`;
-      this.node.setAttribute("aria-label", label);
-    });
+    stage.on("run", () => this.node.setAttribute("aria-label", gridLabel(stage.run)));
   }
 
   wanted() {
@@ -51,8 +49,8 @@ export class Canvas {
     const began = performance.now();
     const age = now - stage.arrived;
     const since = moving && !calm() ? age : null;
-    let marks = 0;
-    if (moving) marks = calm() ? Number(stage.player.playing || stage.busy) : Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
+    const fading = Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
+    const marks = !moving ? 0 : calm() ? Number(stage.player.playing || stage.busy) : fading;
     const both = { grid, overlay, selected, since, marks, hover: hand.hovered };
     this.painter.draw({
       ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked: hand.marked(),

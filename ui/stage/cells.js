@@ -12,7 +12,10 @@ export function cellAt(x, y, { rows, columns }) {
   return u < 0 || v < 0 || u >= columns || v >= rows ? -1 : v * columns + u;
 }
 
-/** The cell under the pointer. @param {HTMLElement} canvas @param {{clientX: number, clientY: number}} event @param {Grid} grid */
+/**
+ * The cell under the pointer.
+ * @param {HTMLElement} canvas @param {{clientX: number, clientY: number}} event @param {Grid} grid
+ */
 export function cellUnder(canvas, event, grid) {
   const box = canvas.getBoundingClientRect();
   return cellAt((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, grid);
@@ -49,7 +52,10 @@ export function between(a, b, grid) {
   return cells;
 }
 
-/** A quick stroke skips cells: those on the straight way are meant too. @param {number} a @param {number} b @param {Grid} grid */
+/**
+ * A quick stroke skips cells: those on the straight way are meant too.
+ * @param {number} a @param {number} b @param {Grid} grid
+ */
 export function way(a, b, grid) {
   const [[ax, ay], [bx, by]] = [columnAndRow(a, grid), columnAndRow(b, grid)];
   const n = Math.max(Math.abs(bx - ax), Math.abs(by - ay), 1);

@@ -14,7 +14,10 @@ const LOOK_MS = 500; // Gradio waits two seconds before it tries again
 const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays after all
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
-/** A run's newest message together with the frames of those before it. @param {Message | null} kept @param {Message} message */
+/**
+ * A run's newest message together with the frames of those before it.
+ * @param {Message | null} kept @param {Message} message
+ */
 export function together(kept, message) {
   const frames = kept && kept.run === message.run ? kept.frames : [];
   const have = new Set(frames.map((raw) => raw.k));

@@ -5,7 +5,10 @@
 import { cividis, ENTROPY_TOP, veilColour } from "./colours.js";
 
 /** @typedef {import("./run.js").Run} Run */
-/** @typedef {(painter: import("./paint.js").Painter, run: Run, k: number, tokens: Int32Array, locks: Int32Array | null) => void} Map */
+/**
+ * @typedef {(painter: import("./paint.js").Painter, run: Run, k: number, tokens: Int32Array,
+ *   locks: Int32Array | null) => void} Map
+ */
 
 /** @type {Record<string, Map>} */
 export const MAPS = {
@@ -14,8 +17,9 @@ export const MAPS = {
   },
   confidence: (painter, run, k, tokens) => {
     const frame = run.frames[k];
-    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : cividis(frame.p[cell] / 65535)), 0.94);
-    if (frame.phase !== "start") painter.dots(run, (cell) => (tokens[cell] === run.maskId ? cividis(frame.p[cell] / 65535) : null));
+    const colour = (/** @type {number} */ cell) => cividis(frame.p[cell] / 65535);
+    painter.tint(run, (cell) => (tokens[cell] === run.maskId ? null : colour(cell)), 0.94);
+    if (frame.phase !== "start") painter.dots(run, (cell) => (tokens[cell] === run.maskId ? colour(cell) : null));
   },
   entropy: (painter, run, k, tokens) => {
     const frame = run.frames[k];

@@ -32,7 +32,10 @@ export class Painter {
     this.groundKey = "";
   }
 
-  /** Matches the backing store to the size on screen: whole device pixels per cell keep the joints crisp. @param {import("./cells.js").Grid} grid */
+  /**
+   * Matches the backing store to the size on screen: whole device pixels per cell keep the joints crisp.
+   * @param {import("./cells.js").Grid} grid
+   */
   fit({ rows, columns }) {
     const width = this.canvas.clientWidth || 512;
     const cell = Math.max(Math.round((width * (window.devicePixelRatio || 1)) / columns), 4);
@@ -88,7 +91,10 @@ export class Painter {
     if (view.selected >= 0) this.outline(view.selected, 1);
   }
 
-  /** Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it. @param {View} view @param {Frame} frame */
+  /**
+   * Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it.
+   * @param {View} view @param {Frame} frame
+   */
   still(view, frame) {
     const { run, k, tokens, draft } = view;
     const image = (draft && draft.image) || frame.image;
@@ -138,7 +144,10 @@ export class Painter {
     this.ctx.globalAlpha = 1;
   }
 
-  /** Stone above or to the left of a carved cell throws a shadow into it: the picture lies deeper than the block. @param {Run} run @param {Int32Array} tokens */
+  /**
+   * Stone above or to the left of a carved cell throws a shadow into it: the picture lies deeper than the block.
+   * @param {Run} run @param {Int32Array} tokens
+   */
   ledges(run, tokens) {
     const masked = (/** @type {number} */ cell) => tokens[cell] === run.maskId;
     const ctx = this.ctx;
@@ -158,7 +167,10 @@ export class Painter {
     }
   }
 
-  /** Cells are tinted whole in the colour that `colour` gives them; null leaves a cell as it is. @param {Run} run @param {(cell: number) => string | null} colour @param {number} alpha */
+  /**
+   * Cells are tinted whole in the colour that `colour` gives them; null leaves a cell as it is.
+   * @param {Run} run @param {(cell: number) => string | null} colour @param {number} alpha
+   */
   tint(run, colour, alpha) {
     const c = this.cell;
     this.ctx.globalAlpha = alpha;
@@ -172,7 +184,10 @@ export class Painter {
     this.ctx.globalAlpha = 1;
   }
 
-  /** A masked cell shows a dot, the best guess so far, so that the stone stays stone. @param {Run} run @param {(cell: number) => string | null} colour */
+  /**
+   * A masked cell shows a dot, the best guess so far, so that the stone stays stone.
+   * @param {Run} run @param {(cell: number) => string | null} colour
+   */
   dots(run, colour) {
     const c = this.cell;
     for (let cell = 0; cell < run.cells; cell++) {
@@ -201,7 +216,10 @@ export class Painter {
     ctx.fillText(String(n), x + this.cell / 2, y + this.cell / 2);
   }
 
-  /** A cell changed by hand has a broken line around it; until its picture is there, it is hatched. @param {number} cell @param {boolean} pending */
+  /**
+   * A cell changed by hand has a broken line around it; until its picture is there, it is hatched.
+   * @param {number} cell @param {boolean} pending
+   */
   byHand(cell, pending) {
     const [x, y] = this.at(cell);
     const ctx = this.ctx;
@@ -231,7 +249,10 @@ export class Painter {
     ctx.setLineDash([]);
   }
 
-  /** One line around each locked area, and a small padlock in the corner of every cell: the middle stays free to see. @param {Run} run @param {Int32Array} locks */
+  /**
+   * One line around each locked area, and a small padlock in the corner of every cell: the middle stays free to see.
+   * @param {Run} run @param {Int32Array} locks
+   */
   padlocks(run, locks) {
     const ctx = this.ctx;
     const c = this.cell;

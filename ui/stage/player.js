@@ -15,28 +15,29 @@ export class Player {
     this.tape = tape;
     this.changed = changed;
     this.speed = 1;
-    this.timer = 0;
+    /** @type {number | null} */
+    this.timer = null;
   }
 
   get playing() {
-    return this.timer !== 0;
+    return this.timer !== null;
   }
 
   play() {
     const { tape } = this;
     if (tape.longest < 1) return;
     if (tape.position >= tape.longest) tape.go(0);
-    this.timer = Number(setInterval(() => {
+    this.timer = setInterval(() => {
       if (tape.position < tape.longest) tape.go(tape.position + 1, true);
       if (tape.position >= tape.longest && !tape.busy) this.pause();
-    }, PLAY_MS / this.speed));
+    }, PLAY_MS / this.speed);
     this.changed();
   }
 
   pause() {
     if (!this.playing) return;
     clearInterval(this.timer);
-    this.timer = 0;
+    this.timer = null;
     this.changed();
   }
 

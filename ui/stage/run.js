@@ -52,7 +52,10 @@ export class Run {
     return this.frames.length - 1;
   }
 
-  /** Adds the frames this tab has not seen yet; one that would leave a gap waits for the closing message. @param {Message} message */
+  /**
+   * Adds the frames this tab has not seen yet; one that would leave a gap waits for the closing message.
+   * @param {Message} message
+   */
   take(message) {
     this.state = message.state;
     for (const raw of message.frames) {
@@ -158,4 +161,9 @@ export class Run {
     const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");
     return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
+}
+
+/** What the grid is called for those who cannot see it. @param {Run} run */
+export function gridLabel(run) {
+  return `Token grid for: ${run.prompt}. Arrow keys inspect a token, space plays, brackets step.`;
 }

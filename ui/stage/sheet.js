@@ -41,7 +41,10 @@ export class Sheet {
     return draft ? draft.tokens : run.frames[k].tokens;
   }
 
-  /** Where an action starts from: what is on screen, and in locked cells what they hold. @param {Run} run @param {number} k */
+  /**
+   * Where an action starts from: what is on screen, and in locked cells what they hold.
+   * @param {Run} run @param {number} k
+   */
   start(run, k) {
     const tokens = Int32Array.from(this.tokens(run, k));
     if (this.locks) this.locks.forEach((token, cell) => { if (token >= 0) tokens[cell] = token; });
@@ -70,7 +73,10 @@ export class Sheet {
     return out;
   }
 
-  /** pairs: [[cell, token], ...]. Locked cells are passed over. True when anything changed. @param {Run} run @param {number} k @param {number[][]} pairs */
+  /**
+   * pairs: [[cell, token], ...]. Locked cells are passed over. True when anything changed.
+   * @param {Run} run @param {number} k @param {number[][]} pairs
+   */
   put(run, k, pairs) {
     const before = this.tokens(run, k);
     const wanted = pairs.filter(([cell, token]) => !this.isLocked(cell) && before[cell] !== token);
@@ -103,7 +109,10 @@ export class Sheet {
 
   // ---- from one page to the next ----------------------------------------------------------------------
 
-  /** What stands on this run by hand, as plain arrays. Steps are numbered as the server does, see Run.offset. @param {Run} run @returns {Kept} */
+  /**
+   * What stands on this run by hand, as plain arrays. Steps are numbered as the server does, see Run.offset.
+   * @param {Run} run @returns {Kept}
+   */
   keep(run) {
     /** @type {Kept["drafts"]} */
     const drafts = [];
@@ -115,7 +124,10 @@ export class Sheet {
     return { drafts, locks: this.locks && Array.from(this.locks) };
   }
 
-  /** The same again on a page that has nothing yet. The steps before a branch may not have come along. @param {Run} run @param {Kept} kept */
+  /**
+   * The same again on a page that has nothing yet. The steps before a branch may not have come along.
+   * @param {Run} run @param {Kept} kept
+   */
   resume(run, { drafts, locks }) {
     for (const [k, pairs] of drafts) if (run.frames[k - run.offset]) this.put(run, k - run.offset, pairs);
     this.locks = locks && Int32Array.from(locks);

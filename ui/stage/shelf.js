@@ -63,7 +63,8 @@ export class ShelfView {
 
 /** The last picture of a run, small; redrawn once its image is decoded. @param {Run} run @param {number} size */
 export function thumbnail(run, size) {
-  const canvas = make("canvas", { width: size * 2, height: Math.round((size * 2 * run.rows) / run.columns), "aria-hidden": "true" });
+  const height = Math.round((size * 2 * run.rows) / run.columns);
+  const canvas = make("canvas", { width: size * 2, height, "aria-hidden": "true" });
   const frame = run.frames[run.last];
   const draw = () => {
     const ctx = canvas.getContext("2d");

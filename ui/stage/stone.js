@@ -5,7 +5,10 @@ import { STONE } from "./colours.js";
 
 /** @typedef {typeof STONE.light} Look */
 
-/** The same small number for the same place each time, in [0, 1). @param {number} x @param {number} y @param {number} salt */
+/**
+ * The same small number for the same place each time, in [0, 1).
+ * @param {number} x @param {number} y @param {number} salt
+ */
 function grain(x, y, salt) {
   const n = Math.sin(x * 127.1 + y * 311.7 + salt * 74.7) * 43758.5453;
   return n - Math.floor(n);

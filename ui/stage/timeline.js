@@ -39,7 +39,8 @@ export class Timeline {
     this.range.value = String(run ? position : 0);
     this.range.setAttribute("aria-valuetext", run ? run.describe(Math.min(position, run.last)) : "no run yet");
     this.range.style.setProperty("--slot", `${this.bars.clientWidth / slots}px`);
-    Array.from(this.bars.children).forEach((/** @type {Element} */ bar, i) => bar.classList.toggle("is-here", Boolean(run) && i === position));
+    const here = run ? position : -1;
+    Array.from(this.bars.children).forEach((/** @type {Element} */ bar, i) => bar.classList.toggle("is-here", i === here));
   }
 
   /** @param {Run | null} run @param {number} slots @param {Run | null} other @param {Set<number>} drafted */
@@ -65,11 +66,16 @@ export class Timeline {
       nodes.push(this.curve(frames, (f) => 1 - f.masked / run.cells, "is-carved", true));
       nodes.push(this.curve(frames.slice(1), (f) => f.meanP, "is-sure", false, 1));
     }
-    if (other && other.frames.length > 1) nodes.push(this.curve(other.frames.slice(1), (f) => f.meanP, "is-sure is-other", false, 1));
+    if (other && other.frames.length > 1) {
+      nodes.push(this.curve(other.frames.slice(1), (f) => f.meanP, "is-sure is-other", false, 1));
+    }
     this.curves.replaceChildren(...nodes);
   }
 
-  /** @param {Frame[]} frames @param {(frame: Frame) => number} value @param {string} name @param {boolean} filled @param {number} first */
+  /**
+   * @param {Frame[]} frames @param {(frame: Frame) => number} value
+   * @param {string} name @param {boolean} filled @param {number} first
+   */
   curve(frames, value, name, filled, first = 0) {
     const points = frames.map((f, i) => `${i + first + 0.5},${GROUND - value(f) * BAR}`);
     if (filled) points.push(`${frames.length - 0.5},${GROUND}`, `0.5,${GROUND}`);

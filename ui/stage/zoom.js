@@ -52,7 +52,10 @@ export class Zoom {
     this.button.setAttribute("aria-label", `Zoom: ${factor} times`);
   }
 
-  /** Scrolls as little as brings the cell whole into the frame. @param {number} cell @param {import("./cells.js").Grid} grid */
+  /**
+   * Scrolls as little as brings the cell whole into the frame.
+   * @param {number} cell @param {import("./cells.js").Grid} grid
+   */
   follow(cell, grid) {
     const pane = this.panes[0];
     const [x, y] = columnAndRow(cell, grid);
@@ -61,7 +64,10 @@ export class Zoom {
     pane.scrollTop = Math.min(Math.max(pane.scrollTop, (y + 1) * h - pane.clientHeight), y * h);
   }
 
-  /** A step in or out, to a cell where one is chosen. @param {number} step @param {number} cell @param {import("./cells.js").Grid} grid */
+  /**
+   * A step in or out, to a cell where one is chosen.
+   * @param {number} step @param {number} cell @param {import("./cells.js").Grid} grid
+   */
   closer(step, cell, grid) {
     this.by(step);
     if (cell < 0) return;
