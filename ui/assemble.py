@@ -34,6 +34,7 @@ STYLES = (
     "bring/bring.css",
     "layout/phone.css",
 )
+INCLUDE = re.compile(r"<!-- ([a-z_]+/[a-z_]+\.html) -->")
 IMPORT = re.compile(r'^import \{([^}]+)\} from "(\.{1,2}/[^"\n]+)";$', re.M)
 EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.M)
 COMMENT = re.compile(
@@ -45,6 +46,11 @@ OTHER = re.compile(r"^(?:import|export)\b.*|\bimport\s*[(.]", re.M)
 def part(name: str) -> str:
     """A file of the page, by its path in this folder."""
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def markup(name: str) -> str:
+    """A file of HTML with those that it names in comments, such as <!-- stage/timeline.html -->, in their place."""
+    return INCLUDE.sub(lambda found: markup(found[1]).strip(), part(name))
 
 
 def styles(names: tuple[str, ...] = STYLES) -> str:

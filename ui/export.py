@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.trajectory import Trajectory
 from ui import asks, draw, replay, sharelink
-from ui.assemble import part
+from ui.assemble import markup
 from ui.handlers import answered
 from ui.limits import Refused
 from ui.token_grid import Static
@@ -182,7 +182,7 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
 def panel(studio: Any) -> None:
     """The components under the timeline."""
     Static(
-        part("export/export.html"),
+        markup("export/export.html"),
         "export",
         elem_id="export",
         server_functions=functions(studio),

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ui import explorer, inspect, words
-from ui.assemble import part
+from ui.assemble import markup
 from ui.lab import Lab
 from ui.token_grid import Static
 
@@ -33,14 +33,14 @@ class Live(Static):
 
 def panel(studio: Any) -> None:
     """The components of the Learn task."""
-    Static(part("learn/tour.html"), "tour", elem_id="tour")
+    Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(
-        part("learn/explorer.html"),
+        markup("learn/explorer.html"),
         "explorer",
         elem_id="explorer",
         server_functions=explorer.functions(inspect.of(studio)),
     )
-    lab = Live(part("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
+    lab = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
     lab.heal(
         Lab(studio).heal,
         None,
@@ -65,7 +65,7 @@ def hint(studio: Any) -> None:
 def palette(studio: Any) -> None:
     """All that the model knows, folded away."""
     Static(
-        part("prompt/palette.html"),
+        markup("prompt/palette.html"),
         "palette",
         elem_id="palette",
         server_functions=[words.palette(studio)],

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdm_core.trajectory import StepRecord, Trajectory
 from ui import asks, limits, sharelink, upload
-from ui.assemble import part
+from ui.assemble import markup
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
 from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
@@ -248,7 +248,7 @@ class _Turn:
 def panel(opening: Opening) -> None:
     """Upload and open, in the Edit task."""
     Static(
-        part("bring/bring.html"),
+        markup("bring/bring.html"),
         "bring",
         elem_id="bring",
         server_functions=opening.functions(),

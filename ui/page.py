@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ui import assemble, export, guard, inspect, learn, limits, opening, theme
-from ui.assemble import part
+from ui.assemble import markup
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
@@ -71,10 +71,10 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        Static(part("layout/header.html"), "header")
+        Static(markup("layout/header.html"), "header")
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
-                Static(part("layout/tasks.html"), "tasks", elem_id="tasks")
+                Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
                 inputs, generate, stop, notice, seed = _controls(studio, bring, sample or {})
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
@@ -108,7 +108,7 @@ def _controls(
     studio: Studio, bring: opening.Opening, sample: dict[str, Any]
 ) -> tuple[list[Any], Any, Any, Notice, Any]:
     """The left column; the inputs come back in the order of `limits.check_run`."""
-    Static(part("hands/tools.html"), "buttons", elem_id="tools", elem_classes="cz-edit")
+    Static(markup("hands/tools.html"), "buttons", elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
         prompt = gr.Textbox(
             EXAMPLES[0],
@@ -125,7 +125,7 @@ def _controls(
                 _chip(text, prompt)
         learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
-        Static(part("hands/edit.html"), "buttons", elem_id="edit-actions")
+        Static(markup("hands/edit.html"), "buttons", elem_id="edit-actions")
         opening.panel(bring)
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)

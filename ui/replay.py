@@ -25,7 +25,7 @@ def page(studio: Any, run: Any) -> bytes:
     """The replay page of `run` as UTF-8; its pictures are decoded here, so this is not for free."""
     frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in run.records]
     told = {**message(run, run.state), "parent": None, "prefix": 0, "frames": frames}
-    template = assemble.part("export/replay.html")
+    template = assemble.markup("export/replay.html")
     parts = {
         "<!-- title -->": html.escape(run.prompt[:80]),
         "/* styles */": assemble.styles(STYLES),

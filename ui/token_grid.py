@@ -10,9 +10,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.assemble import part, waking
+from ui.assemble import markup, waking
 
-TEMPLATE = part("stage/stage.html").replace("<!-- inspector -->", part("inspector/inspector.html"))
+TEMPLATE = markup("stage/stage.html")
 
 
 class TokenGrid(gr.HTML):

@@ -110,6 +110,7 @@ class Replay {
     this.timeline.show(run, position, null, new Set());
     find(".cz-counter").textContent = `${position} / ${run.last}`;
     find(".cz-status").textContent = run.describe(position);
+    find(".cz-play").disabled = run.last < 1;
     find(".cz-back").disabled = position === 0;
     find(".cz-next").disabled = position === run.last;
     tellPlaying(find(".cz-play"), this.player.playing);
