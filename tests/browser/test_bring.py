@@ -1,4 +1,4 @@
-"""Pictures pasted onto the page, and pictures of another shape than the shipped model's."""
+"""What comes in by paste, and what comes from other models: grids of any shape, tokens without groups."""
 
 import base64
 import io
@@ -144,3 +144,14 @@ def test_a_grid_of_any_shape_fits_the_stage_and_the_hand(studio):
 
 def test_before_a_run_the_stone_has_the_models_grid(studio):
     assert studio.evaluate("document.querySelector('meta[name=chisel-grid]').content") == "16 16"
+
+
+def test_what_is_hidden_is_not_shown_whatever_its_rule_says(studio):
+    shown = """() => Array.from(document.querySelectorAll("[hidden]"))
+        .filter((node) => getComputedStyle(node).display !== "none").map((node) => node.outerHTML.slice(0, 80))"""
+    assert studio.evaluate(shown) == []
+    make(studio)
+    for task in ("create", "edit", "learn"):
+        studio.evaluate("name => window.chisel.task(name)", task)
+        assert studio.evaluate("document.querySelectorAll('[hidden]').length") > 5
+        assert studio.evaluate(shown) == []
