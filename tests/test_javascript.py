@@ -4,12 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 
 import numpy as np
 import pytest
 from test_ui import record
 
-from ui import assemble, page, replay
+from ui import assemble, limits, opening, page, replay, upload
 from ui.frames import pack_record
 
 ROOT = assemble.HERE.parent
@@ -162,7 +163,12 @@ def test_what_could_not_work_in_a_page_is_refused(source, sentence, tmp_path, mo
         assemble.scripts("a.js")
 
 
-def test_the_head_tells_the_models_grid():
-    assert '<meta name="chisel-grid" content="8 24">' in page.head((8, 24))
-    assert "chisel-grid" not in page.head().split("<script>")[0]
-    assert page.launch_arguments((8, 24))["head"] == page.head((8, 24))
+@pytest.mark.parametrize("grid", [None, (8, 24)])
+def test_the_head_tells_the_scripts_what_python_knows(grid):
+    head = page.launch_arguments(grid)["head"]
+    told = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', head)[1]))
+    assert told["grid"] == (grid and list(grid))
+    assert (told["pictureBytes"], told["runBytes"]) == (upload.MAX_BYTES, opening.MAX_JSON)
+    assert told["promptCharacters"] == limits.PROMPT_CHARACTERS
+    facts = assemble.part("layout/facts.js")
+    assert all(f"{name}:" in facts for name in told)  # the type of it names them all

@@ -14,6 +14,7 @@ import { Previews } from "./hands/previews.js";
 import { Tools } from "./hands/tools.js";
 import { Inspector } from "./inspector/inspector.js";
 import { find, findAll } from "./layout/dom.js";
+import { facts } from "./layout/facts.js";
 import { notice, said } from "./layout/notice.js";
 import { tasks } from "./layout/tasks.js";
 import { theme } from "./layout/theme.js";
@@ -43,7 +44,8 @@ import { Zoom } from "./stage/zoom.js";
  * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"]}} Grid
  */
 
-const stage = new Stage(blankGrid());
+const { grid: model } = facts();
+const stage = new Stage(model ? { rows: model[0], columns: model[1] } : undefined);
 const hands = new Hands(stage);
 /** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
 const held = { tools: null };
@@ -64,12 +66,6 @@ const PIECES = {
   lab: (piece) => new Lab(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };
-
-/** The grid of the opened model, as the page's head tells it: drawn before there is a run. */
-function blankGrid() {
-  const told = find("meta[name=chisel-grid]")?.content.split(" ").map(Number);
-  return told && { rows: told[0], columns: told[1] };
-}
 
 /** @param {Piece} piece */
 function grid({ element, props, watch, server }) {

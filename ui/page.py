@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui import assemble, export, guard, inspect, learn, limits, opening, theme
+from ui import assemble, export, guard, inspect, learn, limits, opening, theme, upload
 from ui.assemble import markup
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
@@ -34,9 +35,14 @@ KEPT = """<p class="cz-kept" role="status"></p>
 
 
 def head(grid: tuple[int, int] | None = None) -> str:
-    """The page's own scripts, and the opened model's grid, which is drawn before there is a run."""
-    told = f'<meta name="chisel-grid" content="{grid[0]} {grid[1]}">\n' if grid else ""
-    return told + assemble.scripts("main.js")
+    """What the page's scripts must know, and the scripts; `grid` is (rows, columns) of the opened model."""
+    facts = {
+        "grid": grid,
+        "pictureBytes": upload.MAX_BYTES,
+        "runBytes": opening.MAX_JSON,
+        "promptCharacters": limits.PROMPT_CHARACTERS,
+    }
+    return f'<meta name="chisel" content="{escape(json.dumps(facts))}">\n{assemble.scripts("main.js")}'
 
 
 def launch_arguments(grid: tuple[int, int] | None = None) -> dict[str, Any]:

@@ -143,7 +143,17 @@ def test_a_grid_of_any_shape_fits_the_stage_and_the_hand(studio):
 
 
 def test_before_a_run_the_stone_has_the_models_grid(studio):
-    assert studio.evaluate("document.querySelector('meta[name=chisel-grid]').content") == "16 16"
+    columns = studio.evaluate("""() => {
+        const canvas = document.querySelector(".cz-canvas");
+        const row = canvas.getContext("2d").getImageData(0, canvas.height / 32, canvas.width, 1).data;
+        const light = Array.from({ length: canvas.width }, (_, x) => row[4 * x] + row[4 * x + 1] + row[4 * x + 2]);
+        const side = canvas.width / 16; // between two stones a dark joint follows right before a light edge
+        return Array.from({ length: 15 }, (_, i) => {
+            const near = light.slice(Math.round((i + 1) * side) - 3, Math.round((i + 1) * side) + 3);
+            return Math.max(...near) - Math.min(...near);
+        }).filter((step) => step > 40).length;
+    }""")
+    assert columns == 15
 
 
 def test_what_is_hidden_is_not_shown_whatever_its_rule_says(studio):

@@ -2,14 +2,11 @@
 // Bring your own: a picture to edit, a saved run, or a link in the address. The server checks what arrives.
 
 import { find } from "../layout/dom.js";
+import { facts } from "../layout/facts.js";
 import { fitting } from "./shrink.js";
 
 const MIB = 2 ** 20;
-const MOST = { picture: 8 * MIB, run: 4 * MIB }; // as ui/upload.py and ui/opening.py have them
-const TOO_LARGE = {
-  picture: "The picture is too large: files can have up to 8 MiB.",
-  run: "The saved run is too large: files can have up to 4 MiB.",
-};
+const NAMES = { picture: "The picture", run: "The saved run" };
 const FIELD = "input, textarea, select, [contenteditable]";
 
 /** @param {Blob} file @returns {Promise<string>} */
@@ -39,6 +36,8 @@ export class Bring {
     this.hands = hands;
     this.server = server;
     this.line = find(".up-say", element);
+    const { pictureBytes, runBytes } = facts();
+    this.most = { picture: pictureBytes, run: runBytes };
     for (const kind of /** @type {("picture" | "run")[]} */ (["picture", "run"])) {
       const field = find(`.up-${kind}-file`, element);
       find(`.up-${kind}`, element).addEventListener("click", () => { field.value = ""; field.click(); });
@@ -83,8 +82,9 @@ export class Bring {
   async bring(kind, file) {
     if (!file) return;
     this.line.textContent = "Reading …";
-    const sent = kind === "picture" ? await fitting(file, MOST.picture) : file;
-    if (!sent || sent.size > MOST[kind]) return this.refuse(TOO_LARGE[kind]);
+    const most = this.most[kind];
+    const sent = kind === "picture" ? await fitting(file, most) : file;
+    if (!sent || sent.size > most) return this.refuse(`${NAMES[kind]} is too large: files can have up to ${most / MIB} MiB.`);
     try {
       const data = { file: await base64(sent) };
       const answer = kind === "picture" ? await this.server.upload_picture(data) : await this.server.open_run(data);

@@ -2,11 +2,11 @@
 // The hint about words that the model does not know. It never holds up Generate.
 
 import { find, make, whenThere } from "../layout/dom.js";
+import { facts } from "../layout/facts.js";
 import { box, BOX, write } from "./prompt_box.js";
 
 const HINT_MS = 350;
 const LOOK_MS = 500;
-const CHARACTERS = 500; // as ui/limits.py has it
 
 /** @typedef {[start: number, end: number, word: string, near: string[]]} Unknown */
 
@@ -15,6 +15,7 @@ export class Hint {
   constructor({ element, server }) {
     this.line = find(".cz-prompt-hint", element);
     this.server = server;
+    this.longest = facts().promptCharacters;
     this.timer = 0;
     this.asked = 0;
     whenThere(BOX, (field) => {
@@ -43,7 +44,7 @@ export class Hint {
   async understand() {
     const prompt = box().value;
     const mine = ++this.asked;
-    if (!prompt.trim() || prompt.length > CHARACTERS) return this.clear();
+    if (!prompt.trim() || prompt.length > this.longest) return this.clear();
     const told = await this.server.understand(prompt).catch(() => ({ error: "no answer" }));
     if (mine !== this.asked || box().value !== prompt) return;
     if (told.error || !told.sentence) return this.clear();
