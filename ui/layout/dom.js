@@ -38,16 +38,20 @@ export function makeSvg(tag, has) {
   return node;
 }
 
-const LOOK_MS = 100;
-
 /**
  * Calls back as soon as an element stands on the page: Gradio brings some of them later than our own.
  * @param {string} selector @param {(node: any) => void} call
  */
 export function whenThere(selector, call) {
-  const node = find(selector);
-  if (node) call(node);
-  else setTimeout(() => whenThere(selector, call), LOOK_MS);
+  const look = () => {
+    const node = find(selector);
+    if (!node) return;
+    watcher.disconnect();
+    call(node);
+  };
+  const watcher = new MutationObserver(look);
+  watcher.observe(document.body, { childList: true, subtree: true });
+  look();
 }
 
 export const isDark = () => document.body.classList.contains("dark");
