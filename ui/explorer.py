@@ -119,7 +119,7 @@ class Explorer:
 
 
 def functions(lookups: Lookups) -> list[Callable[..., Any]]:
-    """What js/explorer.js may call."""
+    """What learn/explorer.js may call."""
     explorer = Explorer(lookups)
 
     def handful(data: Any) -> dict[str, Any]:

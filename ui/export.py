@@ -11,19 +11,18 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.trajectory import Trajectory
 from ui import asks, draw, replay, sharelink
+from ui.assemble import markup
 from ui.handlers import answered
 from ui.limits import Refused
 from ui.opening import largest_run
 from ui.token_grid import Static
 
-HERE = Path(__file__).parent
 PNG_SIDE = 512
 MOVING_SIDE = 384
 KINDS = {
@@ -170,7 +169,7 @@ class Exports:
 
 
 def functions(studio: Any) -> list[Callable[..., Any]]:
-    """What js/export.js may call as `server.name(argument)`."""
+    """What export/export.js may call as `server.name(argument)`."""
     exports = Exports(studio)
 
     def save(data: Any) -> dict[str, Any]:
@@ -187,8 +186,8 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
 def panel(studio: Any) -> None:
     """The components under the timeline."""
     Static(
-        (HERE / "html" / "export.html").read_text(encoding="utf-8"),
-        (HERE / "js" / "export.js").read_text(encoding="utf-8"),
+        markup("export/export.html"),
+        "export",
         elem_id="export",
         server_functions=functions(studio),
     )

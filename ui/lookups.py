@@ -1,4 +1,4 @@
-"""The token inspector's look-ups on the server; its panel is html/inspector.html and js/lookup.js.
+"""The token inspector's look-ups on the server; its panel is inspector/inspector.html and inspector/lookup.js.
 
 A look-up names a run by its unguessable id, a step and a cell. The forward pass behind a step is computed once and
 kept for a while, so that a second cell of the same step answers at once.
@@ -100,7 +100,7 @@ def of(studio: Any) -> Lookups:
 
 
 def functions(studio: Any) -> list[Callable[..., Any]]:
-    """What js/lookup.js may call as `server.name(argument)`; see `ui.handlers.Studio.functions`."""
+    """What inspector/lookup.js may call as `server.name(argument)`; see `ui.handlers.Studio.functions`."""
     lookups = of(studio)
 
     def look_up(data: Any) -> dict[str, Any]:

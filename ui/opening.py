@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +10,7 @@ import numpy as np
 
 from mdm_core.trajectory import StepRecord, Trajectory, most_bytes
 from ui import asks, limits, sharelink, upload
+from ui.assemble import markup
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
 from ui.handlers import BROKEN, LEFT, ahead_of_you, answered, buttons, by_program, complaint, log, session_of
@@ -19,7 +19,6 @@ from ui.line import Ticket
 from ui.runs import MAX_RECORDS, Request, Run
 from ui.token_grid import Static, when_over
 
-HERE = Path(__file__).parent
 LEAST_JSON, MOST_JSON = 4 * 2**20, 64 * 2**20  # bounds of what a saved run may weigh, whatever the grid
 BUSY = "Others are opening files just now: try again in a moment."
 ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
@@ -141,20 +140,8 @@ class Opening:
             settings = settings_of(loaded.settings, loaded.prompt)
             return {"message": self.studio.show(self._run(Request("opened", settings), loaded.records))}
 
-    def fits(self, data: Any) -> dict[str, Any]:
-        """{"size": bytes of a saved run} -> {} where it may be sent; Refused before it is, where it is too large."""
-        size = data.get("size") if isinstance(data, dict) else None
-        most = largest_run(tuple(self.studio.pipe.grid))
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= most:
-            raise Refused(f"The saved run is too large: files can have up to {most // 2**20} MiB.")
-        return {}
-
     def functions(self) -> list[Callable[..., Any]]:
-        """What js/opening.js may call as `server.name(argument)`."""
-
-        def run_fits(data: Any) -> dict[str, Any]:
-            """Whether a saved run of this size may be sent."""
-            return answered(lambda: self.fits(data))
+        """What bring/bring.js may call as `server.name(argument)`."""
 
         def upload_picture(data: Any) -> dict[str, Any]:
             """A picture as a run of one step."""
@@ -164,7 +151,7 @@ class Opening:
             """A saved trajectory as a run."""
             return answered(lambda: self.trajectory(data))
 
-        return [upload_picture, open_run, run_fits]
+        return [upload_picture, open_run]
 
     # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
 
@@ -273,15 +260,15 @@ class _Turn:
 def panel(opening: Opening) -> None:
     """Upload and open, in the Edit task."""
     Static(
-        (HERE / "html" / "upload.html").read_text(encoding="utf-8"),
-        (HERE / "js" / "opening.js").read_text(encoding="utf-8"),
+        markup("bring/bring.html"),
+        "bring",
         elem_id="bring",
         server_functions=opening.functions(),
     )
 
 
 def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
-    """The event behind a link in the address; js/opening.js presses its button, which nobody sees.
+    """The event behind a link in the address; bring/bring.js presses its button, which nobody sees.
 
     `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
     """

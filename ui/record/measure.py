@@ -66,7 +66,7 @@ HAND = """async (put) => {
     const canvas = document.querySelector(".cz-canvas");
     const times = [];
     for (let i = 0; i < 20; i++) {
-        const cell = (i * 37) % 256;
+        const cell = (i * 37) % window.chisel.run().cells;
         const began = performance.now();
         const shown = new Promise((done) => {
             const watcher = new MutationObserver(() => {

@@ -91,9 +91,14 @@ def tasks(browser: Any, address: str, out: Path, prompt: str, seed: int) -> list
         """() => {
             window.chisel.task("edit");
             window.chisel.tool("mask");
-            window.chisel.remask([85, 86, 87, 101, 102, 103, 117, 118, 119]);
-            window.chisel.lock([52, 53, 54, 68, 69, 70]);
-            window.chisel.select(118);
+            const { rows, columns } = window.chisel.run();
+            const cell = (x, y) => Math.round(y * rows) * columns + Math.round(x * columns);
+            const block = (x, y, w, h) => Array.from({ length: w * h }, (_, i) => {
+                return cell(x, y) + (i % w) + Math.floor(i / w) * columns;
+            });
+            window.chisel.remask(block(0.3125, 0.3125, 3, 3));
+            window.chisel.lock(block(0.25, 0.1875, 3, 2));
+            window.chisel.select(cell(0.375, 0.4375));
         }"""
     )
     page.wait_for_function("() => document.querySelector('.cz-canvas').dataset.pending === '0'")
@@ -139,9 +144,9 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
         """() => {
             window.chisel.task("edit");
             window.chisel.tool("mask");
-            const cells = [];
-            for (let i = 0; i < 256; i++) if (i % 16 < 8) cells.push(i);
-            window.chisel.remask(cells);
+            const { cells, columns } = window.chisel.run();
+            const all = Array.from({ length: cells }, (_, cell) => cell);
+            window.chisel.remask(all.filter((cell) => cell % columns < columns / 2));
         }"""
     )
     page.locator("#prompt textarea").fill(repaint)
