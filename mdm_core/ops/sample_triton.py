@@ -70,8 +70,10 @@ def _gumbel(seed, row, step, index, base: tl.constexpr):
 @triton.jit(do_not_specialize=["step"])
 def _prepare_kernel(
     source, h, seed, row_ids, noise, B, step, D: tl.constexpr, BD: tl.constexpr, BB: tl.constexpr,
-    GREEDY: tl.constexpr,
+    GREEDY: tl.constexpr, HELD: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        step = tl.load(step)
     row = tl.program_id(0).to(tl.int64)
     d = tl.arange(0, BD)
     for d0 in range(0, D, BD):
@@ -111,7 +113,10 @@ def _stretch_kernel(
     h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
     N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
     TILES: tl.constexpr, UNIT: tl.constexpr, GREEDY: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
+    HELD: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        inverse_t = tl.load(inverse_t)
     row_tiles = tl.cdiv(N, BM)
     part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
     row0 = (tl.program_id(0) % row_tiles) * BM
@@ -191,7 +196,10 @@ def _finish_kernel(
     h, w, w_stride, seed, row_ids, current, top, mass, moment, second, score, best, block, best_inner,
     drawn_inner, token_out, confidence_out, best_out, best_p_out, second_p_out, current_p_out, entropy_out,
     V, S, step, inverse_t, D: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, GREEDY: tl.constexpr,
+    HELD: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        step, inverse_t = tl.load(step), tl.load(inverse_t)
     row = tl.program_id(0).to(tl.int64)
     s = tl.arange(0, BS)
     record, known = row * S + s, s < S  # [BS]
@@ -255,18 +263,19 @@ def sample_rows(
     hidden: Tensor,
     weight: Tensor,
     current: Tensor,
-    temperature: float,
+    temperature: float | Tensor,
     seed: Tensor,
-    step: int,
+    step: int | Tensor,
     row_ids: Tensor,
 ) -> tuple[Tensor, ...]:
-    """The seven fields of SampleStep, each [N]."""
+    """The seven fields of SampleStep, each [N]. temperature and step: both numbers, or both held in tensors []."""
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
     rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
     tiles, stretches = stretch(size, columns)
-    blocks, greedy = triton.cdiv(size, BLOCK), temperature == 0
+    held = isinstance(step, Tensor)
+    blocks, greedy = triton.cdiv(size, BLOCK), not held and temperature == 0
     chunk = max(rows, RECORD_BYTES // (540 * stretches + 4 * blocks) // rows * rows)
     n = min(chunk, count)
     floats = torch.empty(5, n, stretches, device=hidden.device)
@@ -277,27 +286,30 @@ def sample_rows(
     records = (*floats, *whole, *inner)
     token, best = torch.empty(2, count, device=hidden.device, dtype=torch.long)  # [N] each
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
-    inverse_t = 1.0 if greedy else 1.0 / temperature
+    if held:
+        inverse_t = temperature.double().reciprocal().float()  # []  rounded as a number is
+    else:
+        inverse_t = 1.0 if greedy else 1.0 / temperature
     for first in range(0, count, chunk):
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
         _prepare_kernel[(n,)](
             hidden[part], h, seed[part], row_ids[part], noise, blocks, step, D=width,
             BD=min(1024, triton.next_power_of_2(width)), BB=min(512, triton.next_power_of_2(blocks)),
-            GREEDY=greedy, num_warps=4,
+            GREEDY=greedy, HELD=held, num_warps=4,
         )  # fmt: skip
         tile_h, tile_w, bulk = operands(h[:n], weight, rows, columns, depth)
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
             tile_h, tile_w, weight.stride(0), noise, *records, n, size, blocks, stretches, inverse_t,
-            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=inverse_t == 1.0, GREEDY=greedy,
-            EVEN=size % columns == 0, BULK=bulk, num_warps=warps, num_stages=stages,
+            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=not held and inverse_t == 1.0,
+            GREEDY=greedy, EVEN=size % columns == 0, BULK=bulk, HELD=held, num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
             h, weight, weight.stride(0), seed[part], row_ids[part], current[part], *records,
             token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part],
             entropy[part], size, stretches, step, inverse_t,
             D=width, BS=triton.next_power_of_2(stretches), BD=min(1024, triton.next_power_of_2(width)),
-            GREEDY=greedy, num_warps=2,
+            GREEDY=greedy, HELD=held, num_warps=2,
         )  # fmt: skip
     return token, confidence, best, best_p, second_p, current_p, entropy
 
