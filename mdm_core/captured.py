@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.inference import InferenceModel
-from mdm_core.ops import SampleStep, sample_step
+from mdm_core.ops import SampleStep
 
 BATCH = 64  # images a graph takes at most
 LOG = logging.getLogger(__name__)
@@ -101,14 +101,16 @@ class _Graph:
 
     def _work(self) -> Tensor:
         """int32 [7, size L]: SampleStep's fields, whole numbers and the bits of the others."""
+        from mdm_core.ops import sample_triton
+
         tokens, text, seed, numbers = self.input.split(self.counts)
         guidance, temperature = numbers[1:].view(torch.float64)
         hidden = self.model.hidden(
             tokens.view(self.size, -1), text.view(self.size, -1), guidance if self.guided else None
         )
-        out = sample_step(
-            hidden.flatten(0, 1), self.head, tokens, temperature=temperature, step=numbers[0],
-            seed=seed[:, None].expand(-1, self.length).reshape(-1), row_ids=self.cells,
+        out = sample_triton.sample_rows(
+            hidden.flatten(0, 1), self.head, tokens, temperature,
+            seed[:, None].expand(-1, self.length).reshape(-1), numbers[0], self.cells,
         )  # fmt: skip
         return torch.stack([x.view(torch.int32) if x.is_floating_point() else x.int() for x in out])
 

@@ -205,9 +205,9 @@ def sample_step(
     weight: Tensor,
     current: Tensor,
     *,
-    temperature: float | Tensor = 1.0,
+    temperature: float = 1.0,
     seed: int | Tensor,
-    step: int | Tensor,
+    step: int,
     row_ids: Tensor | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -224,8 +224,6 @@ def sample_step(
 
     hidden: [N, D], guidance already folded in. weight: [V, D]; the product runs in the weight's dtype.
     current: integers [N]; V (the mask id) means the row has no current token yet.
-    temperature, step: numbers; or both tensors [] on the rows' device, the temperature above 0, which a captured
-        graph reads anew at every replay.
     temperature: 0 takes the best token. top_p acts on the probabilities at this temperature, after top_k.
     seed, step, row_ids: a row's draw depends on these, its hidden state and the weight, and on nothing else:
         not on the batch, the row's place in it, tiles or the backend. row_ids: [N], default 0 .. N-1. seed
@@ -240,17 +238,12 @@ def sample_step(
         seed = torch.full((count,), seed, dtype=torch.long, device=device)
     # kernels walk over the rows: views that skip or repeat entries become arrays of their own
     seed, row_ids, current = (x.to(device).long().contiguous() for x in (seed, row_ids, current))
+    arguments = (hidden, weight, current, float(temperature), seed, step, row_ids)
     backend = choose_backend(backend, device)
-    triton = backend == "triton" and top_k is None and top_p is None and weight.dtype != torch.float64
-    if isinstance(step, Tensor) != isinstance(temperature, Tensor):
-        raise ValueError("The temperature and the step must both be numbers or both be tensors.")
-    if not (triton and isinstance(step, Tensor)):
-        temperature, step = float(temperature), int(step)
-    arguments = (hidden, weight, current, temperature, seed, step, row_ids)
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
             return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
-        if triton:
+        if backend == "triton" and top_k is None and top_p is None and weight.dtype != torch.float64:
             from mdm_core.ops import sample_triton
 
             return SampleStep(*sample_triton.sample_rows(*arguments))
@@ -270,11 +263,9 @@ def _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top
             )
     if isinstance(seed, int) and not -(2**63) <= seed < 2**63:
         raise ValueError(f"The seed must fit in 64 bits, and {seed} does not.")
-    if isinstance(step, Tensor) or isinstance(temperature, Tensor):
-        pass  # what they hold is known to the device alone
-    elif not 0 <= step < 2**31:
+    if not 0 <= step < 2**31:
         raise ValueError(f"The step must lie between 0 and 2^31, not {step}.")
-    elif not 0 <= temperature < float("inf"):
+    if not 0 <= temperature < float("inf"):
         raise ValueError(f"The temperature must be a finite number, 0 or more, not {temperature}.")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}.")
