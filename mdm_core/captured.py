@@ -87,10 +87,10 @@ class _Graph:
         self.host = torch.zeros(sum(self.counts), dtype=torch.int64, pin_memory=True)
         self.input = torch.zeros_like(self.host, device=device)
         self.cells = torch.arange(c.length, device=device).repeat(size)  # [size L]
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream())
         self.host[-1:].view(torch.float64).fill_(1.0)  # a temperature
         self.input.copy_(self.host)
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # compilers and libraries make their choices before the capture
             self._work()
         torch.cuda.current_stream().wait_stream(stream)
@@ -110,7 +110,7 @@ class _Graph:
         )
         out = sample_triton.sample_rows(
             hidden.flatten(0, 1), self.head, tokens, temperature,
-            seed[:, None].expand(-1, self.length).reshape(-1), numbers[0], self.cells,
+            seed[:, None].expand(-1, self.length).contiguous().view(-1), numbers[0], self.cells,
         )  # fmt: skip
         return torch.stack([x.view(torch.int32) if x.is_floating_point() else x.int() for x in out])
 

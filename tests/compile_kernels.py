@@ -82,7 +82,7 @@ def variants():
         common = dict(D=1024, BM=rows, BV=columns, BD=depth, TILES=4)
         bulk = half
         for greedy, unit in ((True, True), (False, True), (False, False)):
-            constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk, HELD=False)
+            constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk, HELD=False, FLAT=True)
             name = f"sample stretch greedy={greedy} unit={unit}"
             yield name, sample_triton._stretch_kernel, constants, warps, stages, half, {}
         for kind in (tl.float32, tl.bfloat16)[: 2 if half else 1]:

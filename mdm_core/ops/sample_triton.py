@@ -18,6 +18,8 @@ A row's numbers are added up in an order that depends on nothing but V, so the b
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 import triton
 import triton.language as tl
@@ -28,6 +30,7 @@ from mdm_core.ops.product_triton import logits_tile, operands, stretch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
+FLATTENS = "flatten" in inspect.signature(tl.range.__init__).parameters  # Triton 3.2 has no such loops
 RECORD_BYTES = 64 << 20  # records of one row chunk: 540 bytes per row and stretch, 4 per row and block
 
 
@@ -109,11 +112,66 @@ def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
 
 
 @triton.jit
+def _absorb(
+    z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won, total, turn,
+    reference, best_block, drawn_block, BM: tl.constexpr, BV: tl.constexpr, UNIT: tl.constexpr,
+    GREEDY: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """The running numbers of BM rows, high to drawn_block, after one more tile of logits z [BM, BV]."""
+    blocks: tl.constexpr = BV // 64
+    place = tl.arange(0, blocks)
+    if not EVEN:
+        z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
+    z = tl.reshape(z, (BM, blocks, 64))
+    peaks = tl.max(z, 2)  # [BM, blocks]
+    peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
+    peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
+    others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
+    wins = peak > high
+    rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
+    best_block = tl.where(wins, tile * blocks + at, best_block)
+    mine = _pick(z, at, BM, blocks)  # [BM, 64]
+    tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
+
+    high = tl.maximum(high, peak)
+    higher = _reference(high)
+    t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
+    e = tl.exp2(t)
+    inside = tl.sum(e, 2)  # [BM, blocks]
+    down = reference - higher
+    shrink = tl.exp2(down)
+    t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
+    turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
+    total = shrink * total + tl.sum(inside, 1)
+    reference = higher
+
+    if not GREEDY:
+        if not UNIT:
+            lower = (reference * inverse_t)[:, None, None]
+            inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
+        index = tile * blocks + place
+        noisy = tl.load(
+            noise + rows.to(tl.int64)[:, None] * B + index[None, :],
+            mask=live[:, None] & (index < B)[None, :],
+            other=float("-inf"),
+        )
+        noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
+        noisy = tl.where(noisy == noisy, noisy, float("-inf"))
+        value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
+        wins = value > won
+        won = tl.where(wins, value, won)
+        drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
+        mine = _pick(z, at, BM, blocks)  # [BM, 64]
+        tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
+    return high, rival, won, total, turn, reference, best_block, drawn_block
+
+
+@triton.jit
 def _stretch_kernel(
     h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
     N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
     TILES: tl.constexpr, UNIT: tl.constexpr, GREEDY: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
-    HELD: tl.constexpr,
+    HELD: tl.constexpr, FLAT: tl.constexpr,
 ):  # fmt: skip
     if HELD:
         inverse_t = tl.load(inverse_t)
@@ -123,11 +181,7 @@ def _stretch_kernel(
     rows = row0 + tl.arange(0, BM)  # [BM]
     live = rows < N
     record = rows.to(tl.int64) * S + part  # [BM]
-    lane = tl.arange(0, 64)
-    inner_at = record[:, None] * 64 + lane[None, :]  # [BM, 64]
-    blocks: tl.constexpr = BV // 64
-    place = tl.arange(0, blocks)
-
+    inner_at = record[:, None] * 64 + tl.arange(0, 64)[None, :]  # [BM, 64]
     high = tl.full((BM,), float("-inf"), tl.float32)
     rival = high
     won = high
@@ -136,51 +190,21 @@ def _stretch_kernel(
     reference = _reference(high)
     best_block = tl.zeros((BM,), tl.int32)
     drawn_block = best_block
-    for tile in range(part * TILES, min(part * TILES + TILES, tl.cdiv(V, BV))):
-        z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
-        if not EVEN:
-            z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
-        z = tl.reshape(z, (BM, blocks, 64))
-        peaks = tl.max(z, 2)  # [BM, blocks]
-        peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
-        peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
-        others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
-        wins = peak > high
-        rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
-        best_block = tl.where(wins, tile * blocks + at, best_block)
-        mine = _pick(z, at, BM, blocks)  # [BM, 64]
-        tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
-
-        high = tl.maximum(high, peak)
-        higher = _reference(high)
-        t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
-        e = tl.exp2(t)
-        inside = tl.sum(e, 2)  # [BM, blocks]
-        down = reference - higher
-        shrink = tl.exp2(down)
-        t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
-        turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
-        total = shrink * total + tl.sum(inside, 1)
-        reference = higher
-
-        if not GREEDY:
-            if not UNIT:
-                lower = (reference * inverse_t)[:, None, None]
-                inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
-            index = tile * blocks + place
-            noisy = tl.load(
-                noise + rows.to(tl.int64)[:, None] * B + index[None, :],
-                mask=live[:, None] & (index < B)[None, :],
-                other=float("-inf"),
-            )
-            noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
-            noisy = tl.where(noisy == noisy, noisy, float("-inf"))
-            value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
-            wins = value > won
-            won = tl.where(wins, value, won)
-            drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
-            mine = _pick(z, at, BM, blocks)  # [BM, 64]
-            tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
+    stop = min(part * TILES + TILES, tl.cdiv(V, BV))
+    if FLAT:  # one loop with the product's own: the next tile is fetched while this one is worked on
+        for tile in tl.range(part * TILES, stop, flatten=True):
+            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
+                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
+                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
+            )  # fmt: skip
+    else:
+        for tile in range(part * TILES, stop):
+            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
+                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
+                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
+            )  # fmt: skip
 
     tl.store(top + record, high, mask=live)
     tl.store(mass + record, total, mask=live)
@@ -302,7 +326,8 @@ def sample_rows(
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
             tile_h, tile_w, weight.stride(0), noise, *records, n, size, blocks, stretches, inverse_t,
             D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=not held and inverse_t == 1.0,
-            GREEDY=greedy, EVEN=size % columns == 0, BULK=bulk, HELD=held, num_warps=warps, num_stages=stages,
+            GREEDY=greedy, EVEN=size % columns == 0, BULK=bulk, HELD=held, FLAT=FLATTENS,
+            num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
             h, weight, weight.stride(0), seed[part], row_ids[part], current[part], *records,

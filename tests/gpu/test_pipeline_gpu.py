@@ -154,7 +154,7 @@ def test_a_changed_weight_changes_the_picture():
     assert not np.array_equal(before, pipe.generate(PROMPTS[0], seed=1).tokens)
 
 
-def test_where_graphs_fail_sampling_goes_on_without(monkeypatch=None):
+def test_where_graphs_fail_sampling_goes_on_without():
     pipe = Pipeline.from_pretrained(device="cuda")
     kept = CapturedSteps._graph
     before = pipe.generate(PROMPTS[0], seed=1).tokens
