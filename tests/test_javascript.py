@@ -168,7 +168,10 @@ def test_the_head_tells_the_scripts_what_python_knows(grid):
     head = page.launch_arguments(grid=grid)["head"]
     told = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', head)[1]))
     assert told["grid"] == (grid and list(grid))
-    assert (told["pictureBytes"], told["runBytes"]) == (upload.MAX_BYTES, opening.largest_run(grid or page.GRID))
+    assert (told["pictureBytes"], told["runBytes"]) == (
+        upload.MAX_BYTES,
+        opening.largest_run(grid or page.GRID),
+    )
     assert told["promptCharacters"] == limits.PROMPT_CHARACTERS
     facts = assemble.part("layout/facts.js")
     assert all(f"{name}:" in facts for name in told)  # the type of it names them all
