@@ -6,6 +6,7 @@ every version of mdm_core has. A JSON line (what, seed) comes in, a JSON line of
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -59,12 +60,16 @@ def peak(pipe, seed: int) -> dict[str, float]:
     return figures
 
 
-def main(model: str, device: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Answers trainer.bench.pipeline for how long things took.")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("device", choices=["cpu", "cuda"])
+    args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     from mdm_core.pipeline import Pipeline
 
-    pipe = Pipeline.from_pretrained(model, device)
+    pipe = Pipeline.from_pretrained(args.model, args.device)
     tasks = {"load": lambda *_: {}, **{task.__name__: task for task in (one, picture, tokens, batch, peak)}}
     for line in sys.stdin:
         what, seed = json.loads(line)
@@ -72,4 +77,4 @@ def main(model: str, device: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
