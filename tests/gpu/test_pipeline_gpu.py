@@ -164,10 +164,3 @@ def test_where_graphs_fail_sampling_goes_on_without():
     finally:
         CapturedSteps._graph = kept
     assert np.array_equal(before, after)
-
-
-if __name__ == "__main__":
-    for name, test in list(globals().items()):
-        if name.startswith("test_"):
-            test()
-            print("passed", name, flush=True)
