@@ -53,7 +53,7 @@ import json, os, sys
 import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
-from trainer.optim import Muon
+from trainer.muon import Muon
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo")
 mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),))

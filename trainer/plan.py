@@ -21,7 +21,8 @@ from torch import nn
 from mdm_core.config import ModelConfig
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
-from trainer.optim import LOT, NEWTON_SCHULZ_STEPS, parameter_groups, same_shape
+from trainer.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
+from trainer.optim import parameter_groups
 from trainer.recipe import Recipe
 
 RECORDS = Path("assets/benchmarks")
