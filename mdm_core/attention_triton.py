@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 LONGEST = 128  # positions
+WARPS, WARPS_BACKWARD = 8, 8  # of a program of more than 64 positions
 
 
 @triton.jit
@@ -158,7 +159,7 @@ def attention(
     if B:
         _forward_kernel[(heads, B)](
             qkv, out, q_weight, k_weight, cos, sin, T, heads, dim**-0.5, eps,
-            HALF=dim // 2, BT=_padded(T), num_warps=8 if T > 64 else 4,
+            HALF=dim // 2, BT=_padded(T), num_warps=WARPS if T > 64 else 4,
         )  # fmt: skip
     return out
 
@@ -174,7 +175,7 @@ def attention_backward(
     if B:
         _backward_kernel[(heads, B)](
             upstream, qkv, dqkv, parts, q_weight, k_weight, cos, sin, T, heads, dim**-0.5, eps,
-            HALF=dim // 2, BT=_padded(T), num_warps=8 if T > 64 else 4,
+            HALF=dim // 2, BT=_padded(T), num_warps=WARPS_BACKWARD if T > 64 else 4,
         )  # fmt: skip
     dq_weight, dk_weight = (part.sum((0, 1)) for part in parts)
     return dqkv, dq_weight.to(q_weight.dtype), dk_weight.to(k_weight.dtype)

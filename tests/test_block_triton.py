@@ -24,7 +24,7 @@ def same(ours, theirs, inputs, upstream, rtol=2e-5, atol=2e-5):
         torch.testing.assert_close(a, b, rtol=rtol, atol=atol)
     mine, others = (torch.autograd.grad(x, inputs, upstream, allow_unused=True) for x in (ours, theirs))
     for a, b in zip(mine, others, strict=True):
-        torch.testing.assert_close(a, b, rtol=rtol, atol=atol * max(1.0, float(b.abs().max())))
+        torch.testing.assert_close(a, b, rtol=rtol, atol=atol * max(1.0, float(b.detach().abs().max())))
 
 
 def plain_norm(x, weight):

@@ -34,6 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.iterations: dict[tuple[int, int, int], Iteration] = {}
         if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
             raise ValueError("Muon trains matrices only; give other parameters to AdamW")
 
@@ -52,7 +53,8 @@ class Muon(torch.optim.Optimizer):
             for rows, columns, members in same_shape(params, LOT * among.count):
                 lots.append(Lot(self, group, [params[i] for i in members], rows, columns, among))
                 if among.count == 1:  # nothing to wait for: one lot at a time is in memory
-                    lots.pop().alone()
+                    key = rows, columns, len(members)
+                    lots.pop().alone(self.iterations.setdefault(key, Iteration()))
             for stage in (Lot.send, Lot.iterate, Lot.finish):
                 for lot in lots:
                     stage(lot)
@@ -102,15 +104,19 @@ class Lot:
         # where rows travel they stay rows; else tall matrices are turned as they are read
         self.turned = self.kernels and not among.sharded and rows > columns
 
-    def alone(self) -> None:
+    def alone(self, iteration: Iteration) -> None:
         """The whole step in this process."""
-        self.apply(orthogonalise(self.updates()))
+        if not self.kernels:
+            self.apply(orthogonalise(self.updates()))
+            return
+        self.apply(iteration(self.updates(iteration.given)))
 
-    def updates(self) -> Tensor:
+    def updates(self, out: Tensor | None = None) -> Tensor:
         """Momentum's updates [n, rows of this process, columns], or turned; bf16 where the kernels make them."""
         if self.kernels:
             shape = self.grads[0].shape[::-1] if self.turned else self.grads[0].shape
-            out = self.grads[0].new_empty(len(self.grads), *shape, dtype=torch.bfloat16)
+            if out is None:
+                out = self.grads[0].new_empty(len(self.grads), *shape, dtype=torch.bfloat16)
             _triton().momentum_(self.grads, self.buffers, self.group["momentum"], out, self.turned)
             return out
         momentum = self.group["momentum"]
@@ -158,7 +164,7 @@ class Lot:
             padded = done.new_zeros(most, *done.shape[1:])
             padded[:mine] = done
             self.result = done.new_empty(among.count * most, *done.shape[1:])
-            bits = self.result.view(torch.int16), padded.view(torch.int16)
+            bits = self.result.view(torch.uint8), padded.view(torch.uint8)  # see _exchange
             self.waiting = dist.all_gather_into_tensor(*bits, group=among.process_group, async_op=True)
             self.kept = padded  # until it has been sent
             return
@@ -187,11 +193,41 @@ class Lot:
         self.result = self.kept = self.whole = None
 
 
+class Iteration:
+    """`orthogonalise` of lots of one shape on a GPU, recorded at the second call and played back from then on.
+
+    Its many small launches would take the processor longer than the GPU takes to work them off. The record has an
+    input and an output in fixed places; `given` is that input, for those who can write it there themselves.
+    """
+
+    def __init__(self):
+        self.calls, self.graph = 0, None
+        self.given: Tensor | None = None
+        self.result: Tensor | None = None
+
+    def __call__(self, updates: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == 1:  # kernels are compiled
+            return orthogonalise(updates)
+        if self.graph is None:
+            self.given = updates
+            torch.cuda.synchronize(updates.device)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self.result = orthogonalise(self.given)
+            self.graph = graph
+        elif updates is not self.given:
+            self.given.copy_(updates)
+        self.graph.replay()
+        return self.result
+
+
 def _exchange(out: Tensor, send: Tensor, received: list[int], sent: list[int], among: Among):
     """all_to_all of flat bf16 tensors; returns what to wait for."""
-    return dist.all_to_all_single(
-        out.view(torch.int16), send.view(torch.int16), received, sent, group=among.process_group, async_op=True
-    )  # not every backend knows bf16, and bits are bits
+    # not every backend knows bf16, and bytes are bytes
+    sizes = [2 * n for n in received], [2 * n for n in sent]
+    out, send = out.view(torch.uint8), send.view(torch.uint8)
+    return dist.all_to_all_single(out, send, *sizes, group=among.process_group, async_op=True)
 
 
 def same_shape(params: list[Tensor], most: int = LOT) -> Iterator[tuple[int, int, list[int]]]:

@@ -31,6 +31,26 @@ def build_optimizers(
     return [Muon(body, lr=matrix_lr, weight_decay=weight_decay), adam] if body else [adam]
 
 
+@torch.no_grad()
+def clip_gradients(parameters: list[nn.Parameter], most: float) -> torch.Tensor:
+    """Scale all gradients so that their norm together is at most `most`; returns the norm before, [].
+
+    As torch.nn.utils.clip_grad_norm_, which sends every shard of a sharded model through DTensor's dispatcher.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads or not hasattr(grads[0], "to_local"):
+        return nn.utils.clip_grad_norm_(parameters, most)
+    mesh, grads = grads[0].device_mesh, [g for g in map(local, grads) if g.numel()]
+    square = torch.zeros((), device=mesh.device_type)
+    if grads:
+        square = torch.stack(torch._foreach_norm(grads)).square().sum()
+    torch.distributed.all_reduce(square, group=mesh.get_group())
+    norm = square.sqrt()
+    if grads:
+        torch._foreach_mul_(grads, (most / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
 def trapezoid(progress: float, warmup: float = 0.02, decay: float = 0.3) -> float:
     """Learning-rate factor at `progress` in [0, 1]: linear up, flat, linear down to zero ("WSD")."""
     if progress < warmup:

@@ -23,7 +23,7 @@ def errors_are_those_of_rounding(ours, plain, exact, inputs, upstream, bound=1.5
     for function, kind in ((ours, None), (plain, None), (exact, torch.float64)):
         given = [x.detach().to(kind or x.dtype).requires_grad_() for x in inputs]
         y = function(*given)
-        found.append([y, *torch.autograd.grad(y, given, upstream.to(y.dtype))])
+        found.append([y.detach(), *torch.autograd.grad(y, given, upstream.to(y.dtype))])
     for i, (a, b, c) in enumerate(zip(*found, strict=True)):
         mine, theirs = (float((x.double() - c.double()).norm() / c.double().norm()) for x in (a, b))
         assert mine <= max(bound * theirs, 2**-9), (i, mine, theirs)
