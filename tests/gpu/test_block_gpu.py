@@ -10,6 +10,8 @@ from mdm_core import block_ops
 from mdm_core.layers import Attention, TransformerBlock, rotary_2d
 
 GPU = torch.device("cuda")
+# the first product in a fresh process of xdist's remarks on its context
+pytestmark = pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")
 
 
 def draw(*shape, seed=0, spread=1.0):
