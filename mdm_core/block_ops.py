@@ -244,9 +244,7 @@ def _heads(
 @_heads.register_fake
 def _(qkv, q_weight, k_weight, cos, sin, heads, kv_heads):
     B, T, width = qkv.shape
-    return tuple(
-        qkv.new_empty(B, T, n, width // (heads + 2 * kv_heads)) for n in (heads, kv_heads, kv_heads)
-    )
+    return tuple(qkv.new_empty(B, T, n, width // (heads + 2 * kv_heads)) for n in (heads, kv_heads, kv_heads))
 
 
 @torch.library.custom_op("chisel::heads_backward", mutates_args=())

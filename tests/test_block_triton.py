@@ -45,7 +45,12 @@ def test_norm_sums_over_more_rows_than_one_program_holds(monkeypatch):
 
     monkeypatch.setattr(block_triton, "PROGRAMS", 3)
     x, weight = numbers(3, 30, 700), numbers(700, seed=1)
-    same(block_ops.rms_norm(x, weight), plain_norm(x, weight), (x, weight), numbers(3, 30, 700, seed=5).detach())
+    same(
+        block_ops.rms_norm(x, weight),
+        plain_norm(x, weight),
+        (x, weight),
+        numbers(3, 30, 700, seed=5).detach(),
+    )
 
 
 def test_norm_where_only_one_result_is_used():
@@ -81,7 +86,14 @@ def attention_layer(width, heads, kv_heads, text, grid):
 
 @pytest.mark.parametrize(
     "width, heads, kv_heads, text, grid",
-    [(64, 2, 2, 5, 2), (32, 1, 1, 0, 4), (64, 1, 1, 5, 8), (32, 2, 1, 3, 3), (128, 2, 2, 1, 12), (16, 2, 2, 0, 2)],
+    [
+        (64, 2, 2, 5, 2),
+        (32, 1, 1, 0, 4),
+        (64, 1, 1, 5, 8),
+        (32, 2, 1, 3, 3),
+        (128, 2, 2, 1, 12),
+        (16, 2, 2, 0, 2),
+    ],
 )
 def test_attention(width, heads, kv_heads, text, grid):
     """One program a head, or norm and rotation in a kernel before PyTorch's attention: as the layer computes it."""

@@ -47,7 +47,9 @@ def _symmetric_kernel(
     at = row[:, None] * r + column[None, :]
     z = z * tl.load(factors + 3 * matrix)
     if ADD:
-        z += tl.load(factors + 3 * matrix + 1) * tl.load(addend + here + at, mask=lower, other=0.0).to(tl.float32)
+        z += tl.load(factors + 3 * matrix + 1) * tl.load(addend + here + at, mask=lower, other=0.0).to(
+            tl.float32
+        )
         z += tl.where(row[:, None] == column[None, :], tl.load(factors + 3 * matrix + 2), 0.0)
     z = z.to(out.dtype.element_ty)
     tl.store(out + here + at, z, mask=lower)
@@ -95,9 +97,7 @@ def _apply_kernel(
 @cache
 def _places(r: int, rows: int, columns: int, device: torch.device) -> Tensor:
     """int32 [tiles, 2]: first row and column of every tile that reaches the diagonal or lies below it."""
-    found = [
-        (i, j) for i in range(0, r, rows) for j in range(0, r, columns) if j < min(i + rows, r)
-    ]
+    found = [(i, j) for i in range(0, r, rows) for j in range(0, r, columns) if j < min(i + rows, r)]
     return torch.tensor(found, dtype=torch.int32, device=device)
 
 
@@ -160,7 +160,9 @@ def momentum_(grads: list[Tensor], buffers: list[Tensor], momentum: float, out: 
     """Average the gradients [rows, columns] into their buffers; the updates go to out [n, rows, columns], or turned."""
     rows, columns = grads[0].shape
     options, grid = _grid(len(grads), rows, columns)
-    _momentum_kernel[grid](addresses(grads, buffers), out, len(grads), rows, columns, momentum, TURN=turn, **options)
+    _momentum_kernel[grid](
+        addresses(grads, buffers), out, len(grads), rows, columns, momentum, TURN=turn, **options
+    )
 
 
 def apply_(weights: list[Tensor], steps: Tensor, alpha: float, shrink: float, turned: bool) -> None:
@@ -172,4 +174,7 @@ def apply_(weights: list[Tensor], steps: Tensor, alpha: float, shrink: float, tu
 
 def serve(tensors: list[Tensor]) -> bool:
     """Whether the kernels can take these: fp32 on a GPU, each in one piece."""
-    return all(t.is_cuda and t.dtype == torch.float32 and t.is_contiguous() and t.data_ptr() % 16 == 0 for t in tensors)
+    return all(
+        t.is_cuda and t.dtype == torch.float32 and t.is_contiguous() and t.data_ptr() % 16 == 0
+        for t in tensors
+    )

@@ -57,7 +57,13 @@ def test_half_swiglu():
 
 @pytest.mark.parametrize(
     "B, heads, kv, dim, text, grid",
-    [(5, 8, 8, 128, 40, 8), (3, 6, 6, 64, 40, 8), (3, 4, 4, 64, 0, 16), (2, 8, 2, 128, 20, 14), (2, 4, 4, 32, 3, 5)],
+    [
+        (5, 8, 8, 128, 40, 8),
+        (3, 6, 6, 64, 40, 8),
+        (3, 4, 4, 64, 0, 16),
+        (2, 8, 2, 128, 20, 14),
+        (2, 4, 4, 32, 3, 5),
+    ],
 )
 def test_half_attention(B, heads, kv, dim, text, grid):
     cos, sin = (t.to(GPU) for t in rotary_2d(grid, dim, 100.0, text))
