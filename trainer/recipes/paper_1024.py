@@ -9,8 +9,8 @@
 
 The last one on each machine, with its N from 0 to 7; CODEC, TOKENS and --out where all machines see them.
 
-Cost, on paper: 7.4 billion parameters in the blocks; 16 GiB of each of 64 GPUs (29 more while it starts); at best 557
-pictures/s, 2.3 million image tokens/s, 2.1 days for 100,000 steps of 1,024 pictures. `--plan` prints the account, for
+Cost, on paper: 7.4 billion parameters in the blocks; 16 GiB of each of 64 GPUs (29 more while it starts); at best 583
+pictures/s, 2.4 million image tokens/s, 2.0 days for 100,000 steps of 1,024 pictures. `--plan` prints the account, for
 any number of GPUs: it follows from the rates of single kernels measured on one H100, more a bound than a forecast; the
 forecast that it gives beside it scales the bound by what whole steps of a 300 M model on record reached of theirs.
 Never measured: all 34 blocks, and what the network takes (61 GB to each GPU a step). These commands measure:
