@@ -7,7 +7,7 @@ import numpy as np
 from hands import make
 from PIL import Image
 from test_ui import record
-from ui.browser import dataset, settled
+from ui.record.browser import dataset, settled
 
 from ui.frames import pack_record
 from ui.upload import MAX_BYTES
