@@ -144,7 +144,10 @@ def test_modules_work_in_a_page_as_they_do_by_themselves(tmp_path, monkeypatch):
     house(
         tmp_path,
         monkeypatch,
-        low="// a comment\n/** @type {any} */ (globalThis).is = 1;\n/** said */\nexport const two = 2;\nexport function double(n) {\n  return n * two;\n}\nconst own = 1;\n",
+        low=(
+            "// a comment\n/** @type {any} */ (globalThis).is = 1;\n/** said */\n"
+            "export const two = 2;\nexport function double(n) {\n  return n * two;\n}\nconst own = 1;\n"
+        ),
         mid=(
             'import { double } from "./low.js";\n\n/**\n * said\n */\n'
             "export class Box {\n  get four() { return double(2); }\n}\n"
