@@ -111,7 +111,8 @@ class Address {
   /** @param {string} run @param {string} hash */
   put(run, hash) {
     this.run = run;
-    history.replaceState(history.state, "", `#${hash}`);
+    // written out: a bare #... is taken from the page's base, which knows no ?class=1 and no signature
+    history.replaceState(history.state, "", `${location.href.split("#")[0]}#${hash}`);
     return linkTo(location, hash);
   }
 
