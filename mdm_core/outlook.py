@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdm_core.backbone import precision
 from mdm_core.config import PipelineConfig
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
-from mdm_core.pipeline import _precision
 from mdm_core.trajectory import Trajectory
 
 CONTEXT = 3  # cells on each side that a patch is decoded with: one or two grey levels off the whole picture's
@@ -98,10 +98,10 @@ class Outlook:
 
     @torch.inference_mode()
     def logits(self, position: int) -> Tensor:
-        """float32 [V] of one cell, computed in the head's own precision as the sampler does."""
+        """float32 [V] of one cell: operands in the head's own precision, sums in fp32, as the sampler has them."""
         _check_position(position, len(self.hidden))
         row = self.hidden[position].to(self.weight.dtype)
-        return (self.weight @ row).float().cpu()
+        return (self.weight.float() @ row.float()).cpu()
 
     def candidates(self, position: int, token: int, k: int = 8, groups: Groups | None = None) -> Candidates:
         """What this pass thinks of `position`, which holds `token` (V: masked) after the step.
@@ -276,6 +276,6 @@ def _decode(pipe: Any, block: np.ndarray, row: int, column: int) -> np.ndarray:
     if not len(block):
         return np.zeros((0, p, p, 3), np.uint8)
     # half the time on a CPU that multiplies bf16; a quarter of a grey level off
-    with _precision(pipe.device):
+    with precision(pipe.device):
         pixels = pipe.codec.decode(torch.from_numpy(block).to(pipe.device)).cpu()  # [n, a*p, b*p, 3]
     return pixels[:, row * p : (row + 1) * p, column * p : (column + 1) * p].contiguous().numpy()

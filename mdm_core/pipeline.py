@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mdm_core.backbone import TransformerBackbone as TransformerBackbone
 from mdm_core.config import (
     ModelConfig,
     PipelineConfig,
@@ -37,28 +37,6 @@ from mdm_core.weights import load_weights, save_weights
 SHIPPED = shipped("model")
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
-
-
-class TransformerBackbone:
-    """`MaskedDiffusionTransformer` as a `Backbone`: runs both branches of guidance in one batch."""
-
-    def __init__(self, model: MaskedDiffusionTransformer):
-        self.model = model
-        self.device = model.head_weight.device
-
-    @property
-    def head_weight(self) -> Tensor:
-        return self.model.head_weight
-
-    def hidden(self, tokens: Tensor, condition: Tensor, guidance: float) -> Tensor:
-        tokens, condition = tokens.to(self.device), condition.to(self.device)
-        with _precision(self.device):
-            if guidance == 0:
-                return self.model(tokens, condition).float()
-            B = len(tokens)
-            drop = torch.arange(2 * B, device=self.device) >= B
-            h = self.model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
-        return (1 + guidance) * h[:B] - guidance * h[B:]
 
 
 class Pipeline:
@@ -286,7 +264,7 @@ class Pipeline:
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
         return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
 
-    def predictor(self, condition: Tensor, config: SampleConfig, row_of_seed: dict[int, int] | None = None):
+    def predictor(self, condition: Tensor, config: SampleConfig):
         """The sampler's forward pass: backbone, folded guidance, fused sampling step.
 
         On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
@@ -294,12 +272,17 @@ class Pipeline:
         """
         L = self.grid[0] * self.grid[1]
         whole = self.device.type != "cpu"
+        captured = None
+        if config.top_k is None and config.top_p is None:
+            captured = getattr(self.backbone, "captured_steps", lambda: None)()
 
         @torch.inference_mode()
         def predict(tokens: Tensor, seeds: Sequence[int], step: int):
-            rows = (
-                [row_of_seed[s] for s in seeds] if row_of_seed else getattr(seeds, "rows", range(len(seeds)))
-            )
+            rows = list(getattr(seeds, "rows", range(len(seeds))))
+            if captured is not None:
+                done = captured(tokens, condition[rows], seeds, step, config.guidance, config.temperature)
+                if done is not None:
+                    return done
             parts = [range(len(seeds))] if whole else [[b] for b in range(len(seeds))]
             out = []
             for part in parts:
@@ -367,14 +350,3 @@ def _config_of(codec: Any, backbone: Any, given: PipelineConfig | None) -> Pipel
     if given.model.vocab_size == codec.vocab_size and given.model.code_levels in (None, levels):
         return given
     return dataclasses.replace(given, model=ModelConfig(vocab_size=codec.vocab_size, code_levels=None))
-
-
-def _precision(device: torch.device):
-    """bf16 where the hardware multiplies it natively, else fp32."""
-    if device.type == "cpu":
-        fast = any(
-            getattr(torch.cpu, name, lambda: False)()
-            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-        return torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainer.optim import Muon, orthogonalise, same_shape
+from trainer.muon import Muon, orthogonalise, same_shape
 
 SHAPES = [(24, 8), (8, 24), (24, 8), (16, 16), (24, 8)]
 

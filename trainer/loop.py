@@ -25,7 +25,7 @@ from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
 from trainer import checkpoint, state
 from trainer.folder import without_place
-from trainer.optim import EMA, build_optimizers, cosine, trapezoid
+from trainer.optim import EMA, build_optimizers, clip_gradients, cosine, trapezoid
 from trainer.parallel import Parallel, full
 from trainer.recipe import Recipe
 from trainer.report import Reporter
@@ -161,8 +161,7 @@ class Trainer:
             self.samples += len(x0) * p.world
             self.micro_batches += p.world
             self.position += r.data.batch_size * p.world
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), r.clip or math.inf)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        norm = clip_gradients(list(self.model.parameters()), r.clip or math.inf)
         result = torch.stack([p.mean(total), norm.float()]).to("cpu", non_blocking=True)
         if self.draws_ahead:  # the GPU has the next batch to work on while this process waits for the numbers
             event = torch.cuda.Event() if self.device.type == "cuda" else None

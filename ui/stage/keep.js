@@ -13,6 +13,7 @@ const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words, where a browser tells no better
 const LOOK_MS = 500; // Gradio waits two seconds before it tries again
 const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays after all
+const FILL_MS = 100; // Gradio fills its fields a moment after it has put them up
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 /**
@@ -83,9 +84,9 @@ export class Keeper {
       stage.go(hand.k - run.offset);
     }
     // the form comes to stand on the page after the stage
-    whenThere("#prompt textarea", () => whenThere(".cz-notice", (notice) => {
+    whenThere("#prompt textarea", () => whenThere(".cz-notice", (notice) => setTimeout(() => {
       if (prompt) this.writePrompt(prompt);
       notice.textContent = BACK;
-    }));
+    }, FILL_MS)));
   }
 }
