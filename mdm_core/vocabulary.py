@@ -72,11 +72,20 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Understanding:
-    """What a prompt names. `sentence` is for the visitor, empty when there is nothing to say."""
+    """What a prompt names, and what to tell the visitor about it: nothing where `parts` are empty.
+
+    `parts` in order are pieces of text and, where known names are offered for a word, its `Unknown`: whoever shows
+    them may make something to press of each name of `near`, and need not search the text for them.
+    """
 
     known: tuple[Known, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    sentence: str = ""
+    parts: tuple[str | Unknown, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The parts as plain text, the offered names one after another."""
+        return "".join(", ".join(p.near) if isinstance(p, Unknown) else p for p in self.parts)
 
     @property
     def objects(self) -> list[str]:
@@ -160,7 +169,7 @@ class Vocabulary:
     # ---- reading a prompt ---------------------------------------------------------------------------------
 
     def understand(self, prompt: str) -> Understanding:
-        """Known names, unknown words and a sentence about them. Never refuses anything."""
+        """Known names, unknown words and what to say about them. Never refuses anything."""
         if not self or not isinstance(prompt, str):
             return Understanding()
         words = _words(prompt)[:MOST_WORDS]
@@ -184,7 +193,7 @@ class Vocabulary:
                         unknown.append(Unknown(start, end, prompt[start:end], near))
                     doubtful = True
             i += max(length, 1)
-        return Understanding(tuple(known), tuple(unknown), self._sentence(known, unknown, doubtful))
+        return Understanding(tuple(known), tuple(unknown), self._parts(known, unknown, doubtful))
 
     def _at(self, words: list[tuple[str, int, int]], i: int, n: int) -> tuple[str, str] | None:
         return self._forms.get(tuple(w for w, _, _ in words[i : i + n]))
@@ -234,21 +243,22 @@ class Vocabulary:
                 scored.append((most + 2, name))  # elefante
         return [name for _, name in sorted(scored, key=lambda s: s[0])]
 
-    def _sentence(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> str:
+    def _parts(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> tuple[str | Unknown, ...]:
         things = [k for k in known if k.kind == "object" or k.name in self._either]
         some = ", ".join(t.name for t in self.things[:3])
         if not things and not doubtful:
-            return f"Name a thing to draw, for example: {some}." if known else ""
+            return (f"Name a thing to draw, for example: {some}.",) if known else ()
         told = _distinct(unknown)[:MOST_TOLD]
-        said = [f"I do not know “{u.word}”. Near it: {', '.join(u.near)}." for u in told if u.near]
+        said: list[list[str | Unknown]] = [
+            [f"I do not know “{u.word}”. Near it: ", u, "."] for u in told if u.near
+        ]
         if lone := [f"“{u.word}”" for u in told if not u.near]:
-            said.append(
-                f"I do not know {' or '.join([', '.join(lone[:-1]), lone[-1]] if lone[1:] else lone)}."
-            )
+            words = " or ".join([", ".join(lone[:-1]), lone[-1]] if lone[1:] else lone)
+            said.append([f"I do not know {words}."])
         if not things:
             examples = "" if any(u.near for u in told) else f", among them {some}"
-            said.append(f"I was taught {len(self.things)} things by their English names{examples}.")
-        return " ".join(said)
+            said.append([f"I was taught {len(self.things)} things by their English names{examples}."])
+        return tuple(part for i, sentence in enumerate(said) for part in ([" "] if i else []) + sentence)
 
 
 # ---- words ----------------------------------------------------------------------------------------------
@@ -321,9 +331,11 @@ def _first(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _distinct(unknown: list[Unknown]) -> list[Unknown]:
-    """Each word once; those with something near it first, because they help."""
-    once = list({u.word.lower(): u for u in unknown}.values())
-    return sorted(once, key=lambda u: not u.near)
+    """Each word once, where it stands first; those with something near it first, because they help."""
+    once: dict[str, Unknown] = {}
+    for u in unknown:
+        once.setdefault(unicodedata.normalize("NFKC", u.word).lower(), u)
+    return sorted(once.values(), key=lambda u: not u.near)
 
 
 def _strings(value: Any) -> list[str]:

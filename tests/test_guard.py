@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_ui import Pipe, within_a_loop
 
-from ui import page
+from ui import guard, page
 from ui.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, TABS, Guard, shape
 
 
@@ -105,14 +106,146 @@ def test_a_body_is_passed_on_whole_or_refused_by_its_length():
 
 
 def test_few_large_bodies_at_once():
-    guard = Guard(inner)
+    guarded = Guard(inner)
     body = json.dumps({"data": ["x" * MAX_SMALL]}).encode()
-    guard.large = LARGE_AT_ONCE
-    assert ask(JOIN, "POST", [body], guard=guard)[0] == 503
-    assert ask(JOIN, "POST", [b"{}"], guard=guard)[0] == 200
-    guard.large -= 1
-    assert ask(JOIN, "POST", [body], guard=guard)[0] == 200
-    assert guard.large == LARGE_AT_ONCE - 1
+    guarded.large = LARGE_AT_ONCE
+    assert ask(JOIN, "POST", [body], guard=guarded)[0] == 503
+    assert ask(JOIN, "POST", [b"{}"], guard=guarded)[0] == 200
+    guarded.large -= 1
+    assert ask(JOIN, "POST", [body], guard=guarded)[0] == 200
+    assert guarded.large == LARGE_AT_ONCE - 1
+
+
+def test_a_large_body_of_many_values_is_refused_by_counting_alone(monkeypatch):
+    """Before anything reads it as JSON, which would take seconds for a few megabytes of brackets."""
+
+    def read(body):
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(guard, "shape", read)
+    for many in (b"1," * 40_000, b"[" * 70_000, b'{"a":' * 20_001, b"[1,{" * 20_000):
+        assert len(many) > MAX_SMALL
+        status, _, said = ask(JOIN, "POST", [many[:1000], many[1000:]])
+        assert (status, json.loads(said)) == (400, {"detail": "The request holds too many values."})
+
+
+def test_a_large_body_of_few_values_passes_and_a_small_one_is_not_counted():
+    """A file is one value, however large: base64 holds no comma."""
+    file = json.dumps({"data": [{"file": "A+/=" * 2**20}] + list(range(guard.MAX_PARTS - 10))}).encode()
+    assert len(file) > 4 * 2**20 and ask(JOIN, "POST", [file])[2] == str(len(file)).encode()
+    one_more = json.dumps({"data": ["A" * MAX_SMALL] + [0] * guard.MAX_PARTS}).encode()
+    assert ask(JOIN, "POST", [one_more])[0] == 400
+    small = json.dumps({"data": [0] * 21_000}, separators=(",", ":")).encode()
+    assert len(small) <= MAX_SMALL and ask(JOIN, "POST", [small])[0] == 200
+
+
+def test_a_large_body_is_read_beside_the_loop_and_a_small_one_on_it(monkeypatch):
+    threads = []
+    monkeypatch.setattr(guard, "shape", lambda body: threads.append((len(body), threading.get_ident())) or "")
+
+    async def here(scope, receive, send):
+        threads.append(("loop", threading.get_ident()))
+        await inner(scope, receive, send)
+
+    large = json.dumps({"data": ["x" * MAX_SMALL]}).encode()
+    for body, beside in ((large, True), (b"{}", False)):
+        threads.clear()
+        assert ask(JOIN, "POST", [body], guard=Guard(here))[0] == 200
+        (length, read), (_, loop) = threads
+        assert length == len(body) and (read != loop) == beside
+
+
+LOOKUP = "/gradio_api/component_server"
+
+
+def crowd(count, monkeypatch, wait=0.2):
+    """(most look-ups inside Gradio at once, answers in order) of `count` look-ups that end together."""
+    monkeypatch.setattr(guard, "LOOKUP_WAIT_S", wait)
+    inside, most, answers = [], [], []
+
+    async def everyone():
+        go_on = asyncio.Event()
+
+        async def slow(scope, receive, send):
+            inside.append(scope)
+            most.append(len(inside))
+            await go_on.wait()
+            inside.pop()
+            await inner(scope, receive, send)
+
+        guarded = Guard(slow)
+
+        async def one():
+            sent = []
+
+            async def receive():
+                return {"type": "http.request", "body": b"{}", "more_body": False}
+
+            async def send(message):
+                sent.append(message)
+
+            await guarded({"type": "http", "method": "POST", "path": LOOKUP, "headers": []}, receive, send)
+            answers.append((sent[0]["status"], sent[1]["body"]))
+
+        asks = [asyncio.create_task(one()) for _ in range(count)]
+        await asyncio.sleep(3 * wait)
+        go_on.set()
+        await asyncio.gather(*asks)
+        await one()  # and afterwards there is room again
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(everyone())).result()
+    return max(most), answers
+
+
+def test_only_so_many_look_ups_at_once_and_the_rest_get_a_sentence(monkeypatch):
+    most, answers = crowd(guard.LOOKUPS_AT_ONCE + 5, monkeypatch)
+    assert most == guard.LOOKUPS_AT_ONCE == 16
+    busy = [json.loads(body) for status, body in answers if body != b"2"]
+    assert busy == [{"error": guard.BUSY}] * 5 and {status for status, _ in answers} == {200}
+    assert answers[-1] == (200, b"2")
+
+
+def test_look_ups_wait_for_each_other_before_they_are_told_so(monkeypatch):
+    monkeypatch.setattr(guard, "LOOKUPS_AT_ONCE", 2)
+    inside, most = [], []
+
+    async def quick(scope, receive, send):
+        inside.append(1)
+        most.append(len(inside))
+        await asyncio.sleep(0.01)
+        inside.pop()
+        await inner(scope, receive, send)
+
+    async def everyone():
+        guarded, statuses = Guard(quick), []
+
+        async def one():
+            async def receive():
+                return {"type": "http.request", "body": b"{}", "more_body": False}
+
+            async def send(message):
+                statuses.append(message.get("body", b""))
+
+            await guarded({"type": "http", "method": "POST", "path": LOOKUP, "headers": []}, receive, send)
+
+        await asyncio.gather(*(one() for _ in range(12)))
+        return statuses
+
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(lambda: asyncio.run(everyone())).result()
+    assert said.count(b"2") == 12 and max(most) == 2
+
+
+def test_a_look_up_that_fails_gives_its_place_back():
+    async def broken(scope, receive, send):
+        raise RuntimeError("inside")
+
+    guarded = Guard(broken)
+    for _ in range(guard.LOOKUPS_AT_ONCE + 2):
+        with pytest.raises(RuntimeError):
+            ask(LOOKUP, "POST", [b"{}"], guard=guarded)
+    assert guarded.lookups._value == guard.LOOKUPS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 from html import unescape
+from pathlib import Path
 
+import gradio
 import numpy as np
 import pytest
 from test_ui import record
@@ -102,9 +104,39 @@ def test_the_stage_knows_no_other_feature():
         assert name.startswith(("stage/", "layout/dom.js")), name
 
 
+def test_storage_is_touched_in_one_place_alone():
+    """A browser may deny it, and then each touch throws."""
+    touch = re.compile(r"\b(?:localStorage|sessionStorage|indexedDB|caches)\b(?!\")|document\.cookie")
+    found = {
+        path.relative_to(assemble.HERE).as_posix()
+        for kind in ("*.js", "*.html", "*.py")
+        for path in assemble.HERE.rglob(kind)
+        if touch.search(path.read_text())
+    }
+    assert found == set() and touch.search("localStorage.getItem(name)")
+    assert "globalThis[where]" in assemble.part("layout/storage.js")
+
+
+def test_gradio_still_says_what_the_keeper_listens_for():
+    """Browsers without the Navigation API know of a lost connection by these words alone."""
+    words = re.search(r'const LOST = "(.+?)";', assemble.part("stage/keep.js"))[1]
+    scripts = (Path(gradio.__file__).parent / "templates" / "frontend" / "assets").glob("*.js")
+    assert any(words in path.read_text(encoding="utf-8") for path in scripts)
+
+
 def test_every_sheet_of_style_reaches_a_page():
     sheets = {path.relative_to(assemble.HERE).as_posix() for path in assemble.HERE.rglob("*.css")}
     assert sheets == {*assemble.STYLES, *replay.STYLES}
+
+
+@needs_node
+@pytest.mark.parametrize("entry", ["main.js", "export/replay.js"])
+def test_every_script_can_be_read_as_it_stands_in_a_page(entry):
+    code = "for (const source of JSON.parse(require('fs').readFileSync(0))) new Function(source);"
+    told = run(
+        NODE, "-e", code, input=json.dumps([assemble.script(name) for name in assemble.modules(entry)])
+    )
+    assert told.returncode == 0, told.stderr
 
 
 @needs_node
@@ -112,7 +144,10 @@ def test_modules_work_in_a_page_as_they_do_by_themselves(tmp_path, monkeypatch):
     house(
         tmp_path,
         monkeypatch,
-        low="// a comment\nexport const two = 2;\nexport function double(n) {\n  return n * two;\n}\nconst own = 1;\n",
+        low=(
+            "// a comment\n/** @type {any} */ (globalThis).is = 1;\n/** said */\n"
+            "export const two = 2;\nexport function double(n) {\n  return n * two;\n}\nconst own = 1;\n"
+        ),
         mid=(
             'import { double } from "./low.js";\n\n/**\n * said\n */\n'
             "export class Box {\n  get four() { return double(2); }\n}\n"

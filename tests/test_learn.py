@@ -262,9 +262,22 @@ def test_the_palette_lists_what_the_card_names():
 def test_a_hint_says_what_is_near():
     understand = words.understand(Named())
     told = understand("a pandda and two cherries")
-    assert told["near"] == [[2, 8, "pandda", ["panda"]]]
-    assert told["sentence"] == "I do not know “pandda”. Near it: panda."
-    assert understand("a panda") == {"sentence": "", "near": []}
+    word = {"start": 2, "end": 8, "word": "pandda", "near": ["panda"]}
+    assert told == {"parts": ["I do not know “pandda”. Near it: ", word, "."]}
+    assert understand("a panda") == {"parts": []}
+
+
+def test_a_hint_counts_letters_as_the_browser_does():
+    prompt = "😀 a pandda"  # a sign of two units for JavaScript, of one for Python
+    (word,) = [part for part in words.understand(Named())(prompt)["parts"] if isinstance(part, dict)]
+    units = prompt.encode("utf-16-le")
+    assert units[2 * word["start"] : 2 * word["end"]].decode("utf-16-le") == word["word"] == "pandda"
+
+
+def test_a_word_said_thrice_takes_no_other_words_place():
+    told = words.understand(Named())("pandda pandda Pandda cherrry")["parts"]
+    assert [part["word"] for part in told if isinstance(part, dict)] == ["pandda", "cherrry"]
+    assert told[1]["start"] == 0
 
 
 def test_hints_take_prompts_and_nothing_else():
@@ -277,5 +290,5 @@ def test_a_model_without_a_card_is_left_in_peace(studio):
     class Bare:
         pipe = object()
 
-    assert words.understand(Bare())("a unicorn") == {"sentence": "", "near": []}
+    assert words.understand(Bare())("a unicorn") == {"parts": []}
     assert words.palette(Bare())(None) == {"sections": []}

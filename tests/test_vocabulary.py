@@ -199,3 +199,20 @@ def test_regular_plurals_go_both_ways(one, many):
 def test_distance_counts_letters():
     assert distance("panda", "panda", 2) == 0 and distance("pnada", "panda", 2) == 1
     assert distance("cat", "cart", 2) == 1 and distance("cat", "elephant", 2) == 3
+
+
+def test_the_sentence_is_the_join_of_its_parts(vocabulary):
+    understood = vocabulary.understand("a pandda and a Pandda, a helicoptre, a qqzzt")
+    offered = [part for part in understood.parts if not isinstance(part, str)]
+    assert [(u.start, u.word) for u in offered] == [
+        (2, "pandda"),
+        (25, "helicoptre"),
+    ]  # each where it stands first
+    assert all(u in understood.unknown and u.near for u in offered)
+    texts = [part if isinstance(part, str) else ", ".join(part.near) for part in understood.parts]
+    assert understood.sentence == "".join(texts)
+    assert (
+        understood.sentence.startswith("I do not know “pandda”. Near it: panda")
+        and "qqzzt" in understood.sentence
+    )
+    assert vocabulary.understand("a panda").parts == ()

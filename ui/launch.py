@@ -157,6 +157,11 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
     os.environ.pop("GRADIO_SERVER_NAME", None)
     os.environ.pop("GRADIO_SERVER_PORT", None)
     try:
+        # The loading thread imports mdm_core at the same time. Whoever asks for a module of a package holds that module
+        # while it waits for the package, and the package for its modules: the package by itself comes first.
+        import gradio  # noqa: F401
+
+        import mdm_core  # noqa: F401
         from ui import page
 
         studio = page.build(pipeline.result, sample_defaults(args.model))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mdm_core.vocabulary import Vocabulary
+from mdm_core.vocabulary import Unknown, Vocabulary
 from ui.handlers import answered
 from ui.limits import PROMPT_CHARACTERS, Refused
 
@@ -22,7 +22,10 @@ def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
     """What prompt/hint.js may call. Nothing here stands between a visitor and a picture."""
 
     def understand(data: Any) -> dict[str, Any]:
-        """A prompt -> {"sentence": str, "near": [[start, end, word, [name, ...]], ...]}."""
+        """A prompt -> {"parts": [text or {"start", "end", "word", "near": [name, ...]}, ...]}, [] for no hint.
+
+        start and end count UTF-16 units, as JavaScript does: prompt.slice(start, end) is the word.
+        """
         return answered(lambda: _understood(vocabulary(studio), data))
 
     return understand
@@ -39,6 +42,16 @@ def vocabulary(studio: Any) -> Vocabulary:
 def _understood(vocabulary: Vocabulary, prompt: Any) -> dict[str, Any]:
     if not isinstance(prompt, str) or len(prompt) > PROMPT_CHARACTERS:
         raise Refused(f"Prompts can be up to {PROMPT_CHARACTERS} characters long.")
-    said = vocabulary.understand(prompt)
-    near = [[u.start, u.end, u.word, list(u.near)] for u in said.unknown if u.near]
-    return {"sentence": said.sentence, "near": near[:3]}
+    return {"parts": [_sent(prompt, part) for part in vocabulary.understand(prompt).parts]}
+
+
+def _sent(prompt: str, part: str | Unknown) -> str | dict[str, Any]:
+    if isinstance(part, str):
+        return part
+    start, end = (_units(prompt[:at]) for at in (part.start, part.end))
+    return {"start": start, "end": end, "word": part.word, "near": list(part.near)}
+
+
+def _units(text: str) -> int:
+    """The length of a text in JavaScript: a sign such as an emoji counts as two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

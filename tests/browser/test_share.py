@@ -5,6 +5,7 @@ import io
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 from test_export import XSS
 from test_upload import saved
@@ -159,6 +160,35 @@ def test_a_link_pasted_into_an_open_page_is_followed(visit):
     assert page.evaluate(TOKENS) == tokens
 
 
+COPIED = """() => {
+    window.copied = "";
+    const clipboard = { writeText: async (text) => { window.copied = text; } };
+    Object.defineProperty(navigator, "clipboard", { value: clipboard, configurable: true });
+}"""
+
+
+@pytest.mark.parametrize(("query", "kept"), [("", ""), ("class=1&", "?class=1")])
+def test_a_copied_link_carries_only_what_is_ours(visit, address, query, kept):
+    """What others hung onto the address stays there, where a Space's signature is needed, and out of the link."""
+    foreign = f"?utm_source=mail&{query}__theme=light&__sign=a.b.c"
+    page = visit(at=f"/{foreign}")
+    page.evaluate(
+        "() => document.body.classList.remove('cz-class')"
+    )  # which hides the fields that are filled in here
+    tokens = generate(page, steps=2, seed=4)
+    page.evaluate(COPIED)
+    link = link_of(page)
+    copied = page.evaluate("window.copied")
+    assert copied == f"{address}/{kept}{link}"
+    assert page.evaluate("location.search") == foreign
+    # what a mail program or a network adds on the way changes nothing
+    way = f"{copied.removeprefix(address).split('#')[0]}{'&' if kept else '?'}fbclid=Iw&utm_campaign=x#{link[1:]}"
+    other = visit(at=way)
+    settled(other)
+    assert other.evaluate(TOKENS) == tokens
+    assert other.evaluate("document.body.classList.contains('cz-class')") == bool(kept)
+
+
 def test_the_address_stands_for_the_picture_on_the_canvas_or_for_none(visit):
     page = visit()
     generate(page, seed=5, steps=2)
@@ -309,6 +339,59 @@ def test_a_picture_outlives_a_lost_connection(studio):
     assert studio.locator(".cz-notice").inner_text() == ""
     studio.reload()  # by hand it begins anew
     studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
+
+
+OTHER_WORDS = """() => new MutationObserver(() => {
+    for (const toast of document.querySelectorAll(".toast-body")) {
+        const walker = document.createTreeWalker(toast, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const text = walker.currentNode;
+            if (text.data.includes("Connection to the server")) text.data = "Verbindung verloren";
+        }
+    }
+}).observe(document.body, { childList: true, subtree: true, characterData: true })"""
+
+
+def test_a_lost_connection_is_known_whatever_gradio_calls_it(studio):
+    """That a script reloads the page is enough; a reload by hand is still none."""
+    tokens = generate(studio, steps=2, seed=8)
+    studio.evaluate(OTHER_WORDS)
+    lose_the_connection(studio)
+    settled(studio)
+    assert studio.evaluate(TOKENS) == tokens
+    studio.locator(".cz-notice").filter(has_text="The connection was lost").wait_for()
+
+
+def test_where_nothing_tells_of_a_lost_connection_the_page_begins_anew(visit):
+    """Neither Gradio's words as we know them nor a browser with the Navigation API."""
+    page = visit()
+    page.context.add_init_script(
+        "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
+    )
+    page.reload()
+    page.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
+    page.locator("#generate").wait_for()
+    generate(page, steps=2, seed=8)
+    page.evaluate(OTHER_WORDS)
+    lose_the_connection(page)
+    assert dataset(page)["state"] == "idle" and page.locator(".cz-notice").inner_text() == ""
+    page.locator("#generate:enabled").wait_for()
+    generate(page, steps=2)
+
+
+def test_gradios_words_alone_are_enough_too(visit):
+    """In a browser without the Navigation API."""
+    page = visit()
+    page.context.add_init_script(
+        "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
+    )
+    page.reload()
+    page.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
+    page.locator("#generate").wait_for()
+    tokens = generate(page, steps=2, seed=8)
+    lose_the_connection(page)
+    settled(page)
+    assert page.evaluate(TOKENS) == tokens
 
 
 def test_locks_and_hand_edits_outlive_a_lost_connection(studio):

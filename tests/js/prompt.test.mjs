@@ -4,6 +4,7 @@ import test from "node:test";
 import { within } from "../../ui/bring/shrink.js";
 import { pastedPicture } from "../../ui/bring/bring.js";
 import { signed } from "../../ui/learn/explorer.js";
+import { pieces } from "../../ui/prompt/hint.js";
 import { inserted } from "../../ui/prompt/palette.js";
 
 const SECTIONS = [["animals", ["cat", "Dog"]], ["colours", ["blue"]]];
@@ -34,4 +35,18 @@ test("the first picture among what was pasted is taken, text is not", () => {
 
 test("pulls bear their sign, and what rounds to nothing has none", () => {
   assert.deepEqual([0.1234, -0.1234, 0.0001, -0.0001, 0].map(signed), ["+0.123", "−0.123", "0.000", "0.000", "0.000"]);
+});
+
+test("the names of a hint are buttons whatever the text around them says", () => {
+  const word = { start: 2, end: 8, word: "pandda", near: ["panda", "red panda"] };
+  const other = { start: 13, end: 17, word: "a “b”. Near it: c.", near: ["cat"] };
+  for (const [before, between, after] of [["I do not know “pandda”. Near it: ", ". ", "."], ["¿«pandda»? ", " — ", ""], ["", "", "panda"]]) {
+    const shown = pieces([before, word, between, other, after]);
+    const buttons = shown.filter((piece) => typeof piece !== "string");
+    assert.deepEqual(buttons.map(({ name, start, end }) => [name, start, end]), [["panda", 2, 8], ["red panda", 2, 8], ["cat", 13, 17]]);
+    assert.equal(buttons[1].label, "Write red panda instead of pandda");
+    const text = shown.map((piece) => (typeof piece === "string" ? piece : piece.name)).join("");
+    assert.equal(text, `${before}panda red panda${between}cat${after}`);
+  }
+  assert.deepEqual(pieces([]), []);
 });

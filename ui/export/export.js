@@ -111,8 +111,9 @@ class Address {
   /** @param {string} run @param {string} hash */
   put(run, hash) {
     this.run = run;
-    history.replaceState(history.state, "", `#${hash}`);
-    return location.href;
+    // written out: a bare #... is taken from the page's base, which knows no ?class=1 and no signature
+    history.replaceState(history.state, "", `${location.href.split("#")[0]}#${hash}`);
+    return linkTo(location, hash);
   }
 
   /** @param {string} run */
@@ -123,6 +124,16 @@ class Address {
     this.run = "";
     history.replaceState(history.state, "", location.href.split("#")[0]);
   }
+}
+
+/**
+ * A link as it is given away: the page with its prefix, class mode where it is on, the run; nothing that others hung onto
+ * the address. There it stays, for Gradio reads a signature from it that a Space gives to its one visitor.
+ * @param {{origin: string, pathname: string, search: string}} page @param {string} hash
+ */
+export function linkTo({ origin, pathname, search }, hash) {
+  const lesson = new URLSearchParams(search).get("class") === "1" ? "?class=1" : "";
+  return `${origin}${pathname}${lesson}#${hash}`;
 }
 
 /** @param {{name: string, type: string, data: string}} file */

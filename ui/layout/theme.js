@@ -2,17 +2,18 @@
 // Light or dark: the system's choice until the visitor makes one, which this browser then remembers.
 
 import { find, isDark } from "./dom.js";
+import { recall, remember } from "./storage.js";
 
 const KEPT = "chisel-theme";
 
 /** @param {HTMLElement} element */
 export function theme(element) {
   const show = (/** @type {boolean} */ dark) => document.body.classList.toggle("dark", dark);
-  const saved = localStorage.getItem(KEPT);
+  const saved = recall("localStorage", KEPT);
   if (saved) show(saved === "dark");
   find(".cz-theme", element).addEventListener("click", () => {
     const dark = !isDark();
     show(dark);
-    localStorage.setItem(KEPT, dark ? "dark" : "light");
+    remember("localStorage", KEPT, dark ? "dark" : "light");
   });
 }

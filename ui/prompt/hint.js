@@ -8,7 +8,7 @@ import { box, BOX, write } from "./prompt_box.js";
 const HINT_MS = 350;
 const LOOK_MS = 500;
 
-/** @typedef {[start: number, end: number, word: string, near: string[]]} Unknown */
+/** @typedef {{start: number, end: number, word: string, near: string[]}} Unknown */
 
 export class Hint {
   /** @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece */
@@ -47,34 +47,33 @@ export class Hint {
     if (!prompt.trim() || prompt.length > this.longest) return this.clear();
     const told = await this.server.understand(prompt).catch(() => ({ error: "no answer" }));
     if (mine !== this.asked || box().value !== prompt) return;
-    if (told.error || !told.sentence) return this.clear();
-    this.line.replaceChildren(...withButtons(told.sentence, told.near, (name, start, end) => {
-      if (box().value !== prompt) return;
-      write(prompt.slice(0, start) + name + prompt.slice(end), start + name.length);
-      box().focus();
+    if (told.error || !told.parts?.length) return this.clear();
+    this.line.replaceChildren(...pieces(told.parts).map((piece) => {
+      if (typeof piece === "string") return piece;
+      const { name, start, end, label } = piece;
+      const onclick = () => {
+        if (box().value !== prompt) return;
+        write(prompt.slice(0, start) + name + prompt.slice(end), start + name.length);
+        box().focus();
+      };
+      return make("button", { className: "cz-word", textContent: name, "aria-label": label, onclick });
     }));
     this.line.hidden = false;
   }
 }
 
 /**
- * The sentence with its names as buttons where they stand.
- * @param {string} sentence @param {Unknown[]} unknown @param {(name: string, start: number, end: number) => void} use
+ * What stands on the line: the text as it came, and each name that is offered for a word, to be made a button.
+ * @param {(string | Unknown)[]} parts
+ * @returns {(string | {name: string, start: number, end: number, label: string})[]}
  */
-function withButtons(sentence, unknown, use) {
-  const nodes = [];
-  let rest = sentence;
-  for (const [start, end, word, near] of unknown) {
-    const listed = `“${word}”. Near it: ${near.join(", ")}.`;
-    const at = rest.indexOf(listed);
-    if (at < 0) continue;
-    nodes.push(`${rest.slice(0, at)}“${word}”. Near it:`);
-    rest = rest.slice(at + listed.length);
-    for (const name of near) {
-      const label = `Write ${name} instead of ${word}`;
-      const onclick = () => use(name, start, end);
-      nodes.push(" ", make("button", { className: "cz-word", textContent: name, "aria-label": label, onclick }));
-    }
-  }
-  return [...nodes, rest];
+export function pieces(parts) {
+  return parts.flatMap((part) => {
+    if (typeof part === "string") return [part];
+    const { start, end, word, near } = part;
+    return near.flatMap((name, i) => {
+      const button = { name, start, end, label: `Write ${name} instead of ${word}` };
+      return i ? [" ", button] : [button];
+    });
+  });
 }

@@ -5,11 +5,12 @@
 // A reload by hand still begins anew.
 
 import { find, findAll, whenThere } from "../layout/dom.js";
+import { recall, remember } from "../layout/storage.js";
 
 /** @typedef {import("./run.js").Message} Message */
 
 const KEPT = "chisel-kept";
-const LOST = "Connection to the server was lost"; // Gradio's own words
+const LOST = "Connection to the server was lost"; // Gradio's own words, where a browser tells no better
 const LOOK_MS = 500; // Gradio waits two seconds before it tries again
 const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays after all
 const FILL_MS = 100; // Gradio fills its fields a moment after it has put them up
@@ -25,6 +26,9 @@ export function together(kept, message) {
   const news = message.frames.filter((raw) => !have.has(raw.k));
   return { ...message, frames: [...frames, ...news].sort((a, b) => a.k - b.k) };
 }
+
+/** A navigation that is a reload by a script. @param {{navigationType: string, userInitiated: boolean}} event */
+export const byScript = (event) => event.navigationType === "reload" && !event.userInitiated;
 
 export class Keeper {
   /** @param {import("./stage.js").Stage} stage @param {(text: string) => void} writePrompt */
@@ -44,6 +48,10 @@ export class Keeper {
       setTimeout(() => { this.leaving = false; }, LEAVE_MS);
     });
     window.addEventListener("pagehide", () => this.save());
+    // a reload that no visitor asked for is Gradio's, whatever words it finds; not every browser knows the Navigation API
+    /** @type {any} */
+    const { navigation } = window;
+    navigation?.addEventListener("navigate", (/** @type {any} */ event) => { this.lost ||= byScript(event); });
   }
 
   look() {
@@ -58,18 +66,15 @@ export class Keeper {
     const run = stage.shelf.find(message.run);
     const k = run && (run === stage.run ? stage.shown : run.last) + run.offset;
     const hand = run && { ...stage.sheet.keep(run), k };
-    try {
-      sessionStorage.setItem(KEPT, JSON.stringify({ message, prompt, hand }));
-    } catch {
-      // too large for this browser's storage: the page begins anew
-    }
+    // where it is too large for this browser's storage, the page begins anew
+    remember("sessionStorage", KEPT, JSON.stringify({ message, prompt, hand }));
   }
 
   /** Shows what the page before left. */
   restore() {
     const { stage } = this;
-    const kept = sessionStorage.getItem(KEPT);
-    sessionStorage.removeItem(KEPT);
+    const kept = recall("sessionStorage", KEPT);
+    remember("sessionStorage", KEPT, null);
     if (!kept || /^#c\d+(=|%3D)/i.test(location.hash)) return;
     const { message, prompt, hand } = JSON.parse(kept);
     stage.take({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
