@@ -102,13 +102,17 @@ OLD_NAMES: dict[str, dict[str, str]] = {
 # when the sheets were looked at: package -> names.
 OTHERWISE: dict[str, set[str]] = {
     "twemoji": {"tennis racket", "pair of headphones", "statue of liberty"},
-    "noto-v1": {"basketball", "laptop", "pair of scissors", "water pistol"},
-    "emojione": {"tent", "dolphin", "motorcycle", "speedboat", "water pistol"},
+    "noto-v1": {"basketball", "laptop", "pair of scissors", "water pistol", "cricket", "pixel alien"},
+    # the ticket, the bus and the pager bear the set's own name
+    "emojione": {
+        "tent", "dolphin", "motorcycle", "speedboat", "water pistol", "dromedary", "cricket", "pixel alien",
+        "set of control knobs", "roller coaster", "ticket", "oncoming bus", "pager",
+    },
     "fxemoji": {
         "umbrella", "star", "rainbow", "sailboat", "die", "microphone", "pair of headphones", "laptop",
         "tent", "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat",
         "ship", "tram", "pair of skis", "necktie", "pair of jeans", "bird", "racing car", "credit card",
-        "chestnut", "tennis racket", "standing dog", "standing cat", "walking tiger", "standing pig", "wild boar",
+        "chestnut", "tennis racket", "standing dog", "standing cat", "standing tiger", "standing pig", "wild boar",
         "field mouse", "computer keyboard", "desktop computer", "window", "road barrier", "fog", "water pistol",
         "monorail", "trackball",
     },
