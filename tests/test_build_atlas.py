@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mdm_core.vocabulary import Vocabulary
 from trainer.art_sets import IconSet, open_set
 from trainer.atlas import ATLAS_DIR, Atlas
 from trainer.build_atlas import PLANS, AtlasPlan, Style, build
+from trainer.card import words
 from trainer.look_at_atlas import contact_sheet, distances, nearest_pairs
 from trainer.sprites import backed, fit, near_lossless
 
@@ -71,6 +73,16 @@ def test_what_is_kept_is_not_made_again_and_a_missing_picture_is_left_out(tmp_pa
     Image.new("RGBA", (32, 32), (1, 2, 3, 255)).save(sprite)
     build(tmp_path, PLAN, tmp_path / "two", keep, tmp_path)
     assert Atlas.load(tmp_path / "two").sprite(2, "solid")[0, 0].tolist() == [1, 2, 3, 255]
+
+
+def test_a_broader_word_leads_a_visitor_to_the_objects_it_may_mean(tmp_path):
+    write_art(tmp_path, CODES[:4])
+    build(tmp_path, PLAN, tmp_path / "out", kept(tmp_path, "c"), tmp_path)
+    atlas = Atlas.load(tmp_path / "out")
+    taught = ["thing1", "thing3"]
+    card = {"objects": taught, "styles": ["solid"], "words": words(atlas, taught, ["solid"])}
+    (unknown,) = Vocabulary.from_card(card).understand("a round").unknown
+    assert unknown.word == "round" and unknown.near == ("thing1", "thing3")
 
 
 def test_the_emoji_plan_is_that_of_the_shipped_atlas():

@@ -3,7 +3,7 @@
     npm install --prefix DIR emojibase-data@17.0.0 @resvg/resvg-js@2.6.2 @lobehub/fluent-emoji-3d@1.1.0 \\
         @iconify-json/{noto@1.2.9,noto-v1@1.2.5,twemoji@1.2.5,fluent-emoji@1.2.7,fluent-emoji-flat@1.2.6} \\
         @iconify-json/{fluent-emoji-high-contrast@1.2.6,emojione@1.2.3,fxemoji@1.2.2,streamline-emojis@1.2.4}
-    python -m trainer.build_atlas world --npm DIR --out assets/world
+    python -m trainer.build_atlas world --npm DIR
 
 Two atlases are known: `emoji` (311 objects in cells of 96 pixels, the one under `assets/atlas/`) and `world` (more than
 800 in cells of 192, with a rendered 3D style). Reads the curated list `assets/atlas/<list>` (order = curriculum),
@@ -269,17 +269,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("atlas", choices=PLANS, help="which atlas to build")
+    parser.add_argument(
+        "atlas", choices=PLANS, nargs="?", default="emoji", help="which atlas to build (emoji)"
+    )
     parser.add_argument("--npm", type=Path, required=True, help="folder that holds node_modules")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write sheets and index into")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write into (assets/atlas, or beside it assets/world)"
+    )
     parser.add_argument("--keep", type=Path, help="folder to keep the drawings in (default: none kept)")
     args = parser.parse_args()
+    out = args.out or (ATLAS_DIR if args.atlas == "emoji" else ATLAS_DIR.with_name(args.atlas))
     with tempfile.TemporaryDirectory() as scratch:
         keep = args.keep or Path(scratch)
         keep.mkdir(parents=True, exist_ok=True)
-        index = build(args.npm, PLANS[args.atlas], args.out, keep)
+        index = build(args.npm, PLANS[args.atlas], out, keep)
     counts = {s["name"]: sum(s["name"] in o["cells"] for o in index["objects"]) for s in index["styles"]}
-    size = sum(p.stat().st_size for p in args.out.iterdir()) / 2**20
+    size = sum(p.stat().st_size for p in out.iterdir()) / 2**20
     print(f"{len(index['objects'])} objects, cells per style {counts}, {size:.1f} MiB")
     for obj in index["objects"]:
         if len(obj["cells"]) < 5:
