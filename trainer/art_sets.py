@@ -113,12 +113,12 @@ OTHERWISE: dict[str, set[str]] = {
         "tent", "volcano", "fountain", "ferris wheel", "tokyo tower", "statue of liberty", "speedboat",
         "ship", "tram", "pair of skis", "necktie", "pair of jeans", "bird", "racing car", "credit card",
         "chestnut", "tennis racket", "standing dog", "standing cat", "standing tiger", "standing pig", "wild boar",
-        "field mouse", "computer keyboard", "desktop computer", "window", "road barrier", "fog", "water pistol",
+        "field mouse", "computer keyboard", "desktop computer", "window", "road barrier", "fog bank", "water pistol",
         "monorail", "trackball",
     },
     "streamline-emojis": {
         "rainbow", "tent", "castle", "fountain", "ferris wheel", "factory", "ship", "carousel horse",
         "roller coaster", "tennis racket", "pair of headphones", "necktie", "water pistol", "turkey",
-        "angry speech bubble", "shaved ice",
+        "angry speech bubble", "bowl of shaved ice",
     },
 }  # fmt: skip
