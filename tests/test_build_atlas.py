@@ -178,4 +178,5 @@ def test_look_alikes_are_found_mirrored_ones_too(tmp_path):
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 def test_the_rim_of_a_line_drawing_fits_into_the_margin(plan):
-    assert all(style.rim < plan.margin for style in plan.styles)
+    # one pixel more for its soft edge, one stays empty
+    assert all(style.rim + 2 <= plan.margin for style in plan.styles if style.rim)

@@ -90,7 +90,7 @@ PLANS = {
             Style("cartoon", ("soft",), "noto"),
             Style("simple", ("sticker",), "twemoji"),
             Style("glossy", ("shiny",), "fluent-emoji"),
-            Style("ink", ("stencil",), "fluent-emoji-high-contrast", rim=3),
+            Style("ink", ("stencil",), "fluent-emoji-high-contrast", rim=2),
             Style("classic", ("retro",), "noto-v1"),
             Style("bright", ("clip art",), "emojione"),
             Style("playful", ("storybook",), "fxemoji"),

@@ -29,7 +29,8 @@ def fit(image: Image.Image, cell: int = 96, margin: int = 2) -> Image.Image:
 def backed(sprite: Image.Image, rim: int) -> Image.Image:
     """A line drawing with white inside its lines and a white rim, so that it can be seen on every ground.
 
-    What a line closes off from outside becomes white. rim: pixels around the drawing, at most its margin.
+    What a line closes off from outside becomes white. rim: pixels around the drawing, and
+    one more of its soft edge: two less than its margin at most.
     """
     alpha = sprite.getchannel("A")
     walls = Image.new("L", (sprite.width + 2, sprite.height + 2), 0)
