@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from trainer.atlas import ATLAS_DIR, Atlas
-from trainer.build_atlas import fit, read_objects, regular_plural
 from trainer.captions import RELATIONS, article
+from trainer.object_list import read_objects, regular_plural
 from trainer.palette import BACKGROUNDS, COLOUR_NAMES
+from trainer.sprites import fit
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,8 @@ def test_irregular_plurals(atlas):
 
 
 @pytest.mark.parametrize(
-    "noun, word", [("umbrella", "an"), ("unicorn", "a"), ("hourglass", "an"), ("owl", "an"), ("cat", "a")]
+    "noun, word",
+    [("umbrella", "an"), ("unicorn", "a"), ("hourglass", "an"), ("x-ray", "an"), ("ufo", "a"), ("cat", "a")],
 )
 def test_articles(noun, word):
     assert article(noun) == word

@@ -24,11 +24,18 @@ class AtlasObject:
     synonyms: tuple[str, ...]  # "~" before a name that takes no article ("~corn")
     category: str
     keywords: tuple[str, ...]  # published emoji keywords that point at this object only
+    broader: tuple[
+        str, ...
+    ] = ()  # what it is among others ("hat", "insect"): for hints, never said in a caption
 
 
 @dataclass
 class Atlas:
-    """Objects in curriculum order (most iconic first), styles, and the sheets, read when first used."""
+    """Objects in curriculum order (most iconic first), styles, and the sheets, each read when first used.
+
+    An index with `rows` has sheets of that many rows (`flat-0.webp`, `flat-1.webp`, ...), so that who wants the first
+    objects alone reads the first sheets alone; one without has a single sheet per style (`flat.webp`).
+    """
 
     root: Path
     cell: int
@@ -36,10 +43,10 @@ class Atlas:
     styles: list[str]
     aliases: dict[str, tuple[str, ...]]  # style -> other names of it
     packages: dict[str, str]  # style -> npm package its art comes from
-    means: dict[
-        tuple[int, str], tuple[int, int, int]
-    ]  # (object, style) -> mean RGB; missing where there is no sprite
+    # (object, style) -> mean RGB; missing where there is no sprite
+    means: dict[tuple[int, str], tuple[int, int, int]]
     _cells: dict[tuple[int, str], tuple[int, int]]
+    _rows: int | None = None  # of one sheet
     _sheets: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -57,6 +64,7 @@ class Atlas:
                     tuple(o["synonyms"]),
                     o["category"],
                     tuple(o["keywords"]),
+                    tuple(o.get("broader", ())),
                 )
                 for i, o in enumerate(index["objects"])
             ]
@@ -72,6 +80,7 @@ class Atlas:
             packages={s["name"]: s["package"] for s in index["styles"]},
             means={(i, s): tuple(m) for i, o in enumerate(index["objects"]) for s, m in o["means"].items()},
             _cells={(i, s): tuple(c) for i, o in enumerate(index["objects"]) for s, c in o["cells"].items()},
+            _rows=index.get("rows"),
         )
 
     def __len__(self) -> int:
@@ -92,12 +101,16 @@ class Atlas:
         """RGBA uint8 [cell, cell, 4], not premultiplied. Raises ValueError where the style lacks it."""
         if not self.has(index, style):
             raise ValueError(f"{self.objects[index].name!r} is not drawn in the {style!r} style.")
-        if style not in self._sheets:
-            with Image.open(self.root / f"{style}.webp") as sheet:
-                self._sheets[style] = np.array(sheet.convert("RGBA"))
         row, column = self._cells[index, style]
+        name = f"{style}.webp"
+        if self._rows:
+            number, row = divmod(row, self._rows)
+            name = f"{style}-{number}.webp"
+        if name not in self._sheets:
+            with Image.open(self.root / name) as sheet:
+                self._sheets[name] = np.array(sheet.convert("RGBA"))
         y, x = row * self.cell, column * self.cell
-        return self._sheets[style][y : y + self.cell, x : x + self.cell]
+        return self._sheets[name][y : y + self.cell, x : x + self.cell]
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_sheets": {}}  # workers read their own sheets, if they need any

@@ -77,11 +77,11 @@ def _pick(rng: Random, options):
 
 
 def article(noun: str) -> str:
-    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an hourglass."""
+    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an hourglass, an x-ray."""
     first = noun[0].lower()
-    if noun.lower().startswith(("uni", "eu", "one", "use")):
+    if noun.lower().startswith(("uni", "eu", "one", "use", "ufo")):
         return "a"  # begins with the sound of y or w
-    if noun.lower().startswith(("hour", "8")):
+    if noun.lower().startswith(("hour", "8", "x-ray", "suv")):
         return "an"
     return "an" if first in "aeiou" else "a"
 

@@ -31,7 +31,7 @@ def words(atlas: Atlas, objects: list[str], styles: list[str]) -> dict[str, Any]
             continue
         synonyms = [s.lstrip("~") for s in obj.synonyms]
         taught[obj.name] = f"{obj.category}: {', '.join([obj.plural, *synonyms])}"
-        for clue in obj.keywords:
+        for clue in (*obj.keywords, *obj.broader):
             clues.setdefault(clue, []).append(obj.name)
     return {
         "objects": taught,
