@@ -23,6 +23,22 @@ from mdm_core.text import TextTokenizer
 TINY_LEVELS = (4, 4, 2)  # V = 32
 
 
+def pytest_report_header() -> str:
+    """What the numbers of this run were computed on: products differ between processors."""
+    able = {"amx": "_is_amx_tile_supported", "amx_fp16": "_is_amx_fp16_supported"}
+    able |= {"avx512_bf16": "_is_avx512_bf16_supported"}
+    has = {name: getattr(torch.cpu, test, lambda: None)() for name, test in able.items()}
+    told = ", ".join(
+        f"{name} {'unknown' if yes is None else 'yes' if yes else 'no'}" for name, yes in has.items()
+    )
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "none")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return (
+        f"PyTorch {torch.__version__} on {torch.backends.cpu.get_cpu_capability()}, {told}; "
+        f"oneDNN's limit: {limit}; {torch.get_num_threads()} threads; GPU: {gpu}"
+    )
+
+
 def tiny_config() -> PipelineConfig:
     """A 4x4 grid over 32 px with a vocabulary of 32: small enough for hundreds of runs a second."""
     return PipelineConfig(

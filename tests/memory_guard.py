@@ -16,16 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mdm_core.ops import gce_autograd
 
 BYTES = 64  # one row of an AMX tile
-LEFT = {
-    "mm": 0,
-    "bmm": 0,
-    "linear": 0,
-    "addmm": 1,
-    "addmm_": 1,
-    "baddbmm": 1,
-    "baddbmm_": 1,
-    "_addmm_activation": 1,
-}
+# which argument of a product is its left operand
+LEFT = dict.fromkeys(("matmul", "mm", "bmm", "linear"), 0)
+LEFT |= dict.fromkeys(("addmm", "addmm_", "baddbmm", "baddbmm_", "_addmm_activation"), 1)
 # operators whose insides are Python: a mode looks in only where it calls them itself
 OPENED = {
     definition._qualname: definition
@@ -50,7 +43,12 @@ def poisoned_memory() -> Iterator[None]:
 
 def reach_of(matrix: Tensor) -> Tensor | None:
     """What stands behind each row (or column) of half numbers, up to whole 64 bytes; None: nothing does."""
-    if matrix.element_size() != 2 or not matrix.is_floating_point() or matrix.numel() == 0:
+    if (
+        matrix.dim() < 2
+        or matrix.element_size() != 2
+        or not matrix.is_floating_point()
+        or matrix.numel() == 0
+    ):
         return None
     if matrix.stride(-1) != 1:
         matrix = matrix.mT
