@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from mdm_core.config import SampleConfig
+from mdm_core.config import SampleConfig, located
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline
 from mdm_core.sampler import EDITS, ORDERS, check_seed
@@ -45,6 +47,33 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def check_writable(path: Path) -> None:
+    """ValueError unless a file can be written at `path`; what is there stays as it is."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"the folder {folder} does not exist: create it or write elsewhere")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
+    try:
+        if path.exists():
+            path.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror}): write elsewhere") from None
+
+
+def check_picture_name(path: Path) -> None:
+    """ValueError unless pictures can be written in the format that the name of `path` asks for."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "")
+    try:  # some formats are only read here, or hold no colours: a small picture tells
+        Image.new("RGB", (32, 32)).save(io.BytesIO(), kind)
+    except Exception:
+        raise ValueError(
+            f"{path} is no picture file: give --out a name that ends in .png, .webp or .jpg"
+        ) from None
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     names = [f for f in SampleConfig.__dataclass_fields__ if getattr(args, f, None) is not None]
@@ -52,15 +81,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not 1 <= args.scale <= 64:
             raise ValueError(f"--scale must be from 1 to 64, got {args.scale}")
+        args.out, args.trajectory = located(args.out), args.trajectory and located(args.trajectory)
+        if args.trajectory and args.trajectory.resolve() == args.out.resolve():
+            raise ValueError(f"--out and --trajectory are both {args.out}: give each a name of its own")
         for path in filter(None, (args.out, args.trajectory)):
-            if not path.resolve().parent.is_dir():
-                raise ValueError(
-                    f"the folder {path.resolve().parent} does not exist: create it or write elsewhere"
-                )
-        if args.out.is_dir() or args.out.suffix.lower() not in Image.registered_extensions():
-            raise ValueError(
-                f"{args.out} is no picture file: give --out a name that ends in .png, .webp or .jpg"
-            )
+            check_writable(path)
+        check_picture_name(args.out)
         check_seed(args.seed)
         pipe = Pipeline.from_pretrained(args.model, args.device)
         config = pipe.settings(**settings)

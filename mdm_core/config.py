@@ -1,15 +1,70 @@
-"""Frozen configuration of every part. One JSON file beside the weights holds all of it."""
+"""Frozen configuration of every part. One JSON file beside the weights holds all of it.
+
+Every class checks itself when it is built, so that library, page, recipe and file are refused alike: ValueError in
+one sentence that names the field, its range and the value. Numbers of NumPy and PyTorch become Python's own.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 FORMAT_VERSION = 1
+ORDERS = ("confidence", "entropy", "margin", "halton", "random", "threshold")
+EDITS = ("overwrite", "remask", "off")
+SCHEDULES = ("cosine", "linear", "arccos", "shift")
+MAX_STEPS = 256
+_LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
+
+
+def located(path: str | Path) -> Path:
+    """`path` with ~ as the home folder; one that begins with an unknown ~name stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
+# ---- checks ----------------------------------------------------------------------------------------------
+
+
+def own(value: Any) -> Any:
+    """A number of NumPy or a tensor of one as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
+def whole_number(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as int; ValueError unless it is a whole number within low..high."""
+    value = own(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    return value
+
+
+def real_number(name: str, value: Any, low: float, high: float) -> float:
+    """`value` as int or float; ValueError unless it is a number within low..high."""
+    value = own(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
+    return value
+
+
+def _set(config: Any, check: Any, bounds: dict[str, tuple[float, float]]) -> None:
+    """Check fields of a frozen dataclass and keep what the check makes of them."""
+    for name, (low, high) in bounds.items():
+        object.__setattr__(config, name, check(name, getattr(config, name), low, high))
+
+
+def _levels(name: str, levels: Any) -> tuple[int, ...]:
+    levels = levels.tolist() if hasattr(levels, "tolist") else levels
+    if not isinstance(levels, tuple | list) or not 1 <= len(levels) <= 16:
+        raise ValueError(f"{name} must be 1 to 16 whole numbers, got {levels!r}")
+    out = tuple(whole_number(f"each of {name}", n, 2, 65536) for n in levels)
+    if math.prod(out) > _LARGEST:
+        raise ValueError(f"{name} must multiply to at most {_LARGEST} codes, got {out}")
+    return out
 
 
 @dataclass(frozen=True)
@@ -34,10 +89,12 @@ class ImageTokenizerConfig:
         return math.prod(self.levels)
 
     def __post_init__(self):
+        widths = ("encoder_width", "decoder_width", "decoder_pixels")
+        sizes = {"image_size": (1, 65536), "patch": (1, 1024), "decoder_depth": (0, 1000)}
+        _set(self, whole_number, {**sizes, **dict.fromkeys(widths, (1, _LARGEST))})
+        object.__setattr__(self, "levels", _levels("levels", self.levels))
         if self.image_size % self.patch:
             raise ValueError(f"image_size {self.image_size} must be a multiple of patch {self.patch}")
-        if not self.levels or min(self.levels) < 2:
-            raise ValueError(f"levels must all be 2 or more, got {self.levels}")
 
 
 @dataclass(frozen=True)
@@ -71,10 +128,19 @@ class ModelConfig:
         return self.vocab_size
 
     def __post_init__(self):
-        if self.code_levels is not None and math.prod(self.code_levels) != self.vocab_size:
-            raise ValueError(
-                f"code_levels {self.code_levels} do not multiply to vocab_size {self.vocab_size}"
-            )
+        sizes = (
+            "text_vocab_size", "text_length", "width", "heads", "kv_heads", "ffn", "token_width", "token_heads",
+            "token_ffn",
+        )  # fmt: skip
+        few = {"grid": (1, 4096), "resample": (1, 4096), "depth": (0, 10_000), "token_depth": (0, 10_000)}
+        _set(self, whole_number, {"vocab_size": (2, _LARGEST), **few, **dict.fromkeys(sizes, (1, _LARGEST))})
+        _set(self, real_number, {"rope_base": (1, 1e12)})
+        if self.code_levels is not None:
+            object.__setattr__(self, "code_levels", _levels("code_levels", self.code_levels))
+            if math.prod(self.code_levels) != self.vocab_size:
+                raise ValueError(
+                    f"code_levels {self.code_levels} do not multiply to vocab_size {self.vocab_size}"
+                )
         if self.grid % self.resample:
             raise ValueError(f"grid {self.grid} must be a multiple of resample {self.resample}")
         if self.width % self.heads or self.token_width % self.token_heads:
@@ -112,6 +178,40 @@ class SampleConfig:
     edit_window: tuple[float, float] = (0.0, 1.0)  # active while progress is within
     polish: int = 2  # edit-only passes at the end, at most
 
+    def __post_init__(self):
+        whole = {
+            "steps": (1, MAX_STEPS),
+            "polish": (0, 64),
+            "edit_cap": (0, 10_000),
+            "edit_cooldown": (0, 1000),
+        }
+        real = {
+            "guidance": (0, 50), "temperature": (0.01, 10), "gumbel": (0, 100), "mask_threshold": (0, 1),
+            "edit_threshold": (0, 1), "edit_margin": (-1, 1), "edit_budget": (0, 1),
+        }  # fmt: skip
+        _set(self, whole_number, whole)
+        _set(self, real_number, real)
+        for name, choices in (("order", ORDERS), ("schedule", SCHEDULES), ("edit", EDITS)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+            object.__setattr__(self, name, str(value))
+        top_k, top_p, window = own(self.top_k), own(self.top_p), self.edit_window
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"top_k must be a whole number of 1 or more, got {top_k!r}")
+        if top_p is not None and not (_is_real(top_p) and 0 < top_p <= 1):
+            raise ValueError(f"top_p must be above 0 and at most 1, got {top_p!r}")
+        window = window.tolist() if hasattr(window, "tolist") else window
+        ends = tuple(map(own, window)) if isinstance(window, tuple | list) else ()
+        if not (len(ends) == 2 and all(map(_is_real, ends)) and 0 <= ends[0] <= ends[1] <= 1):
+            raise ValueError(f"edit_window must be two rising numbers within 0..1, got {window!r}")
+        for name, value in (("top_k", top_k), ("top_p", top_p), ("edit_window", ends)):
+            object.__setattr__(self, name, value)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 @dataclass(frozen=True)
 class PipelineConfig:
@@ -121,6 +221,21 @@ class PipelineConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     card: dict[str, Any] = field(default_factory=dict)  # objects, styles, budget: shown, never computed with
+
+
+def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
+    """ValueError unless the model speaks of the image tokenizer's codes: as many, on the same grid and lattice."""
+    ours, theirs = (tokenizer.vocab_size, tokenizer.grid), (model.vocab_size, model.grid)
+    if ours != theirs:
+        raise ValueError(
+            f"image tokenizer and model disagree about vocabulary or grid: {ours[0]} codes on a grid of {ours[1]}, "
+            f"and {theirs[0]} on {theirs[1]}"
+        )
+    if model.code_levels not in (None, tokenizer.levels):
+        raise ValueError(
+            f"image tokenizer and model disagree about the lattice of the codes: levels {tokenizer.levels}, and "
+            f"code_levels {model.code_levels}; both must be the same"
+        )
 
 
 _PARTS = {"tokenizer": ImageTokenizerConfig, "model": ModelConfig, "sample": SampleConfig}
@@ -139,14 +254,15 @@ def _part(cls, name: str, values: dict[str, Any]):
 
 
 def save_config(config: PipelineConfig, path: str | Path) -> None:
-    """Write `config` as JSON."""
+    """Write `config` as JSON; ValueError where its image tokenizer and model do not belong together."""
+    check_pair(config.tokenizer, config.model)
     data = {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)}
-    Path(path).write_text(json.dumps(data, indent=1) + "\n")
+    located(path).write_text(json.dumps(data, indent=1) + "\n")
 
 
 def load_config(path: str | Path) -> PipelineConfig:
     """Read a configuration; ValueError names the file and what is wrong with it."""
-    path = Path(path)
+    path = located(path)
     try:
         data = json.loads(path.read_text())
         if not isinstance(data, dict):
@@ -156,11 +272,7 @@ def load_config(path: str | Path) -> PipelineConfig:
             raise ValueError(f"its format version is {version!r}, this program reads {FORMAT_VERSION}")
         parts = {name: _part(cls, name, data.get(name, {})) for name, cls in _PARTS.items()}
         config = PipelineConfig(**parts, card=data.get("card", {}))
-        if (
-            config.tokenizer.vocab_size != config.model.vocab_size
-            or config.tokenizer.grid != config.model.grid
-        ):
-            raise ValueError("image tokenizer and model disagree about vocabulary or grid")
+        check_pair(config.tokenizer, config.model)
         return config
     except FileNotFoundError:
         raise ValueError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mdm_core.config import SCHEDULES, real_number
 from mdm_core.groups import Groups
 from mdm_core.schedule import mask_ratio
 
@@ -27,10 +28,14 @@ class CorruptionConfig:
     complementary: bool = False  # the second half of the batch is masked where the first half is not
 
     def __post_init__(self):
-        if not 0 <= self.flip < 1:
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        for name in ("flip", "flip_uniform", "flip_group", "flip_self"):
+            object.__setattr__(self, name, real_number(name, getattr(self, name), 0, 1e6))
+        if not isinstance(self.complementary, bool):
+            raise ValueError(f"complementary must be True or False, got {self.complementary!r}")
+        if self.flip >= 1:
             raise ValueError(f"flip must be in [0, 1), got {self.flip}")
-        if min(self.flip_uniform, self.flip_group, self.flip_self) < 0:
-            raise ValueError("flip shares must not be negative")
         if self.flip and self.flip_uniform + self.flip_group + self.flip_self == 0:
             raise ValueError("with flip > 0 at least one flip share must be positive")
 

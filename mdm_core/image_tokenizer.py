@@ -19,13 +19,16 @@ from mdm_core.config import ImageTokenizerConfig
 class FSQ(nn.Module):
     """Rounds d bounded numbers to a lattice of `levels`; gradients pass straight through."""
 
+    scale: Tensor  # float32 [d]
+    basis: Tensor  # int64 [d]
+
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         self.levels = tuple(levels)
         scale = torch.tensor(levels, dtype=torch.float32)
         basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
-        self.register_buffer("scale", scale, persistent=False)  # [d]
-        self.register_buffer("basis", basis, persistent=False)  # [d]
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("basis", basis, persistent=False)
 
     @property
     def dim(self) -> int:
@@ -100,6 +103,21 @@ class ImageTokenizer(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.config.vocab_size
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Of the lattice that the codes lie on."""
+        return self.config.levels
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tokens (h, w) of a picture."""
+        return self.config.grid, self.config.grid
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of what one token stands for."""
+        return self.config.patch
 
     def patches(self, images: Tensor) -> Tensor:
         """Images in [-1, 1], [B, 3, H, W] -> patch vectors [B, h, w, 3*p*p]."""

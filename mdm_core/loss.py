@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mdm_core.config import real_number
 from mdm_core.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 
+MOST_WEIGHT = 1_000_000
 IGNORED = -100  # as a target: a row that has no part in the loss
 
 
@@ -23,6 +25,18 @@ class ObjectiveConfig:
     edit_weight: float = 0.2
     edit_flipped_only: bool = False  # supervise only the flipped visible tokens, not the right ones
     z_loss: float = 0.0
+
+    def __post_init__(self):
+        for name in ("ce_weight", "edit_weight", "z_loss"):
+            object.__setattr__(self, name, real_number(name, getattr(self, name), 0, MOST_WEIGHT))
+        weights = self.group_weight
+        if isinstance(weights, tuple | list) and weights:
+            weights = tuple(real_number("group_weight", w, 0, MOST_WEIGHT) for w in weights)
+        else:
+            weights = real_number("group_weight", weights, 0, MOST_WEIGHT)
+        object.__setattr__(self, "group_weight", weights)
+        if not isinstance(self.edit_flipped_only, bool):
+            raise ValueError(f"edit_flipped_only must be True or False, got {self.edit_flipped_only!r}")
 
 
 def objective(

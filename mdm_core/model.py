@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdm_core import block_ops
 from mdm_core.config import ModelConfig
 from mdm_core.layers import RMSNorm, TransformerBlock, rotary_2d
 
@@ -134,6 +135,8 @@ class MaskedDiffusionTransformer(nn.Module):
             p = torch.where(drop[:, None, None], self.no_text.to(p.dtype), p)  # [B, T, W]
         p = p + self.text_position  # [B, T, W]
         x = torch.cat([p, self.merge(self._fold(e))], dim=1)  # [B, T + L/r^2, W]
+        if block_ops.fused(x):  # as FSDP2 does: residual sums are kept in the type of the products
+            x = x.to(block_ops.product_dtype(x))
         for block in self.blocks:
             x = block(x, self.body_cos, self.body_sin)  # [B, T + L/r^2, W]
         y = self.split(self.body_norm(x[:, c.text_length :]))  # [B, L/r^2, r*r*D]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,42 +12,31 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, SampleConfig, load_config, save_config
+from mdm_core.backbone import TransformerBackbone as TransformerBackbone
+from mdm_core.config import (
+    ModelConfig,
+    PipelineConfig,
+    SampleConfig,
+    check_pair,
+    load_config,
+    located,
+    save_config,
+)
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer
 from mdm_core.ops import SampleStep, sample_step
-from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
-from mdm_core.regions import as_cells, composite
-from mdm_core.sampler import check, check_seed, sample
+from mdm_core.pictures import plain
+from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
+from mdm_core.regions import as_cells, centre_box, composite, nearest_visible
+from mdm_core.sampler import check_seed, sample
+from mdm_core.shipped import shipped
 from mdm_core.text import TextTokenizer
 from mdm_core.trajectory import StepRecord, Trajectory
 from mdm_core.weights import load_weights, save_weights
 
-SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "model"
+SHIPPED = shipped("model")
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
-
-
-class TransformerBackbone:
-    """`MaskedDiffusionTransformer` as a `Backbone`: runs both branches of guidance in one batch."""
-
-    def __init__(self, model: MaskedDiffusionTransformer):
-        self.model = model
-        self.device = model.head_weight.device
-
-    @property
-    def head_weight(self) -> Tensor:
-        return self.model.head_weight
-
-    def hidden(self, tokens: Tensor, condition: Tensor, guidance: float) -> Tensor:
-        tokens, condition = tokens.to(self.device), condition.to(self.device)
-        with _precision(self.device):
-            if guidance == 0:
-                return self.model(tokens, condition).float()
-            B = len(tokens)
-            drop = torch.arange(2 * B, device=self.device) >= B
-            h = self.model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
-        return (1 + guidance) * h[:B] - guidance * h[B:]
 
 
 class Pipeline:
@@ -65,11 +53,12 @@ class Pipeline:
         backbone: Backbone,
         config: PipelineConfig | None = None,
     ):
+        """`config` has the sampling defaults and the card; ValueError where codec and backbone do not fit."""
+        check_parts(codec, backbone)
         self.codec, self.prompts, self.backbone = codec, prompts, backbone
-        self.config = config or PipelineConfig()
-        self.grid = (self.config.model.grid, self.config.model.grid)
-        self.image_size = self.config.tokenizer.image_size
-        self.patch = self.config.tokenizer.patch
+        self.config = _config_of(codec, backbone, config)
+        self.grid, self.patch = geometry(codec, config)  # (h, w)
+        self.image_size = (self.grid[0] * self.patch, self.grid[1] * self.patch)  # pixels (H, W)
         self.vocab_size = codec.vocab_size
         self.device = backbone.head_weight.device
 
@@ -83,7 +72,7 @@ class Pipeline:
 
         ValueError names the file that is missing or does not fit.
         """
-        path = Path(path) if path is not None else SHIPPED
+        path = located(path) if path is not None else SHIPPED
         if not path.is_dir():
             raise ValueError(
                 f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"
@@ -105,7 +94,8 @@ class Pipeline:
         config: PipelineConfig, int8: bool = False,
     ) -> None:  # fmt: skip
         """Write a model folder that `from_pretrained` opens."""
-        path = Path(path)
+        path = located(path)
+        check_pair(codec.config, model.config)
         path.mkdir(parents=True, exist_ok=True)
         save_weights(codec, path / "image_tokenizer.safetensors")
         save_weights(model, path / "model.safetensors", int8=int8)
@@ -122,11 +112,11 @@ class Pipeline:
         batch = ids.view(-1, *self.grid)
         masked = batch == self.vocab_size
         # a masked cell borrows the nearest visible token so that it does not bleed into its neighbours' seams
-        filled = torch.where(masked, _nearest_visible(batch, masked), batch)
+        filled = nearest_visible(batch, masked)
         pixels = self.codec.decode(filled.to(self.device)).cpu()  # [B, H, W, 3]
-        p = self.patch
-        cover = masked.repeat_interleave(p, 1).repeat_interleave(p, 2)
-        pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
+        if masked.any():
+            cover = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
+            pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
         images = [Image.fromarray(x.numpy()) for x in pixels]
         return images if ids.ndim == 3 else images[0]
 
@@ -136,19 +126,16 @@ class Pipeline:
         return self.codec.encode(pixels.to(self.device))[0].cpu().numpy().astype(np.int32)
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """Crop to the centre square, flatten transparency on white, scale to the model's size."""
+        """Any PIL image as the model takes it: upright, sRGB on white, the centre cut out and scaled."""
         if not isinstance(image, Image.Image):
             raise ValueError("expected a PIL image")
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            rgba = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        image = image.convert("RGB")
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        size = (self.image_size, self.image_size)
+        return self._cut(plain(image))
+
+    def _cut(self, image: Image.Image) -> Image.Image:
+        size = self.image_size[::-1]
         if image.size == size:
             return image
-        return image.resize(size, Image.LANCZOS, box=(left, top, left + side, top + side))
+        return image.resize(size, Image.LANCZOS, box=centre_box(image.size, self.image_size))
 
     # ---- sampling ------------------------------------------------------------------------------------
 
@@ -174,14 +161,10 @@ class Pipeline:
         """
         config = self.settings(**settings)
         condition = self._condition(prompt)
-        seed = check_seed(seed)
-        h, w = self.grid
-        start = np.full((h, w), self.vocab_size) if tokens is None else self._tokens(tokens)
-        locked = as_cells(locked, self.grid, self.image_size, "locked")
-        inside = np.ones((h, w), bool) if region is None else as_cells(region, self.grid, self.image_size)
+        start, held, inside = self._start(tokens, locked, region)
         steps = sample(
-            self.predictor(condition, config), start.reshape(1, -1), config, [seed],
-            mask_id=self.vocab_size, grid=self.grid, locked=locked.reshape(-1), region=inside.reshape(-1),
+            self.predictor(condition, config), start[None], config, [check_seed(seed)], mask_id=self.vocab_size,
+            grid=self.grid, locked=held, region=inside,
         )  # fmt: skip
         # a generator function would check nothing before its first next(): errors should come at the call
         return (records[0] for records in steps if records[0] is not None)
@@ -191,24 +174,36 @@ class Pipeline:
     ) -> Trajectory:
         """Sample one picture; see `stream` for the arguments."""
         records = self.stream(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
-        told = {"seed": int(seed), **dataclasses.asdict(self.settings(**settings))}
+        told = {"seed": check_seed(seed), **dataclasses.asdict(self.settings(**settings))}
         return self.trajectory(prompt, told, list(records))
 
-    def generate_batch(self, prompts: Sequence[str], seeds: Sequence[int], **settings) -> list[Trajectory]:
-        """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU."""
-        if len(prompts) != len(seeds):
+    def generate_batch(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, tokens: Any = None, locked: Any = None,
+        region: Any = None, **settings,
+    ) -> list[Trajectory]:  # fmt: skip
+        """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU. Seeds may repeat.
+
+        tokens, locked, region: as in `stream`, one for each picture (None for a picture that has none).
+        """
+        if isinstance(prompts, str):
+            raise ValueError("prompts must be a list; for one prompt use generate")
+        B = len(prompts)
+        if B != len(seeds):
             raise ValueError("prompts and seeds must be equally many")
-        if not prompts:
+        if not B:
             raise ValueError("give at least one prompt")
-        config = self.settings(**settings)
+        each = {"tokens": tokens, "locked": locked, "region": region}
+        for name, values in each.items():
+            if values is not None and len(values) != B:
+                raise ValueError(f"{name} must be one for each of the {B} prompts, got {len(values)}")
+        config, seeds = self.settings(**settings), [check_seed(s) for s in seeds]
         conditions = torch.cat([self._condition(p) for p in prompts])
-        start = np.full((len(prompts), self.grid[0] * self.grid[1]), self.vocab_size)
-        told = [{"seed": check_seed(s), **dataclasses.asdict(config)} for s in seeds]
-        out = [self.trajectory(p, t, []) for p, t in zip(prompts, told, strict=True)]
-        predict = self.predictor(conditions, config, dict(zip(seeds, range(len(seeds)), strict=True)))
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("the seeds of one batch must differ")
-        for records in sample(predict, start, config, seeds, mask_id=self.vocab_size, grid=self.grid):
+        starts = [self._start(*(None if v is None else v[b] for v in each.values())) for b in range(B)]
+        start, held, inside = (np.stack(column) for column in zip(*starts, strict=True))
+        out = [self.trajectory(p, {"seed": s, **dataclasses.asdict(config)}, [])
+               for p, s in zip(prompts, seeds, strict=True)]  # fmt: skip
+        for records in sample(self.predictor(conditions, config), start, config, seeds, mask_id=self.vocab_size,
+                              grid=self.grid, locked=held, region=inside):  # fmt: skip
             for trajectory, record in zip(out, records, strict=True):
                 if record is not None:
                     trajectory.records.append(record)
@@ -221,17 +216,20 @@ class Pipeline:
         """Make the cells of `region` anew, with the rest as context that never changes.
 
         On a picture the pixels outside the region stay the original's (feathered inwards): `.image` of the
-        result is that composite.
+        result is that composite. Masks of the picture's own size or aspect are cut as the picture is.
         """
-        picture = self.fit(image_or_tokens) if isinstance(image_or_tokens, Image.Image) else None
+        picture = size = None
+        if isinstance(image_or_tokens, Image.Image):
+            whole = plain(image_or_tokens)
+            picture, size = self._cut(whole), whole.size
         tokens = self.encode(picture) if picture is not None else self._tokens(image_or_tokens)
-        cells = as_cells(region, self.grid, self.image_size) & ~as_cells(
-            locked, self.grid, self.image_size, "locked"
-        )
+        cells = as_cells(region, self.grid, self.image_size, picture=size)
+        held = as_cells(locked, self.grid, self.image_size, "locked", size)
+        cells &= ~held
         if not cells.any():
             raise ValueError("the region is empty: choose at least one cell that is not locked")
         start = np.where(cells, self.vocab_size, tokens)
-        out = self.generate(prompt, seed=seed, tokens=start, locked=locked, region=cells, **settings)
+        out = self.generate(prompt, seed=seed, tokens=start, locked=held, region=cells, **settings)
         if picture is not None:
             decode = out.decoder
             out.decoder = lambda t: composite(picture, decode(t), cells, feather)
@@ -261,14 +259,12 @@ class Pipeline:
         known = {f.name for f in dataclasses.fields(SampleConfig)}
         if unknown := sorted(set(changes) - known):
             raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        config = dataclasses.replace(self.config.sample, **changes)
-        check(config)
-        return config
+        return dataclasses.replace(self.config.sample, **changes)
 
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
         return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
 
-    def predictor(self, condition: Tensor, config: SampleConfig, row_of_seed: dict[int, int] | None = None):
+    def predictor(self, condition: Tensor, config: SampleConfig):
         """The sampler's forward pass: backbone, folded guidance, fused sampling step.
 
         On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
@@ -276,10 +272,17 @@ class Pipeline:
         """
         L = self.grid[0] * self.grid[1]
         whole = self.device.type != "cpu"
+        captured = None
+        if config.top_k is None and config.top_p is None:
+            captured = getattr(self.backbone, "captured_steps", lambda: None)()
 
         @torch.inference_mode()
         def predict(tokens: Tensor, seeds: Sequence[int], step: int):
-            rows = [row_of_seed[s] for s in seeds] if row_of_seed else list(range(len(seeds)))
+            rows = list(getattr(seeds, "rows", range(len(seeds))))
+            if captured is not None:
+                done = captured(tokens, condition[rows], seeds, step, config.guidance, config.temperature)
+                if done is not None:
+                    return done
             parts = [range(len(seeds))] if whole else [[b] for b in range(len(seeds))]
             out = []
             for part in parts:
@@ -304,7 +307,19 @@ class Pipeline:
             raise ValueError("the prompt is empty: type what you would like to see")
         if len(prompt) > MAX_PROMPT:
             raise ValueError(f"the prompt has {len(prompt):,} characters; please use at most {MAX_PROMPT}")
-        return self.prompts.encode([prompt])
+        condition = self.prompts.encode([prompt])
+        if not isinstance(condition, Tensor) or not condition.ndim or len(condition) != 1:
+            raise ValueError(
+                "the prompt encoder must give one tensor [B, ...] for B prompts (see mdm_core.protocols)"
+            )
+        return condition
+
+    def _start(self, tokens: Any, locked: Any, region: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What one picture starts from, [L] each: tokens int64, locked bool, inside the region bool."""
+        start = np.full(self.grid, self.vocab_size) if tokens is None else self._tokens(tokens)
+        held = as_cells(locked, self.grid, self.image_size, "locked")
+        inside = np.ones(self.grid, bool) if region is None else as_cells(region, self.grid, self.image_size)
+        return start.reshape(-1), held.reshape(-1), inside.reshape(-1)
 
     def _tokens(self, tokens: Any) -> np.ndarray:
         array = np.asarray(tokens)
@@ -326,22 +341,12 @@ def _usable(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def _nearest_visible(ids: Tensor, masked: Tensor) -> Tensor:
-    """For every cell the id of the nearest visible cell [B, h, w]; 0 where nothing is visible."""
-    B, h, w = ids.shape
-    yx = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1).view(-1, 2)
-    distance = torch.cdist(yx.float(), yx.float())  # [L, L]
-    distance = distance + masked.view(B, 1, -1) * 1e6  # [B, L, L]
-    near = ids.view(B, -1).gather(1, distance.argmin(-1)).view(B, h, w)
-    return torch.where(masked.all(-1).all(-1)[:, None, None], 0, near)
-
-
-def _precision(device: torch.device):
-    """bf16 where the hardware multiplies it natively, else fp32."""
-    if device.type == "cpu":
-        fast = any(
-            getattr(torch.cpu, name, lambda: False)()
-            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-        return torch.autocast("cpu", torch.bfloat16) if fast else contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+def _config_of(codec: Any, backbone: Any, given: PipelineConfig | None) -> PipelineConfig:
+    """The given configuration, with parts that describe these parts; of another family no lattice is claimed."""
+    given = given or PipelineConfig()
+    model, levels = getattr(getattr(backbone, "model", None), "config", None), getattr(codec, "levels", None)
+    if isinstance(codec, ImageTokenizer) and isinstance(model, ModelConfig):
+        return dataclasses.replace(given, tokenizer=codec.config, model=model)
+    if given.model.vocab_size == codec.vocab_size and given.model.code_levels in (None, levels):
+        return given
+    return dataclasses.replace(given, model=ModelConfig(vocab_size=codec.vocab_size, code_levels=None))

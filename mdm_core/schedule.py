@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-SCHEDULES = ("cosine", "linear", "arccos", "shift")
+from mdm_core.config import SCHEDULES
+
 SHIFT = 3.0  # s of the shifted schedule, "few first, many last"
 
 

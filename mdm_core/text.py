@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mdm_core.config import located
+
 PAD = "<pad>"  # id 0
 
 
@@ -49,7 +51,7 @@ class TextTokenizer:
         """Read a saved BPE; ValueError names the file when it is missing or no BPE."""
         from tokenizers import Tokenizer
 
-        path = Path(path)
+        path = located(path)
         if not path.is_file():
             raise ValueError(f"{path} is missing: the prompt vocabulary belongs to the weights")
         try:
@@ -58,7 +60,7 @@ class TextTokenizer:
             raise ValueError(f"{path} is no prompt vocabulary: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        self.bpe.save(str(path))
+        self.bpe.save(str(located(path)))
 
     def count(self, prompt: str) -> int:
         """Ids that `prompt` needs."""

@@ -10,10 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.config import located, own
+
 FORMAT = "chisel-trajectory"
 FORMAT_VERSION = 1
-MAX_FILE_BYTES = 16 * 2**20
 PHASES = ("start", "unmask", "polish")
+MAX_SIDE = 256  # of the grid
+MAX_RECORDS = 1 + 256 + 64  # the start, and as many steps and polish passes as the sampler takes
+
+
+def most_bytes(cells: int, records: int) -> int:
+    """The most that the JSON of a run may weigh, in bytes: every cell committed and edited at every step.
+
+    A cell of a record takes 13 bytes for its token, confidence, entropy and lock, 4 more where it was committed and
+    12 where it was edited; base64 makes 4 of 3. Names and figures around them are 400 bytes a record, prompt and
+    settings 16 KiB.
+    """
+    return records * (4 * -(-(13 + 4 + 12) * cells // 3) + 400) + 2**14
+
+
+MAX_FILE_BYTES = most_bytes(MAX_SIDE**2, MAX_RECORDS)  # no run of ours weighs more
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,7 @@ class Trajectory:
         try:
             if data["format"] != FORMAT or data["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"it is not a {FORMAT} of version {FORMAT_VERSION}")
-            h, w = (_integer(n, 1, 256, "grid") for n in data["grid"])
+            h, w = (_integer(n, 1, MAX_SIDE, "grid") for n in data["grid"])
             vocab = _integer(data["vocab_size"], 2, 2**24, "vocab_size")
             if not isinstance(data["prompt"], str) or not isinstance(data["settings"], dict):
                 raise ValueError("prompt or settings have the wrong type")
@@ -125,12 +141,12 @@ class Trajectory:
 
     def save(self, path: str | Path) -> None:
         """Write the trajectory as JSON."""
-        Path(path).write_text(json.dumps(self.to_json()))
+        located(path).write_text(json.dumps(self.to_json(), default=own))
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
         """Read a saved trajectory; no model is needed."""
-        path = Path(path)
+        path = located(path)
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")

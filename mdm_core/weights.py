@@ -1,5 +1,9 @@
 """Weights on disk: safetensors, checked on load. Large matrices may be stored as int8 with a scale per row.
 
+A tensor is stored as fp16 where that keeps it to rounding. One that holds values beyond fp16's 65,504, or that is
+mostly below its smallest normal number, 6.1e-5, is stored wider: as bf16 where that is exact (weights that were bf16
+before), else as fp32. Loading widens all of them.
+
 int8 storage halves the download against bf16; a row's largest weight maps to 127, so the rounding error is at
 most 1/254 of it. Matrices are widened again on load: nothing computes in int8.
 """
@@ -12,6 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from mdm_core.config import located
 
 SCALE = ".row_scale"  # suffix of the scales of an int8 matrix
 FORMAT = {"format": "chisel", "format_version": "1"}
@@ -28,12 +34,23 @@ def save_weights(
         if not torch.isfinite(p).all():
             raise ValueError(f"{name} holds values that are not finite; these weights are not saved")
         if int8 and p.ndim == 2 and p.numel() >= _QUANTISE_FROM:
-            scale = (p.abs().amax(1) / 127).clamp_min(1e-8)  # [rows]
+            scale = (p.abs().amax(1) / 127).clamp_min(1e-37)  # [rows], fp32; a row of zeros keeps some scale
+            if not torch.isfinite(127 * scale).all():  # within a rounding of the largest number that there is
+                raise ValueError(f"{name} holds values too large for 8 bits; save these weights without int8")
             tensors[name] = (p / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
             tensors[name + SCALE] = scale
         else:
-            tensors[name] = p.half()
-    save_file(tensors, str(path), metadata={**FORMAT, **(metadata or {})})
+            tensors[name] = _stored(p)
+    save_file(tensors, str(located(path)), metadata={**FORMAT, **(metadata or {})})
+
+
+def _stored(p: Tensor) -> Tensor:
+    """fp32 weights in the narrowest type that keeps them."""
+    half = p.half()
+    # 2^-11 of each weight is rounding; an infinity, or many that vanish, is more
+    if (half.double() - p.double()).norm() <= 2**-11 * p.double().norm():
+        return half
+    return p.bfloat16() if (p.bfloat16().float() == p).all() else p
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
@@ -41,7 +58,7 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
 
     Only safetensors is read: no pickle, so a hostile file can do no more than be refused.
     """
-    path = Path(path)
+    path = located(path)
     if not path.is_file():
         raise ValueError(
             f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json"
@@ -77,7 +94,7 @@ def _read(file, found: set[str], name: str, shape: tuple[int, ...]) -> Tensor:
         scale = file.get_tensor(name + SCALE)
         if tuple(scale.shape) != shape[:1] or not scale.is_floating_point():
             raise ValueError(f"the row scales of {name!r} do not fit it")
-        value = value.float() * scale[:, None]
+        value = value.float() * scale.float()[:, None]
     elif not value.is_floating_point():
         raise ValueError(f"{name!r} has dtype {value.dtype}, expected floating point or int8")
     if not torch.isfinite(value).all():

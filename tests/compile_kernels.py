@@ -4,6 +4,7 @@ Prints a line per kernel and variant: its registers, and the bytes of stack that
 must run outside interpreter mode, so the test that calls it starts a process of its own.
 """
 
+import argparse
 import re
 import subprocess
 import tempfile
@@ -82,16 +83,16 @@ def variants():
         common = dict(D=1024, BM=rows, BV=columns, BD=depth, TILES=4)
         bulk = half
         for greedy, unit in ((True, True), (False, True), (False, False)):
-            constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk)
+            constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk, HELD=False, FLAT=True)
             name = f"sample stretch greedy={greedy} unit={unit}"
             yield name, sample_triton._stretch_kernel, constants, warps, stages, half, {}
         for kind in (tl.float32, tl.bfloat16)[: 2 if half else 1]:
             constants = common | dict(EVEN=True, BULK=bulk, KIND=kind)
             yield f"gce stretch {kind}", gce_stream_triton._stretch_kernel, constants, warps, stages, half, {}
         for greedy in (True, False):
-            constants = dict(D=1024, BD=1024, BB=256, GREEDY=greedy)
+            constants = dict(D=1024, BD=1024, BB=256, GREEDY=greedy, HELD=False)
             yield f"prepare greedy={greedy}", sample_triton._prepare_kernel, constants, 4, 3, half, {}
-            constants = dict(D=1024, BS=16, BD=1024, GREEDY=greedy)
+            constants = dict(D=1024, BS=16, BD=1024, GREEDY=greedy, HELD=False)
             yield f"sample finish greedy={greedy}", sample_triton._finish_kernel, constants, 2, 3, half, {}
         kind = tl.bfloat16 if half else tl.float32
         constants = dict(D=1024, J=2, BK=16, BS=16, BD=256, KEEP=half, KIND=kind)
@@ -105,6 +106,9 @@ def variants():
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     warnings.simplefilter("ignore")
     for name, kernel, constants, warps, stages, half, options in variants():
         binary = compiled(kernel, constants, warps, stages, half, **options).asm["cubin"]

@@ -3,8 +3,8 @@
 python distributed_worker.py KIND CODEC OUT STEPS
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -14,9 +14,14 @@ from trainer.loop import Trainer
 from trainer.parallel import full
 
 if __name__ == "__main__":
-    kind, codec, out, steps = sys.argv[1:]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("kind", "codec", "out", "steps"):
+        parser.add_argument(name)
+    kind, codec, out, steps = vars(parser.parse_args()).values()
     torch.set_num_threads(1)
-    options = json.loads(sys.argv[4]) if steps.startswith("{") else {"steps": int(steps)}
+    options = json.loads(steps) if steps.startswith("{") else {"steps": int(steps)}
     recipe = tiny_recipe(parallel=kind, **options)
     run = Trainer(recipe, Path(codec), Path(out), torch.device("cpu"))
     run.resume()

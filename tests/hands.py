@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ui.browser import CANVAS, dataset, settled
+from ui.record.browser import CANVAS, dataset, settled
 
 TOLERANCE = 12  # of 255, between two readings of the middle of a cell
 

@@ -58,3 +58,42 @@ def tar_shard(path: Path, files: dict[str, bytes]) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+
+
+# ---- colour profiles, built by hand
+
+
+def matrix_profile(r, g, b, gamma=2.2):
+    """A version 2 profile; the columns are adapted to D50."""
+
+    def s15(x):
+        return struct.pack(">i", round(x * 65536))
+
+    def xyz(t):
+        return b"XYZ \0\0\0\0" + b"".join(map(s15, t))
+
+    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78, b"cprt": b"text\0\0\0\0none\0",
+            b"wtpt": xyz((0.9642, 1, 0.8249)), b"rXYZ": xyz(r), b"gXYZ": xyz(g), b"bXYZ": xyz(b)}  # fmt: skip
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    return _profile(tags, b"RGB ")
+
+
+def grey_profile(gamma):
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(x * 65536)) for x in (0.9642, 1, 0.8249))
+    desc = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78
+    return _profile({b"desc": desc, b"cprt": b"text\0\0\0\0none\0", b"wtpt": white, b"kTRC": curve}, b"GRAY")
+
+
+def _profile(tags, space):
+    at, table, data = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for k, v in tags.items():
+        v += b"\0" * (-len(v) % 4)
+        table += k + struct.pack(">II", at + len(data), len(v))
+        data += v
+    head = struct.pack(
+        ">I4sI4s4s4s", 128 + len(table) + len(data), b"\0" * 4, 0x02400000, b"mntr", space, b"XYZ "
+    )
+    white = b"".join(struct.pack(">i", round(x * 65536)) for x in (0.9642, 1, 0.8249))
+    return (head + b"\0" * 12 + b"acsp" + b"\0" * 28 + white).ljust(128, b"\0") + table + data

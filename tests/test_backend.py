@@ -4,11 +4,11 @@ import pytest
 import torch
 from conftest import build_tiny
 
-import app
 from mdm_core import ops
 from mdm_core.__main__ import main
 from mdm_core.ops import backend as chooser
 from mdm_core.pipeline import Pipeline
+from ui import launch
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_the_backend_follows_the_device(device, installed, backend, monkeypatch)
 
 
 def test_the_studio_says_it(tiny):
-    line = app.backend_line(tiny)
+    line = launch.backend_line(tiny)
     assert "\n" not in line and "fused operators: torch backend on cpu" in line
 
 

@@ -12,7 +12,7 @@ import pytest
 from picture_files import COLOURS, bomb, disc
 
 from mdm_core.pipeline import Pipeline
-from ui.browser import serving
+from ui.record.browser import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (

@@ -46,6 +46,15 @@ def test_a_picture_and_its_record(model, tmp_path, capsys):
         (["a cat", "--out", "nowhere/x.png"], "does not exist"),
         (["a cat", "--out", "picture"], "is no picture file"),
         (["a cat", "--out", "picture.xyz"], "is no picture file"),
+        (["a cat", "--out", "picture.psd"], "is no picture file"),  # Pillow reads it and writes none
+        (["a cat", "--out", "picture.xbm"], "is no picture file"),  # which holds no colours
+        (["a cat", "--out", "picture.h5"], "is no picture file"),
+        (["a cat", "--out", "."], "is a folder"),
+        (["a cat", "--out", "/proc/x.png"], "cannot be written"),
+        (["a cat", "--trajectory", "/proc/x.json"], "cannot be written"),
+        (["a cat", "--trajectory", "nowhere/x.json"], "does not exist"),
+        (["a cat", "--trajectory", "."], "is a folder"),
+        (["a cat", "--out", "x.png", "--trajectory", "./x.png"], "give each a name of its own"),
         (["a cat", "--model", "nowhere"], "is no model folder"),
         (["a cat", "--device", "tpu"], "cannot be used here"),
     ],
@@ -59,3 +68,16 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     said = capsys.readouterr().err
     assert sentence in said.splitlines()[-1] and said.count("error:") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.xyz", "/proc/x.png"])
+def test_what_cannot_be_written_is_refused_before_the_work(name, model, monkeypatch, capsys):
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
+    assert main(["a cat", "--model", model, "--out", name]) == 2
+
+
+def test_what_is_there_is_kept_when_the_run_fails(model, tmp_path, capsys):
+    out = tmp_path / "x.png"
+    out.write_bytes(b"mine")
+    assert main(["", "--model", model, "--out", str(out)]) == 2
+    assert out.read_bytes() == b"mine"

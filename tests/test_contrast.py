@@ -9,10 +9,11 @@ import re
 import numpy as np
 import pytest
 
-from ui import page, theme
+from ui import assemble, theme
 
-CSS = (page.HERE / "css" / "page.css").read_text()
-PAINT = (page.HERE / "js" / "paint.js").read_text()
+CSS = assemble.part("layout/page.css")
+CANVAS = assemble.part("stage/colours.js")
+SHEETS = sorted(assemble.HERE.rglob("*.css"))
 
 VISION = {
     "usual": np.eye(3),
@@ -117,7 +118,7 @@ def test_the_fields_of_the_form_have_contrast_aa():
 def test_every_rule_takes_its_ink_from_the_named_colours():
     """Words in a colour of their own would escape the checks above."""
     allowed = {"#4d4337", "#f0e9df"}  # the engraving on the empty stone, checked below
-    for path in sorted((page.HERE / "css").iterdir()):
+    for path in SHEETS:
         text = (
             re.sub(r"(?s)(:root|\.dark)\s*\{.*?\}", "", path.read_text())
             if path.name == "page.css"
@@ -128,15 +129,15 @@ def test_every_rule_takes_its_ink_from_the_named_colours():
 
 
 def test_the_engraving_can_be_read_on_the_stone():
-    stone = dict(re.findall(r"(light|dark): \{ base: \[([\d, ]+)\]", PAINT))
+    stone = dict(re.findall(r"(light|dark): \{ base: \[([\d, ]+)\]", CANVAS))
     for name, ink in (("light", "#4d4337"), ("dark", "#f0e9df")):
         base = [int(c) for c in stone[name].split(",")]
         assert contrast(ink, base) >= 4.5
 
 
 def ramp(name):
-    """The colours of a map in paint.js."""
-    found = re.search(rf"const {name} = (\[\[.*?\]\]);", PAINT, re.S)
+    """The colours of a map in colours.js."""
+    found = re.search(rf"const {name} = (\[\[.*?\]\]);", CANVAS, re.S)
     return [[int(c) for c in stop.split(",")] for stop in re.findall(r"\[([\d, ]+)\]", found.group(1))]
 
 
@@ -154,11 +155,11 @@ def test_new_and_edited_differ_for_everyone(vision):
 
 
 def test_the_marks_on_the_canvas_are_those_of_the_page():
-    marks = dict(re.findall(r'(set|edit): "(#[0-9a-f]{6})"', PAINT))
+    marks = dict(re.findall(r'(set|edit): "(#[0-9a-f]{6})"', CANVAS))
     assert marks == {"set": LIGHT["set"], "edit": LIGHT["edit"]}
 
 
 def test_fonts_and_pictures_come_from_here():
-    for path in (page.HERE / "css").iterdir():
+    for path in SHEETS:
         text = path.read_text()
         assert "@import" not in text and not re.search(r"url\((?!['\"]?data:)", text), path

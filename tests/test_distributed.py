@@ -53,7 +53,7 @@ import json, os, sys
 import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
-from trainer.optim import Muon
+from trainer.muon import Muon
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo")
 mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),))
@@ -78,14 +78,15 @@ os._exit(0)  # as Parallel.close does, and why
 """
 
 
-def test_muon_shares_its_work_over_shards_and_changes_nothing(tmp_path):
-    """Three processes, so that rows and matrices do not divide evenly."""
+@pytest.mark.parametrize("one_machine", [False, True])
+def test_muon_shares_its_work_and_changes_nothing(tmp_path, one_machine):
+    """Three processes, so that rows and matrices do not divide evenly; on one machine whole matrices are shared too."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
         **os.environ, "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "PYTHONPATH": str(HERE.parent), "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": str(HERE.parent), "GLOO_SOCKET_IFNAME": "lo", "LOCAL_WORLD_SIZE": "3" if one_machine else "1",
     }  # fmt: skip
     command = [sys.executable, "-c", SHARDED_MUON, str(tmp_path / "record.json")]
     processes = [

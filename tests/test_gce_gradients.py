@@ -32,7 +32,9 @@ def loss_of(hidden, weight, target, reduction="mean", schedule="auto", backend="
 def gradients(hidden, weight, loss, upstream):
     """By hidden and weight, for an upstream gradient."""
     h, w = hidden.detach().requires_grad_(), weight.detach().requires_grad_()
-    return torch.autograd.grad(loss(h, w) * upstream, (h, w))
+    found = torch.autograd.grad(loss(h, w) * upstream, (h, w))
+    assert not any(g.requires_grad for g in found)  # no graph was asked for
+    return found
 
 
 def relative(value, exact):
@@ -69,11 +71,10 @@ def test_fp16_gradients_under_loss_scaling_are_as_accurate_as_those_of_pytorch(u
                 relative(a, c),
                 relative(b, c),
             )
-            if upstream > 1:
-                assert float((a == 0).float().mean()) <= float((b == 0).float().mean()) + 1e-3, (
-                    schedule,
-                    name,
-                )
+            if upstream > 1:  # what is clearly not zero is not lost; sums of rounded parts may cancel to zero
+                clear = c.abs() > 2e-3 * c.square().mean().sqrt()
+                lost, lost_by_pytorch = (float(((g == 0) & clear).float().mean()) for g in (a, b))
+                assert lost <= lost_by_pytorch + 1e-5, (schedule, name)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -202,7 +203,6 @@ def test_a_kept_graph_gives_the_gradient_twice_or_says_no():
         loss = loss_of(h, w, target, schedule=schedule)
         first = torch.autograd.grad(loss, (h, w), retain_graph=True)
         kept = [g.clone() for g in first]
-        assert not any(g.requires_grad for g in first)
         if schedule == "rows":
             with pytest.raises(RuntimeError, match="modified by an inplace operation"):
                 torch.autograd.grad(loss, (h, w))

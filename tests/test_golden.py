@@ -1,10 +1,10 @@
 """Numbers stay put and old files load: losses and token grids of fixed seeds, a checkpoint and a trajectory on file."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 
+import make_golden as make
 import numpy as np
 import pytest
 import torch
@@ -15,9 +15,6 @@ from trainer import checkpoint
 from trainer.state import _tensors, folder
 
 GOLDEN = Path(__file__).parent / "golden"
-spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
-make = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make)
 NUMBERS = json.loads((GOLDEN / "numbers.json").read_text())
 ROUNDED = {"muon": 2e-3, "adamw": 1e-4}  # Muon's bf16 products are rounded differently by another CPU
 

@@ -17,8 +17,8 @@ from test_upload import gradient
 from test_upload import saved as as_file
 
 from mdm_core.pipeline import Pipeline
-from ui.browser import serving
-from ui.measure import resident_mib
+from ui.record.browser import serving
+from ui.record.measure import resident_mib
 
 V, CELLS = 32, 16
 
@@ -207,7 +207,7 @@ def test_asks_for_runs_that_are_not_there_are_refused(app, config):
 def test_a_run_is_reached_by_its_id_alone_and_ids_cannot_be_guessed(app, config):
     frames, _, _ = generate(app, config, "mine")
     assert len(frames["run"]) >= 16
-    assert look_up(app, config, "share", {"run": frames["run"]})[1]["hash"].startswith("c1=")
+    assert look_up(app, config, "share", {"run": frames["run"]})[1]["hash"].startswith("c2=")
     for other in (
         frames["run"][:-1],
         frames["run"] + "A",

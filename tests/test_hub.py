@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import types
@@ -144,3 +145,41 @@ def test_paths_and_a_missing_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match="pip install"):
         OwnDataConfig("hf:a/b").open(None)
+
+
+def used(streams, batches):
+    """Captions of the next batches of every process."""
+    return [tuple(r.tolist()) for s in streams for _ in range(batches) for r in next(s).text]
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2), (2, 3)])
+def test_another_number_of_processes_goes_on_where_the_others_stood(rows, text, before, after):
+    """Within an epoch nothing comes twice and nothing is left out, also where some examples are unusable."""
+    whole = stream(rows, text, batch_size=1)
+    epoch = used([whole], 11)  # 11 usable examples
+    first = [stream(rows, text, rank=r, world=before, batch_size=1) for r in range(before)]
+    drawn = used(first, 2)
+    states = json.loads(json.dumps([s.state_dict() for s in first]))
+    second = [stream(rows, text, rank=r, world=after, batch_size=1) for r in range(after)]
+    for s in second:
+        s.join(states)
+    for s in second:
+        while s.epoch == 0:
+            state = s.state_dict()
+            found = used([s], 1)
+            if s.epoch == 0:
+                drawn += found
+        s.load_state_dict(state)
+    assert len(drawn) == len(set(drawn)) and set(drawn) == set(epoch)
+
+
+def test_processes_that_stood_in_different_epochs_repeat_nothing_of_either(rows, text):
+    s = stream(rows, text, batch_size=1)
+    s.join([{"epoch": 0, "taken": 9}, {"epoch": 1, "taken": 4}])
+    assert s.epoch == 0 and s.taken == 9
+    assert all(s._was_read(n) for n in (0, 7, 8, 1, 11)) and not s._was_read(10)
+    s.epoch = 1
+    assert s._was_read(1) and s._was_read(3) and not s._was_read(5) and not s._was_read(0)
+    again = stream(rows, text, batch_size=1)
+    again.load_state_dict(json.loads(json.dumps(s.state_dict())))
+    assert again._was_read(3) and not again._was_read(0)

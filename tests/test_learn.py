@@ -2,13 +2,15 @@
 
 import base64
 
+import gradio as gr
 import numpy as np
 import pytest
 from test_limits import GOOD
 
-from mdm_core import inspect as core
+from mdm_core import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
-from ui import asks, explorer, inspect, lab, limits, words
+from ui import asks, explorer, lab, limits, words
+from ui import lookups as inspect
 from ui.handlers import Studio
 from ui.runs import FORGOTTEN, Request, Run
 
@@ -21,11 +23,9 @@ class Caller:
     session_hash = "tab"
 
 
-class Event:
-    """A stand-in for gr.EventData."""
-
-    def __init__(self, data):
-        self._data = data
+def Event(data):
+    """What Gradio hands to a handler that asks for the data of its event."""
+    return gr.EventData(None, data)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,11 @@ import threading
 import time
 
 import pytest
+from test_limits import GOOD
+from test_ui import Pipe, Request
 
 from ui import line as line_module
+from ui.handlers import Studio
 from ui.limits import Refused
 from ui.line import Line
 
@@ -99,3 +102,143 @@ def test_many_threads_pass_one_at_a_time_and_none_is_lost():
     for thread in threads:
         thread.join(timeout=20)
     assert max(most) == 1 and len(done) == 30 and (len(line), line.busy) == (0, 0)
+
+
+# ---- one long step --------------------------------------------------------------------------------------------
+
+
+def at_rest(monkeypatch, seconds=0.15):
+    """A line whose patience is short."""
+    monkeypatch.setattr(line_module, "STALE_S", seconds)
+    monkeypatch.setattr(line_module, "BEAT_S", seconds / 10)
+    return Line()
+
+
+def test_a_step_may_take_many_times_longer_than_the_line_waits(monkeypatch):
+    """A lent GPU, a compilation, a large picture: the model stays with who works, and the next has it afterwards."""
+    line, inside, most, order = at_rest(monkeypatch), [], [], []
+
+    def carving(name):
+        for step in range(2):
+            inside.append(name)
+            most.append(len(inside))
+            time.sleep(0.6)  # four times as long as the line is patient
+            inside.remove(name)
+            yield step
+
+    def visit(name):
+        with line.join(name) as ticket:
+            for _ in ticket.places():
+                pass
+            assert not ticket.cancelled
+            assert list(ticket.at_work(carving(name))) == [0, 1] and not ticket.cancelled
+        order.append(name)
+
+    threads = [threading.Thread(target=visit, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(timeout=20)
+    assert order == ["a", "b", "c"] and max(most) == 1 and (len(line), line.busy) == (0, 0)
+
+
+def test_the_studio_keeps_the_model_for_a_tab_whose_steps_take_long(monkeypatch):
+    at_rest(monkeypatch)
+
+    class Slow(Pipe):
+        def stream(self, prompt, **settings):
+            for record in super().stream(prompt, **settings):
+                time.sleep(0.5)
+                yield record
+
+    studio, out = Studio(Slow), {}
+
+    def visit(name):
+        out[name] = list(studio.generate(*GOOD.values(), None, Request(name)))
+
+    threads = [threading.Thread(target=visit, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join(timeout=30)
+    assert [out[name][-1][0]["state"] for name in "ab"] == ["done", "done"]
+    assert sum(answer[0]["state"] == "waiting" for answer in out["b"]) > 20
+
+
+def test_a_handler_dropped_between_two_answers_does_not_block_the_line(monkeypatch):
+    """It holds the model, was not closed, and something still refers to it: nobody asks it for its next answer."""
+    line = at_rest(monkeypatch)
+
+    def handler():
+        with line.join("lost") as ticket:
+            yield from ticket.at_work(step for step in range(9))
+
+    lost = handler()
+    assert next(lost) == 0 and line.busy == 1
+    with line.join("next") as ticket:
+        began = time.monotonic()
+        assert list(ticket.places()) and not ticket.cancelled
+        assert time.monotonic() - began < 5
+        lost.close()
+        assert line.holds(ticket)
+
+
+def test_a_handler_that_is_dropped_in_the_middle_of_a_step_goes_when_the_step_is_over(monkeypatch):
+    """Gradio gives up closing a handler after a minute of one step and lets go of it."""
+    line, go_on = at_rest(monkeypatch), threading.Event()
+
+    def steps():
+        go_on.wait(20)
+        yield 0
+
+    def handler():
+        with line.join("lost") as ticket:
+            yield from ticket.at_work(steps())
+
+    thread = threading.Thread(target=lambda: next(handler()))
+    thread.start()
+    time.sleep(0.05)
+    with line.join("next") as ticket:
+        places = ticket.places()
+        for _ in range(20):  # longer than the line is patient
+            assert next(places) == 1
+        go_on.set()
+        thread.join(timeout=20)
+        assert list(places) in ([], [1]) and not ticket.cancelled and line.holds(ticket)
+
+
+def test_a_step_that_fails_is_no_work_any_more(monkeypatch):
+    line = at_rest(monkeypatch)
+
+    def steps():
+        yield 0
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError), line.join("a") as ticket:
+        list(ticket.at_work(steps()))
+    assert line.busy == 0 and not ticket.working
+
+
+# ---- programs -------------------------------------------------------------------------------------------------
+
+
+def test_a_programs_jobs_wait_for_each_other_and_stop_ends_them_all():
+    line = Line()
+    jobs = [line.join("client", program=True) for _ in range(3)]
+    assert not any(job.cancelled for job in jobs)
+    assert [next(job.places()) for job in jobs[1:]] == [1, 2]
+    line.leave(jobs[0])
+    assert list(jobs[1].places()) == []
+    assert line.cancel("client") and all(job.cancelled for job in jobs[1:])
+
+
+def test_one_program_cannot_fill_the_line():
+    line = Line()
+    jobs = [line.join("client", program=True) for _ in range(line_module.PLACES_A_PROGRAM + 1)]
+    with pytest.raises(Refused, match="You have 8 pictures waiting in line already"):
+        line.join("client", program=True)
+    line.join("another")
+    line.leave(jobs[0])
+    assert not line.join("client", program=True).cancelled

@@ -126,7 +126,8 @@ def test_parts_meet_their_protocols(tiny):
         (lambda p: p.encode("photo.png"), "expected a PIL image"),
         (lambda p: p.decode(np.zeros((3, 3), int)), "tokens must have shape"),
         (lambda p: p.generate_batch(["a", "b"], [1]), "equally many"),
-        (lambda p: p.generate_batch(["a", "b"], [1, 1]), "must differ"),
+        (lambda p: p.generate_batch("ab", [1, 2]), "must be a list"),
+        (lambda p: p.generate_batch(["a", "b"], [1, 1], region=[None]), "one for each of the 2 prompts"),
     ],
 )
 def test_bad_input_gets_one_sentence(tiny, call, sentence):

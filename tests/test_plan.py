@@ -118,6 +118,26 @@ def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
     assert "GB/s" not in plan(r, 1, tmp_path)
 
 
+def test_the_forecast_scales_the_best_by_what_a_whole_step_reached(tmp_path):
+    from trainer.bench.train import gpu_recipe
+    from trainer.plan import forecast, parts_of_a_step
+
+    def best(recipe, gpus):
+        model = build_on_meta(recipe.model)
+        rates = kernel_rates(recipe.model.token_width)
+        return sum(parts_of_a_step(recipe, gpus, model, work_per_sample(recipe.model, model), rates).values())
+
+    for name in ("gce_cuda.json", "profile_cuda.txt"):
+        (tmp_path / name).write_bytes((ROOT / "assets" / "benchmarks" / name).read_bytes())
+    paper, small = load_recipe("paper_1024", ["model.depth=2"]), gpu_recipe(64)
+    assert forecast(paper, 2, tmp_path) is None  # no whole step on record
+    row = {"ms": 1e3 * best(small, 1) / 0.8, "batch": 64, "flops_per_second": 4e14, "parameters": 3e8}
+    record = {"environment": {"device": "some GPU"}, "rows": [row]}
+    (tmp_path / "train_cuda.json").write_text(json.dumps(record))
+    assert forecast(paper, 2, tmp_path) == pytest.approx(best(paper, 2) / 0.8)
+    assert f"forecast: {1e3 * best(paper, 2) / 0.8:,.0f} ms a step" in plan(paper, 2, tmp_path)
+
+
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_what_a_block_keeps_is_what_the_plan_says(tmp_path, recomputed):
     """Peak memory of a training step at two depths: their difference is what the blocks between them keep."""
@@ -144,7 +164,7 @@ def test_what_a_block_keeps_is_what_the_plan_says(tmp_path, recomputed):
         run = make_trainer(r, CPU, folder)
         x0, text = run.draw()
         step(run)
-        plan_of = memory(r, 1, run.model)
+        plan_of = memory(r, 1, run.model, kernels=False)
         found.append((peak_bytes(gradients_only(run, x0, text), CPU), [plan_of[name] for name in names]))
     measured = found[1][0] - found[0][0]
     said = sum(found[1][1]) - sum(found[0][1])
@@ -171,9 +191,9 @@ def test_muons_work_is_shared_where_the_matrices_are_sharded():
     r = load_recipe("paper_1024", ["model.depth=8"])
     model = build_on_meta(r.model)
 
-    def iterations(rows, columns):  # X X^T, (X X^T)^2 and a product with X, five times
+    def iterations(rows, columns):  # half of X X^T and of (X X^T)^2, and a product with X, five times
         small, large = sorted((rows, columns))
-        return 5 * (2 * small * small * large + 2 * small**3 + 2 * small * small * large)
+        return 5 * (small * small * large + small**3 + 2 * small * small * large)
 
     body = sum(iterations(*p.shape) for b in model.blocks for p in b.parameters() if p.ndim == 2)
     light = sum(iterations(*p.shape) for b in model.token_blocks for p in b.parameters() if p.ndim == 2)
@@ -210,7 +230,7 @@ SHRUNKEN = (
 
 def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     """Tokenizer, tokens, training, as the recipe's head tells, with the vocabulary of 131,072 and 16 px patches."""
-    from trainer import tokenize, train_tokenizer
+    from trainer import make_tokens, train_tokenizer
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     pictures, codec, tokens = (tmp_path / name for name in ("pictures", "codec", "tokens"))
@@ -220,7 +240,7 @@ def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     run.run()
     assert (run.config.vocab_size, run.config.grid) == (131072, 4)
     monkeypatch.setattr(sys, "argv", ["x", str(pictures), "--codec", str(codec), "--out", str(tokens)])
-    tokenize.main()
+    make_tokens.main()
     where = ["--codec", str(codec), "--out", str(tmp_path / "run"), "--device", "cpu"]
     main(["paper_1024", *where, f"data.path={tokens}", *SHRUNKEN])
     said = capsys.readouterr().out

@@ -151,7 +151,7 @@ def test_help_and_errors_are_for_people(tmp_path):
     for field in re.findall(r"\b([a-z_]+)=\w", said):  # each field that the help names is one
         assert field in {f.name for f in dataclasses.fields(Recipe)} | {"path", "batch_size", "field"}, field
     wrong = run("nothing")
-    assert wrong.returncode == 1 and "error: there is no recipe 'nothing'" in wrong.stderr
+    assert wrong.returncode == 2 and "error: there is no recipe 'nothing'" in wrong.stderr
     assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
     absent = run("emoji_cpu", "--device", "nowhere", "--out", str(tmp_path))
     assert absent.stderr.startswith("error: --device nowhere cannot be used here: ")

@@ -15,6 +15,7 @@ from ui.handlers import Studio
 from ui.limits import Refused
 from ui.opening import ROUNDED, Opening, given
 from ui.runs import Request, Run
+from ui.sharelink import sealed
 from ui.upload import Ground
 
 GRID, V, CELLS = (4, 4), 32, 16
@@ -174,17 +175,24 @@ def test_a_cancelled_wait_carves_nothing(tiny, studio):
 
 def change(link, how):
     """The link with its JSON changed."""
-    text = link.removeprefix(sharelink.PREFIX)
-    data = json.loads(zlib.decompress(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), -15))
+    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2)
     how(data)
     return sealed(json.dumps(data).encode())
 
 
-def sealed(text):
+def older(link):
+    """The same link as it was written before settings had names."""
+    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2)
+    for entry in data["r"]:
+        told = [(entry[2][name], table) for name, table in sharelink.C1]
+        entry[2] = [value if table is None else table.index(value) for value, table in told]
+    return data
+
+
+def sealed_1(data):
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return sharelink.PREFIX + base64.urlsafe_b64encode(
-        packer.compress(text) + packer.flush()
-    ).decode().rstrip("=")
+    packed = packer.compress(json.dumps(data).encode()) + packer.flush()
+    return "c1=" + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def first(field, value):
@@ -192,7 +200,13 @@ def first(field, value):
 
 
 def number(field, value):
-    return lambda d: d["r"][0][2].__setitem__(field, value)
+    """A setting changed, by its place in the older format."""
+
+    def change(data):
+        told = data["r"][0][2]
+        told[sharelink.NAMES[field] if isinstance(told, dict) else field] = value
+
+    return change
 
 
 B64 = base64.urlsafe_b64encode
@@ -215,7 +229,11 @@ HOSTILE = [
     first(5, 5), first(5, "AA=="), first(5, "A" * 400), first(6, -1), first(6, "3"), first(6, 10_000),
     lambda d: d["r"][0].append(1), lambda d: d["r"].__setitem__(0, None),
     lambda d: d["r"].append(["given", *d["r"][0][1:]]),
-    lambda d: d.update(r=[[*e[:2], [e[2][0], 64, *e[2][2:]], *e[3:]] for e in d["r"]] * 12),
+    lambda d: (number(1, 64)(d), d.update(r=d["r"] * 12)),
+]  # fmt: skip
+NAMED = [
+    lambda d: d["r"][0][2].pop("polish"), lambda d: d["r"][0][2].update(order=0), number(5, "cosines"),
+    number(4, ["halton"]), number(7, "on"), number(7, None), lambda d: d["r"][0].__setitem__(2, [1] * 12),
 ]  # fmt: skip
 
 
@@ -226,17 +244,57 @@ def plain(tiny):
     return sharelink.encode(carve(studio, Request("generate", settings())), studio.store)
 
 
-@pytest.mark.parametrize("how", HOSTILE)
-def test_a_changed_link_is_refused_in_one_sentence(tiny, plain, how):
-    link = change(plain, how)
+def refused(tiny, link):
     out = opened(tiny, link)[2]
     assert len(out) == 1
     assert out[0][1].endswith(".") and "\n" not in out[0][1] and len(out[0][1]) < 170
 
 
+@pytest.mark.parametrize("how", HOSTILE + NAMED)
+def test_a_changed_link_is_refused_in_one_sentence(tiny, plain, how):
+    refused(tiny, change(plain, how))
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_changed_link_of_the_older_format_is_refused_too(tiny, plain, how):
+    data = older(plain)
+    assert opened(tiny, sealed_1(data))[1][-1]["state"] == "done"
+    how(data)
+    refused(tiny, sealed_1(data))
+
+
+def test_a_link_of_a_newer_version_says_so(tiny, plain):
+    for link in ("c3=abc", "#c12=A-_", change(plain, lambda d: d["r"][0][2].update(warmth=2))):
+        assert opened(tiny, link)[2][0][1] == sharelink.NEWER
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "#{}",
+        "https://x.hf.space/?__theme=dark&utm_source=mail#{}",
+        "http://[::1]:7860/chisel/#{}",
+        "  #{}\n",
+    ]
+    + [
+        "#{}&utm_source=newsletter&fbclid=IwAR0x",
+        "#{}?utm_medium=social",
+        "#{}#top",
+        "#{}.",
+        "<https://a.b/#{}>",
+        "#{}=",
+    ],
+)
+def test_what_others_hang_onto_a_link_is_left_aside(tiny, plain, around):
+    for link in (plain, plain.replace("=", "%3D")):
+        assert opened(tiny, around.format(link))[1][-1]["state"] == "done"
+
+
 @pytest.mark.parametrize(
     "text",
     [None, 5, [], {}, "", "#", "c1=", "#c1=%%%", "c2=abc", "javascript:alert(1)", "c1=" + "A" * 7000, "#c1=é"]
+    + ["c2=", "#c2=%%%", "c2=" + "A" * 7000, "c2=" + "#" * 10**6, "c=1", "c99999", "#" * 10**6, "c1=&" * 9000]
     + [
         sealed(b"[" * 40_000),
         sealed(b"{" + b" " * 10**6 + b"}"),

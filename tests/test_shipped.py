@@ -9,9 +9,9 @@ import torch
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.fidelity import fidelity
+from trainer.make_tokens import open_codec
 from trainer.render import SpriteBank, render
 from trainer.scenes import ONE, SceneObject
-from trainer.tokenize import open_codec
 from trainer.tokenizer_report import consistency, one_sprite, scenes
 
 OBJECTS = ("strawberry", "panda", "banana", "penguin", "soccer ball", "cactus", "rocket", "umbrella")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ui import zero_gpu
-from ui.browser import serving
+from ui.record.browser import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -144,7 +144,7 @@ def test_spaces_is_imported_before_torch_where_it_exists(tmp_path):
     (tmp_path / "spaces.py").write_text(
         "import sys\nassert 'torch' not in sys.modules\nprint('spaces first')\n"
     )
-    code = "import app; print('spaces' in __import__('sys').modules, app.spaces is not None)"
+    code = "import app; from ui import launch; print('spaces' in __import__('sys').modules, launch.spaces is not None)"
     env = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert out.stdout.split() == ["spaces", "first", "True", "True"], out.stderr

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from mdm_core.config import ImageTokenizerConfig
 from trainer import checkpoint
-from trainer.tokenize import open_codec
+from trainer.make_tokens import open_codec
 from trainer.tokenizer_data import TokenizerData, augment
 from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer, mixed_loss, reconstruction_loss
 from trainer.train_tokenizer import build
@@ -95,7 +95,7 @@ def test_results_of_a_run(folder, tmp_path):
     assert row["images"] == 1 and row["psnr_db"] > 5 and 0 < row["ssim"] < 1 and row["codes_used"] > 1
     assert (tmp_path / "unseen-pictures.png").stat().st_size > 100
     assert "00003.png" in (tmp_path / "skipped.txt").read_text()
-    codec = open_codec(tmp_path)  # as trainer.train and trainer.tokenize open --codec
+    codec = open_codec(tmp_path)  # as trainer.train and trainer.make_tokens open --codec
     assert codec.config == SMALL and torch.equal(
         codec.embed.weight, run.averaged().embed.weight.half().float()
     )
@@ -198,4 +198,4 @@ def test_the_command_ends_with_that_sentence(tmp_path):
         str(tmp_path),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from test_limits import GOOD
 
-from ui import limits, page
+from ui import launch, limits, page
 from ui.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
 from ui.handlers import BROKEN, Studio
 from ui.runs import Request as Asked
@@ -235,9 +235,8 @@ def test_the_page_offers_three_endpoints_and_fetches_nothing_from_elsewhere():
     blocks = within_a_loop(page.build, Pipe)
     names = {f.api_name for f in blocks.fns.values() if f.api_visibility == "public"}
     assert names == {"generate", "open_link", "stop"}
-    sources = (
-        page.css() + TEMPLATE + page.HEADER + "".join(f.read_text() for f in (page.HERE / "js").iterdir())
-    )
+    kinds = {".js", ".css", ".html"}
+    sources = "".join(f.read_text() for f in page.HERE.rglob("*.*") if f.suffix in kinds)
     assert "://" not in sources.replace("http://www.w3.org/2000/svg", "")
     assert "{{" not in TEMPLATE and "${" not in TEMPLATE
     assert "innerHTML" not in sources
@@ -262,9 +261,7 @@ def test_launch_stays_at_home():
 
 
 def test_a_missing_model_ends_the_program_with_one_sentence(capsys, tmp_path):
-    import app
-
-    assert within_a_loop(app.main, ["--model", str(tmp_path / "nowhere")]) == 2
+    assert within_a_loop(launch.main, ["--model", str(tmp_path / "nowhere")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("The model cannot be loaded: ") and "nowhere" in said
     assert said.count("\n") == 1
@@ -274,9 +271,7 @@ def test_a_missing_model_ends_the_program_with_one_sentence(capsys, tmp_path):
     "wrong", [["--port", "0"], ["--port", "70000"], ["--threads", "0"], ["--colour", "red"]]
 )
 def test_wrong_arguments_are_refused(wrong, capsys):
-    import app
-
     with pytest.raises(SystemExit) as ended:
-        app.arguments(wrong)
+        launch.arguments(wrong)
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("app.py: error: ")

@@ -126,3 +126,60 @@ def test_broken_weights_are_never_saved(tmp_path):
 
 def test_saved_weights_hold_no_pickle(folder):
     assert np.all([f.suffix in (".json", ".safetensors") for f in folder.iterdir()])
+
+
+@pytest.mark.parametrize(
+    "values,kind",
+    [
+        ([0.1, -3.0, 65504.0], torch.float16),
+        ([0.1, -3.0, 70000.0], torch.float32),
+        ([0.5, -3.0, 2.0**20], torch.bfloat16),  # exact there, as in a checkpoint that was bf16
+        ([1e-9, -2e-9, 3e-9], torch.float32),  # fp16 would make zeros of them
+        ([1e-7, 3.3e-6, 1.1e-6], torch.float32),  # and of these, numbers of few bits
+        ([0.0, 0.0, 0.0], torch.float16),
+        ([1.0, 0.3, 1e-9], torch.float16),  # one that vanishes beside others is rounding
+        ([1e38, 0.1, -1e-38], torch.float32),
+    ],
+)
+def test_weights_that_fp16_would_lose_are_stored_wider(tmp_path, values, kind):
+    layer, again = torch.nn.Linear(3, 1), torch.nn.Linear(3, 1)
+    layer.weight.data = torch.tensor([values])
+    layer.bias.data.zero_()
+    save_weights(layer, tmp_path / "x.safetensors")
+    assert load_file(tmp_path / "x.safetensors")["weight"].dtype == kind
+    load_weights(again, tmp_path / "x.safetensors")
+    assert again.weight.dtype == torch.float32
+    off = (again.weight - layer.weight).double().norm() / max(layer.weight.double().norm(), 1e-300)
+    assert off <= (2**-11 if kind == torch.float16 else 0)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 1.0, 1e6, 1e30])
+def test_eight_bits_keep_rows_of_every_size(tmp_path, size):
+    layer, again = torch.nn.Linear(64, 128), torch.nn.Linear(64, 128)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(128, 64, generator=torch.Generator().manual_seed(0)) * size)
+        layer.weight[3] = 0
+    save_weights(layer, tmp_path / "x.safetensors", int8=True)
+    load_weights(again, tmp_path / "x.safetensors")
+    row = layer.weight.abs().amax(1, keepdim=True)
+    assert ((again.weight - layer.weight).abs() <= row / 253).all()
+
+
+def test_eight_bits_do_not_overflow(tmp_path):
+    layer = torch.nn.Linear(64, 128)
+    layer.weight.data.fill_(torch.finfo(torch.float32).max)
+    try:
+        save_weights(layer, tmp_path / "x.safetensors", int8=True)
+    except ValueError as error:
+        assert "without int8" in str(error)
+        return
+    load_weights(torch.nn.Linear(64, 128), tmp_path / "x.safetensors")  # what was saved opens
+
+
+def test_a_folder_with_a_huge_weight_opens(tmp_path):
+    config, codec, model, text = build_tiny()
+    with torch.no_grad():
+        codec.to_pixels.weight[0, 0] = 1e6
+    Pipeline.save(tmp_path / "m", codec, model, text, config)
+    pipe = Pipeline.from_pretrained(tmp_path / "m", "cpu")
+    assert pipe.codec.to_pixels.weight[0, 0] == 1e6

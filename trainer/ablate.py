@@ -26,8 +26,11 @@ from pathlib import Path
 import torch
 
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.pipeline import SHIPPED
 from trainer.bench.record import environment
+from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
 from trainer.objectives import ARMS, SIZES, TENSORS, Bench
+from trainer.parallel import open_device
 from trainer.verifier import Verifier
 
 STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
@@ -100,7 +103,8 @@ def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
 
 def coordinate(args: argparse.Namespace) -> None:
     began = time.time()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.out = out_folder(args.out)
+    open_device(args.device)
     until = began + 60 * args.minutes
     bench = Bench(args)
     bench.prepare()
@@ -150,37 +154,48 @@ def main() -> None:
     )
     parser.add_argument(
         "--codec",
-        type=Path,
-        default=Path("assets/model"),
+        type=to_path,
+        default=SHIPPED,
         help="folder with config.json and the image tokenizer",
     )
     parser.add_argument(
-        "--levels", type=int, nargs="+", default=None, help="a finer lattice for the same codec"
+        "--levels", type=whole(2, 1 << 16), nargs="+", default=None, help="a finer lattice for the same codec"
     )
     parser.add_argument("--size", choices=list(SIZES), default="gpu", help="of the model")
-    parser.add_argument("--grain", type=float, default=0.0, help="pixel noise of all scenes, in grey levels")
-    parser.add_argument("--text", type=Path, default=Path("assets/model/text.json"), help="prompt vocabulary")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument(
+        "--grain", type=number(high=255), default=0.0, help="pixel noise of all scenes, in grey levels"
+    )
+    parser.add_argument("--text", type=to_path, default=SHIPPED / "text.json", help="prompt vocabulary")
+    parser.add_argument("--out", type=to_path, default=Path("runs/ablation"))
     parser.add_argument(
         "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)
     )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0, help="to go on where an earlier run was cut")
-    parser.add_argument("--minutes", type=float, default=6.5, help="of the whole command")
-    parser.add_argument("--steps", type=int, default=0, help="of each run (0: as many as the minutes allow)")
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--seeds", type=whole(1, 10_000), default=3)
     parser.add_argument(
-        "--rows", type=float, default=0.3, help="share of a batch's tokens that the loss sees"
+        "--first-seed", type=any_seed, default=0, help="to go on where an earlier run was cut"
     )
-    parser.add_argument("--scenes", type=int, default=131_072, help="training scenes, drawn once")
-    parser.add_argument("--objects", type=int, default=30)
+    parser.add_argument("--minutes", type=number(above=True), default=6.5, help="of the whole command")
+    parser.add_argument(
+        "--steps", type=whole(), default=0, help="of each run (0: as many as the minutes allow)"
+    )
+    parser.add_argument("--batch", type=whole(1, 1 << 20), default=512)
+    parser.add_argument(
+        "--rows",
+        type=number(above=True, high=1),
+        default=0.3,
+        help="share of a batch's tokens that the loss sees",
+    )
+    parser.add_argument("--scenes", type=whole(1), default=131_072, help="training scenes, drawn once")
+    parser.add_argument("--objects", type=whole(2), default=30)
     parser.add_argument("--styles", nargs="+", default=["flat", "simple"])
-    parser.add_argument("--unseen", type=int, default=256, help="scenes that bits are measured on")
-    parser.add_argument("--per-tag", type=int, default=60, help="EmojiEval prompts a tag")
-    parser.add_argument("--processes", type=int, default=5, help="runs at once")
-    parser.add_argument("--workers", type=int, default=12, help="processes that draw scenes")
-    parser.add_argument("--reserve", type=float, default=15.0, help="seconds a seed costs beside its steps")
-    parser.add_argument("--verifier", type=Path, default=None)
+    parser.add_argument("--unseen", type=whole(1), default=256, help="scenes that bits are measured on")
+    parser.add_argument("--per-tag", type=whole(1), default=60, help="EmojiEval prompts a tag")
+    parser.add_argument("--processes", type=whole(1, 1024), default=5, help="runs at once")
+    parser.add_argument("--workers", type=whole(0, 1024), default=12, help="processes that draw scenes")
+    parser.add_argument(
+        "--reserve", type=number(), default=15.0, help="seconds a seed costs beside its steps"
+    )
+    parser.add_argument("--verifier", type=to_path, default=None)
     parser.add_argument("--device", default=None)
     parser.add_argument("--commit", default=None, help="recorded where the code came without its history")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
@@ -191,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

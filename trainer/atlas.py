@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ATLAS_DIR = Path(__file__).resolve().parent.parent / "assets" / "atlas"
+from mdm_core.config import located
+from mdm_core.shipped import shipped
+
+ATLAS_DIR = shipped("atlas")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Atlas:
     @classmethod
     def load(cls, root: Path | str | None = None) -> Atlas:
         """Read `index.json` under root (by default the shipped one). Raises ValueError if it is no atlas."""
-        root = Path(root or ATLAS_DIR)
+        root = located(root or ATLAS_DIR)
         try:
             index = json.loads((root / "index.json").read_text(encoding="utf-8"))
             objects = [

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from trainer.atlas import ATLAS_DIR
+from trainer.command import out_folder, run_command, to_path
 
 CELL = 96  # pixels per sprite side
 MARGIN = 2  # empty pixels around the trimmed sprite
@@ -256,9 +257,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--npm", type=Path, required=True, help="folder that holds node_modules")
-    parser.add_argument("--out", type=Path, default=ATLAS_DIR)
+    parser.add_argument("--npm", type=to_path, required=True, help="folder that holds node_modules")
+    parser.add_argument("--out", type=to_path, default=ATLAS_DIR)
     args = parser.parse_args()
+    if not (args.npm / "node_modules").is_dir():
+        raise ValueError(f"{args.npm} holds no node_modules: install the packages there first")
+    out_folder(args.out)
     index = build(args.npm, args.out, EXCLUDE)
     counts = {s["name"]: sum(s["name"] in o["cells"] for o in index["objects"]) for s in index["styles"]}
     size = sum(p.stat().st_size for p in args.out.iterdir()) / 2**20
@@ -269,4 +273,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from pathlib import Path
 from typing import Any
 
 from mdm_core.config import load_config, save_config
 from trainer import captions
 from trainer.atlas import Atlas
+from trainer.command import out_folder, run_command, to_path
 from trainer.palette import BACKGROUNDS, COLOUR_NAMES
 
 
@@ -60,8 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path, help="model folder")
+    parser.add_argument("model", type=to_path, help="model folder")
     args = parser.parse_args()
+    out_folder(args.model) if args.model.is_dir() else None
     path = args.model / "config.json"
     config = load_config(path)
     card = config.card
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

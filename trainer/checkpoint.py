@@ -42,6 +42,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint could not be written; the message says why, and what is still there."""
 
 
+class OutputError(CheckpointError, ValueError):
+    """The folder asked for cannot be written to: found out before the work."""
+
+
 def save(
     folder: Path,
     step: int,
@@ -150,14 +154,14 @@ class Reader:
 
 
 def check_writable(folder: Path) -> None:
-    """CheckpointError now rather than after the first hour if nothing can be written to `folder`."""
+    """OutputError now rather than after the first hour if nothing can be written to `folder`."""
     probe = Path(folder) / ".tmp-probe"
     try:
         probe.mkdir(parents=True, exist_ok=True)
         (probe / "file").write_text("written to see whether this works")
         shutil.rmtree(probe)
     except OSError as error:
-        raise CheckpointError(
+        raise OutputError(
             f"{folder} cannot be written to ({error.strerror}); choose another --out folder"
         ) from error
 
@@ -208,7 +212,7 @@ def _sync(path: Path) -> None:
     """fsync a file or, where the system knows that, a directory."""
     if os.name == "nt" and path.is_dir():
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows syncs what may be written
     try:
         os.fsync(handle)
     finally:

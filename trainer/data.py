@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mdm_core.text import TextTokenizer
+from trainer import checks
 from trainer.atlas import Atlas
 from trainer.card import words
 from trainer.render import SpriteBank, render
@@ -34,6 +35,19 @@ class SceneDataConfig:
     workers: int = 0
     seed: int = 0
 
+    def __post_init__(self):
+        checks.wholes(self, ("n_objects",), 2, optional=True)
+        checks.wholes(self, ("favour_from",), 0, optional=True)
+        checks.shares(self, ("reword",))
+        checks.choices(self, split=("train", "seen", "held_out"))
+        styles = self.styles
+        if styles is not None and (
+            not isinstance(styles, tuple | list) or not styles or any(not isinstance(s, str) for s in styles)
+        ):
+            raise ValueError(f"styles must be a list of names or None for all, got {checks.told(styles)}")
+        checks.batches(self)
+        checks.seeds(self, "seed")
+
     def open(
         self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1
     ) -> SceneSource:
@@ -44,6 +58,8 @@ class SceneDataConfig:
 
 class SceneSource:
     """Scenes by batch index: batch i is drawn from a generator seeded by (seed, i), whoever draws it."""
+
+    numbered = True  # a batch of another size is made of other scenes
 
     def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
         self.atlas, self.config, self.text = atlas, config, text

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.command import out_folder, run_command, to_path
 from trainer.evaluate.generate import decode
 from trainer.evaluate.prompts import TAGS, Prompt, load
 from trainer.evaluate.report import grid
@@ -125,22 +126,39 @@ def picture(
     canvas.save(path, quality=86)
 
 
+def read_record(path: Path) -> dict:
+    """A record of trainer.evaluate; ValueError when the file is none."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} holds no record of trainer.evaluate ({error})") from error
+    if not isinstance(record, dict) or "pictures" not in record:
+        raise ValueError(f"{path} holds no record of trainer.evaluate")
+    return record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--record", type=Path, default=Path("assets/evidence/emojieval.json"))
+    parser.add_argument("--record", type=to_path, default=Path("assets/evidence/emojieval.json"))
     parser.add_argument(
-        "--tokens", type=Path, default=None, help="default: the record's name with _tokens.safetensors"
+        "--tokens", type=to_path, default=None, help="default: the record's name with _tokens.safetensors"
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     args = parser.parse_args()
-    record = json.loads(args.record.read_text(encoding="utf-8"))
-    stored = load_file(args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors"))
+    kept = args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors")
+    for file in (args.record, kept):
+        if not file.is_file():
+            make = f"python -m trainer.evaluate --json {args.record} --tokens {kept}"
+            parser.error(f"{file} is missing: run this in a clone of Chisel, or make it with `{make}`.")
+    record = read_record(args.record)
+    out_folder(args.record.parent)
+    stored = load_file(kept)
     tokens = dict(zip(stored["index"].tolist(), stored["tokens"], strict=True))
     write(record, tokens, Pipeline.from_pretrained(args.model, "cpu"), args.record.parent)
     print(args.record.parent / "failures.md")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

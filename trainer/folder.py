@@ -5,27 +5,31 @@
         metadata.csv       file_name,text                                          or a table
         red/cup.png
 
-Captions stand in the column `text`, `caption` or `prompt`; a list of strings offers several. Without metadata a
-caption is looked for in `cup.txt` beside the picture, else the name of its sub-folder is the caption. Names are
-relative to the metadata file. What cannot be used is skipped, with its reason.
+A metadata.json is read as well (see trainer/metadata.py). Captions stand in the column `text`, `caption` or `prompt`,
+in any encoding of trainer/texts.py; a list of strings offers several. Without metadata a caption is looked for in
+`cup.txt` beside the picture, else the name of its sub-folder is the caption. Names are relative to the metadata file,
+and may be written in other ways that mean the same file. Of `train/` and `test/` side by side only the first is used.
+What cannot be used is skipped, with its reason.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from trainer.pictures import SUFFIXES
+from mdm_core.config import located
+from mdm_core.pictures import SUFFIXES, unread
+from trainer import metadata
+from trainer.file_names import Names, folders_apart, same_name
+from trainer.texts import LONGEST_CAPTION, Caption, clean, shown, text_of, usable
 
-NAMES, CAPTIONS = ("file_name", "image", "filename", "file"), ("text", "caption", "prompt")
-METADATA = ("metadata.jsonl", "metadata.csv")
-LONGEST_CAPTION = 2000  # characters; the rest is cut off
+__all__ = ["LONGEST_CAPTION", "Caption", "FolderRecords", "clean", "passed_over", "shown", "without_place"]
 
-Caption = str | list[str]
+
+def passed_over(suffix: str) -> str | None:
+    """Why files with this suffix are passed over although they are pictures; None for what is read, or no picture."""
+    why = unread(suffix)
+    return f"{suffix} is no suffix that is read ({why})" if why else None
 
 
 class FolderRecords:
@@ -37,14 +41,14 @@ class FolderRecords:
 
     def __init__(self, root: str | Path):
         """ValueError when the folder is missing or holds no captioned picture."""
-        self.root = Path(root)
+        self.root = located(root)
         if not self.root.is_dir():
             raise ValueError(f"{self.root} is no folder: give one with pictures and a metadata.jsonl")
         self.skipped: dict[str, str] = {}
-        files = dict(_files(self.root))  # relative name -> suffix, lower case
+        files = self._files()  # relative name -> suffix, lower case
         pictures = {name for name, suffix in files.items() if suffix in SUFFIXES}
-        tables = [n for n in files if n.rsplit("/", 1)[-1] in METADATA]
-        captions = self._from_metadata(tables, pictures) if tables else self._beside(files, pictures)
+        tables = [n for n in files if n.rsplit("/", 1)[-1].lower() in metadata.METADATA]
+        captions = self._from_metadata(tables, files, pictures) if tables else self._beside(files, pictures)
         self.names = sorted(captions)
         self.captions: list[Caption] = [captions[n] for n in self.names]
         if not self.names:
@@ -68,127 +72,146 @@ class FolderRecords:
             return f" (for instance {name}: {why})"
         return ""
 
-    def _from_metadata(self, tables: list[str], pictures: set[str]) -> dict[str, Caption]:
+    def _files(self) -> dict[str, str]:
+        """Name relative to root with forward slashes -> lower-case suffix of every file; hidden ones are left out.
+
+        What is a picture to a person but not read, and folders that are not looked into, go to `skipped`.
+        """
+        files: dict[str, str] = {}
+        folders, shut = list_folder(self.root, files)
+        self.skipped |= {shown(name): why for name, why in shut.items()}
+        self._apart = folders_apart(folders)
+        self.skipped |= {shown(name) + "/": why for name, why in self._apart.items()}
+        return {name: suffix for name, suffix in files.items() if not self._held_out(name)}
+
+    def _held_out(self, name: str) -> bool:
+        return any(name.startswith(folder + "/") for folder in self._apart)
+
+    def _from_metadata(
+        self, tables: list[str], files: dict[str, str], pictures: set[str]
+    ) -> dict[str, Caption]:
         captions: dict[str, Caption] = {}
-        for table in sorted(tables):
+        told: set[str] = set()  # pictures whose row says why they are not used
+        lookup = Names(files)
+        rows = [(table, *row) for table in sorted(tables) for row in metadata.rows(self.root / table, table)]
+        parts = {metadata.part(row) for *_, row in rows}
+        apart = {"train", "held out"} <= parts
+        for table, where, row in rows:
             base = table.rpartition("/")[0]
-            for where, row in _rows(self.root / table, table):
-                name, caption, why = _entry(row)
-                if not why:
-                    full = f"{base}/{name}" if base else name
-                    if full in captions:
-                        why = "listed twice, the first line counts"
-                    elif full not in pictures:
-                        why = _absent(name)
-                if why:
-                    self.skipped[f"{where} ({shown(name)})" if name else where] = why
-                else:
-                    captions[full] = caption
-        for name in sorted(pictures - set(captions)):
+            name, caption, why = metadata.entry(row)
+            full = None
+            if name:
+                full, unclear = lookup.find(f"{base}/{name}" if base else name)
+                full = None if _outside(name) else full
+            if not why:
+                if apart and metadata.part(row) == "held out":
+                    why = "its split is one to test on: only the rows of the training split are used"
+                    told.add(full or "")
+                elif full is None:
+                    why = self._absent(f"{base}/{name}" if base else name, name, unclear)
+                elif full not in pictures:
+                    suffix = files[full]
+                    no = passed_over(suffix) or f"{suffix or 'a name without one'} is no suffix that is read"
+                    why = f"it is there, but {no}"
+                    told.add(full)
+                elif full in captions:
+                    why = "listed twice, the first line counts"
+            if why:
+                self.skipped[f"{where} ({shown(name)})" if name else where] = why
+            else:
+                captions[full] = caption
+        for name in sorted(pictures - set(captions) - told):
             self.skipped.setdefault(shown(name), "no usable caption in the metadata")
+        for name in sorted(n for n, suffix in files.items() if n not in told and unread(suffix)):
+            self.skipped.setdefault(shown(name), passed_over(files[name]))
         return captions
+
+    def _absent(self, full: str, name: str, unclear: str) -> str:
+        if _outside(name):
+            return "it points outside the folder"
+        if unclear:
+            return unclear
+        folder = next((f for f in self._apart if same_name(full).startswith(same_name(f) + "/")), None)
+        if folder:
+            return f"it lies in {shown(folder)}/, a part to test on: only the part to train on is used"
+        return "no such picture in the folder"
 
     def _beside(self, files: dict[str, str], pictures: set[str]) -> dict[str, Caption]:
         captions: dict[str, Caption] = {}
+        lookup = Names(n for n, suffix in files.items() if suffix == ".txt")
         for name in sorted(pictures):
-            text = name[: -len(files[name])] + ".txt"
+            text, why = lookup.find(name[: len(name) - len(files[name])] + ".txt")
             folder = name.rpartition("/")[0].rpartition("/")[2]
-            if text in files:
-                with open(self.root / text, encoding="utf-8", errors="replace") as file:
-                    caption = clean(file.read(4 * LONGEST_CAPTION))
-            else:
-                caption = clean(folder.replace("_", " ").replace("-", " "))
-            if isinstance(caption, str) and caption:
-                captions[name] = caption
-            else:
+            try:
+                if why:
+                    raise ValueError(f"its .txt is not clear: {why}")
+                captions[name] = (
+                    self._text(text) if text else usable(folder.replace("_", " ").replace("-", " "))
+                )
+            except ValueError as error:
+                nothing = text is None and not why and not folder
                 self.skipped[shown(name)] = (
                     "no caption: there is no metadata, no .txt beside it and no sub-folder"
-                )
+                    if nothing else f"no caption: {error}"
+                )  # fmt: skip
+        for name in sorted(n for n, suffix in files.items() if unread(suffix)):
+            self.skipped[shown(name)] = passed_over(files[name])
         return captions
 
+    def _text(self, name: str) -> Caption:
+        """The caption in a .txt; ValueError says why there is none."""
+        most = 4 * LONGEST_CAPTION + 4  # bytes
+        try:
+            with open(self.root / name, "rb") as file:
+                raw = file.read(most)
+        except OSError as error:
+            raise ValueError(f"its .txt cannot be read ({error.strerror})") from error
+        return usable(text_of(raw, cut=len(raw) == most)[:LONGEST_CAPTION])
 
-def shown(name: str) -> str:
-    """A file name as it may be printed and logged: no control characters, no bytes that are no text."""
-    return "".join(c if c.isprintable() else "?" for c in name[:300])
+
+def list_folder(root: Path, files: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Fills `files` (name relative to root -> lower-case suffix); (its sub-folders, name -> why it was not looked at).
+
+    Links to folders are not followed: they may lead in circles.
+    """
+    folders, shut, pending = [], {}, [""]
+    while pending:
+        base = pending.pop()
+        try:
+            with os.scandir(root / base) as scanned:
+                entries = list(scanned)
+        except OSError as error:
+            shut[f"{base}/" if base else str(root)] = f"the folder cannot be opened ({error.strerror})"
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name = f"{base}/{entry.name}" if base else entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+                    pending.append(name)
+                elif entry.is_file():
+                    files[name] = os.path.splitext(entry.name)[1].lower()
+                    if files[name] == ".tar":
+                        shut[name] = (
+                            "it is a tar shard within a folder of pictures: give its own path to use it"
+                        )
+                elif entry.is_dir():
+                    shut[name] = (
+                        "it is a link to a folder, and links are not followed: copy the pictures here"
+                    )
+                elif entry.is_symlink():
+                    shut[name] = "it is a link that leads nowhere"
+            except OSError as error:
+                shut[name] = f"it cannot be looked at ({error.strerror})"
+    return folders, shut
+
+
+def _outside(name: str) -> bool:
+    return name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or name[1:2] == ":"
 
 
 def without_place(path: str) -> str:
     """What a model's card may say of a data path: a name on the Hub, else the last part of a path of this machine."""
     return path if path.startswith("hf:") and path.count(":") == 1 else Path(path).name or path
-
-
-def _files(root: Path) -> Iterator[tuple[str, str]]:
-    """(name relative to root with forward slashes, lower-case suffix) of every file; hidden ones are left out."""
-    pending = [""]
-    while pending:
-        base = pending.pop()
-        with os.scandir(root / base) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                name = f"{base}/{entry.name}" if base else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(name)
-                elif entry.is_file():
-                    yield name, os.path.splitext(entry.name)[1].lower()
-
-
-def _rows(path: Path, name: str) -> Iterator[tuple[str, Any]]:
-    """("file, line n", row) of a metadata file; a row that is no table row comes as a string saying why."""
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        if path.suffix == ".jsonl":
-            for n, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        row = json.loads(line)
-                    except (ValueError, RecursionError):
-                        row = "it is no JSON"
-                    yield f"{shown(name)}, line {n}", row
-            return
-        lines = csv.DictReader(line.replace("\0", "") for line in file)
-        try:
-            for row in lines:
-                yield f"{shown(name)}, line {lines.line_num}", row
-        except csv.Error as error:
-            yield f"{shown(name)}, line {lines.line_num}", f"it is no table ({error})"
-
-
-def _entry(row: Any) -> tuple[str, Caption, str]:
-    """(file name, caption, what is wrong with the row or "")."""
-    if not isinstance(row, dict):
-        return "", "", row if isinstance(row, str) else "it is no object with file_name and text"
-    name = next((row[k] for k in NAMES if k in row), None)
-    if not isinstance(name, str) or not name:
-        return "", "", "it has no file_name"
-    name = name.removeprefix("./")
-    column = next((k for k in CAPTIONS if k in row), None)
-    if column is None:
-        return name, "", "it has no text"
-    caption = clean(row[column])
-    if isinstance(caption, str) and not caption:
-        return name, "", "its text is empty"
-    if caption is None:
-        return name, "", f"its text is {type(row[column]).__name__}, not a string"
-    return name, caption, ""
-
-
-def _absent(name: str) -> str:
-    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or name[1:2] == ":":
-        return "it points outside the folder"
-    return "no such picture in the folder"
-
-
-def clean(caption: Any) -> Caption | None:
-    """A caption as training uses it: one line, valid Unicode, not endless; None when it is no text.
-
-    A list of strings stays a list without its empty ones.
-    """
-    if isinstance(caption, list):
-        texts = [clean(c) for c in caption]
-        if not all(isinstance(t, str) for t in texts):
-            return None
-        return [t for t in texts if t] or ""
-    if not isinstance(caption, str):
-        return None
-    text = caption[:LONGEST_CAPTION].encode("utf-8", "replace").decode("utf-8")
-    return " ".join(text.replace("\0", " ").split())

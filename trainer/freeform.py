@@ -16,13 +16,15 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from mdm_core.vocabulary import Vocabulary
+from trainer.command import out_file, run_command, to_path
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
 from trainer.evaluate.report import grid, percent
 from trainer.evaluate.scoring import mistakes, share
+from trainer.parallel import open_device
 from trainer.scenes import Scene
 from trainer.verifier import Verifier
 
@@ -72,16 +74,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--verifier", type=Path, default=None)
-    parser.add_argument("--out", type=Path, default=Path("assets/evidence/freeform.json"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
+    parser.add_argument("--verifier", type=to_path, default=None)
+    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/freeform.json"))
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
+    out_file(args.out)
+    open_device(args.device)
     began = time.time()
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     record = {**header(pipe, args.model, judge), **run(pipe, judge, load())}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(record, indent=1) + "\n")
     print(table(record))
     print(f"{time.time() - began:.0f} s")
@@ -104,4 +107,4 @@ def table(record: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.command import out_folder, run_command, to_path, whole
+from trainer.texts import text_of
 
 
 def read(path: Path) -> list[dict]:
     """The file's lines. ValueError names the first line that has no prompt."""
     try:
-        rows = path.read_text(encoding="utf-8").splitlines()
+        rows = text_of(path.read_bytes()).split("\n")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     out = []
@@ -30,7 +32,7 @@ def read(path: Path) -> list[dict]:
             continue
         try:
             line = json.loads(row)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict) or not isinstance(line.get("prompt"), str):
             raise ValueError(f"line {number} of {path} is no GenEval record: it needs a field 'prompt'")
@@ -60,15 +62,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("metadata", type=Path, help="evaluation_metadata.jsonl")
-    parser.add_argument("--out", type=Path, default=Path("geneval_pictures"))
-    parser.add_argument("--samples", type=int, default=4, help="pictures a prompt, as GenEval draws")
-    parser.add_argument("--limit", type=int, default=None, help="the first N prompts only")
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("metadata", type=to_path, help="evaluation_metadata.jsonl")
+    parser.add_argument("--out", type=to_path, default=Path("geneval_pictures"))
+    parser.add_argument(
+        "--samples", type=whole(1, 10_000), default=4, help="pictures a prompt, as GenEval draws"
+    )
+    parser.add_argument("--limit", type=whole(1), default=None, help="the first N prompts only")
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     try:
         lines = read(args.metadata)[: args.limit]
+        out_folder(args.out)
         export(Pipeline.from_pretrained(args.model, args.device), lines, args.out, args.samples)
     except ValueError as error:
         parser.error(str(error))
@@ -76,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

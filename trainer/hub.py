@@ -11,6 +11,8 @@ and the cost of resuming grows with the place in the epoch. For many epochs, tok
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,12 @@ import torch
 from PIL import Image
 
 from mdm_core.text import TextTokenizer
-from trainer.folder import CAPTIONS, clean, shown, without_place
+from trainer.file_names import folders_apart, kept_apart
+from trainer.folder import without_place
 from trainer.pictures import Framing, read_picture, square
 from trainer.source import Batch
+from trainer.texts import CAPTIONS, clean, lost, shown, text_of
+from trainer.webdataset import as_named, expand
 
 if TYPE_CHECKING:
     from trainer.own_data import OwnDataConfig
@@ -33,6 +38,7 @@ LOCAL = ("parquet", "arrow", "webdataset", "imagefolder")
 BUFFER = 1000  # examples among which the stream is shuffled
 HELD_OUT = 256  # first examples of the stream, kept for validation
 MOST_CAPTIONS = 10_000  # read ahead to learn the prompt vocabulary
+WHOLE = 1 << 60  # more examples than any epoch has
 TRIES = 1000  # unusable examples in a row
 
 
@@ -44,14 +50,35 @@ def open_dataset(path: str) -> Any:
         raise ValueError("hf: paths need the datasets library: pip install 'chisel-mdm[hf]'") from None
     name, _, split = path.removeprefix("hf:").partition("#")
     kind, _, files = name.partition(":")
-    where = {"path": kind, "data_files": files} if files and kind in LOCAL else {"path": name}
-    if kind == "imagefolder" and files:
-        where = {"path": kind, "data_dir": files}
+    where = {"path": name}
+    if files and kind in LOCAL:
+        files = local_files(files)[0]
+        where = {"path": kind, "data_dir" if kind == "imagefolder" else "data_files": files}
     try:
         return datasets.load_dataset(**where, split=split or "train", streaming=True)
     except Exception as error:  # the library raises many kinds, of the network and of its own
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"the dataset {name!r} cannot be opened: {reason[:200]}") from error
+
+
+def local_files(pattern: str) -> tuple[str | list[str], dict[str, str]]:
+    """(what the library is asked for, files left out -> why) of a local path or pattern.
+
+    What exists as it is named is taken so. Of files named as parts to train and to test on only the first are read.
+    """
+    pattern = os.path.expanduser(pattern)
+    if "://" in pattern:
+        return pattern, {}
+    if os.path.isdir(pattern):  # the library makes splits of its folders, and one of them is asked for
+        folders = [n for n in os.listdir(pattern) if os.path.isdir(os.path.join(pattern, n))]
+        return glob.escape(pattern), folders_apart(folders)
+    found = expand(pattern)
+    apart = kept_apart(found)
+    named = pattern if os.path.exists(pattern) else as_named(pattern)[0]
+    if not apart and not (found and glob.has_magic(named)):
+        return pattern, {}
+    # the library takes every name for a pattern
+    return [glob.escape(f) for f in found if f not in apart], apart
 
 
 def undecoded(data: Any) -> Any:
@@ -73,12 +100,28 @@ def unpack(example: dict[str, Any]) -> tuple[Any, str | list[str]]:
     if isinstance(picture, dict):
         picture = picture.get("bytes") or (Path(picture["path"]) if picture.get("path") else None)
     text = next((example[c] for c in TEXTS if example.get(c) is not None), None)
+    if picture is None:
+        raise ValueError("it has no image")
     if isinstance(text, dict):  # the .json of a WebDataset sample
         text = next((text[c] for c in CAPTIONS if c in text), None)
+    if isinstance(text, bytes):
+        text = text_of(text)
+    if why := lost(text):
+        raise ValueError(why)
     caption = clean(text)
-    if picture is None or not caption:
-        raise ValueError("it has no image" if picture is None else "it has no caption")
+    if not caption:
+        raise ValueError("it has no caption")
     return picture, caption
+
+
+def left_out(path: str) -> dict[str, str]:
+    """Local files of an "hf:" path that are named as parts to test on, and why they are not read."""
+    name, _, split = path.removeprefix("hf:").partition("#")
+    kind, _, files = name.partition(":")
+    if split and os.path.isdir(os.path.expanduser(files)):  # one of its folders is asked for by name
+        return {}
+    apart = local_files(files)[1] if files and kind in LOCAL else {}
+    return {shown(os.path.basename(name)): why for name, why in apart.items()}
 
 
 class HubStream:
@@ -94,7 +137,10 @@ class HubStream:
         part = self.whole.skip(HELD_OUT) if self.train else self.whole.take(HELD_OUT)
         self.data = part.shuffle(seed=config.seed, buffer_size=BUFFER) if self.train else part
         self.epoch, self.taken = 0, 0  # examples taken from this epoch, of all processes together
-        self.skipped: dict[str, str] = {}  # since the last batch, which tells of them
+        self.skipped = (
+            left_out(config.path) if self.train else {}
+        )  # since the last batch, which tells of them
+        self._before: dict[str, list[list[int]]] = {}  # see `join`
         self._examples: Iterator[dict[str, Any]] | None = None
 
     def _next(self) -> tuple[int, dict[str, Any]]:
@@ -121,10 +167,12 @@ class HubStream:
         return shown(str(example.get("__key__") or picture.get("path") or place))
 
     def _sample(self) -> tuple[np.ndarray, str]:
-        for _ in range(TRIES):
+        tried, begun = 0, self.epoch
+        while tried < TRIES and self.epoch <= begun + 2:
             number, example = self._next()
-            if number % self.world != self.rank:
+            if number % self.world != self.rank or self._was_read(number):
                 continue
+            tried += 1
             rng = np.random.default_rng([self.config.seed, 4, self.epoch, number]) if self.train else None
             try:
                 picture, caption = unpack(example)
@@ -141,19 +189,17 @@ class HubStream:
             return pixels, caption
         reason = next(iter(self.skipped.items()), ("", "no example for this process"))
         raise ValueError(
-            f"{TRIES} examples in a row of {self.config.path} are unusable, e.g. {': '.join(reason)}"
+            f"{tried} examples in a row of {self.config.path} are unusable, e.g. {': '.join(reason)}"
         )
 
     def __next__(self) -> Batch:
         from trainer.own_data import encode_captions
 
-        self.skipped = {}
         samples = [self._sample() for _ in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [caption for _, caption in samples])
-        return Batch(
-            text, images=images, skipped=tuple(f"{name}: {why}" for name, why in self.skipped.items())
-        )
+        told, self.skipped = tuple(f"{name}: {why}" for name, why in self.skipped.items()), {}
+        return Batch(text, images=images, skipped=told)
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
@@ -162,10 +208,33 @@ class HubStream:
         check_size(self.config, folder)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "taken": self.taken}
+        before = {"before": self._before} if self._before else {}
+        return {"epoch": self.epoch, "taken": self.taken, **before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.taken, self._examples = int(state["epoch"]), int(state["taken"]), None
+        self._before = state.get("before", {})
+
+    def join(self, states: list[dict[str, Any]]) -> None:
+        """Go on where another number of processes stood: `states` are theirs, by rank.
+
+        Process r of w had read the examples r, r + w, ... up to its place, and the others theirs: of every epoch that
+        not all have left, the places are kept, and what was read is passed over.
+        """
+        self._before = {epoch: list(places) for epoch, places in states[0].get("before", {}).items()}
+        places = [(int(s["epoch"]), int(s["taken"])) for s in states]
+        self.epoch, last = min(places)[0], max(places)[0]
+        self._before = {e: p for e, p in self._before.items() if int(e) >= self.epoch}
+        for epoch in range(self.epoch, last + 1):
+            read = [taken if at == epoch else WHOLE if at > epoch else 0 for at, taken in places]
+            self._before.setdefault(str(epoch), []).append(read)
+        self.taken, self._examples = 0, None
+        first = self._before[str(self.epoch)][-1]
+        self.taken = min(first)  # all before it was read
+
+    def _was_read(self, number: int) -> bool:
+        """Whether an example of this epoch was read before the number of processes changed."""
+        return any(number < read[number % len(read)] for read in self._before.get(str(self.epoch), ()))
 
     def captions(self, count: int) -> Iterator[str]:
         for example in self.whole.take(min(count, MOST_CAPTIONS)):

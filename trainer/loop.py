@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, load_config
+from mdm_core.config import PipelineConfig, check_pair, load_config, located
 from mdm_core.image_tokenizer import ImageTokenizer
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import Pipeline
@@ -25,11 +25,11 @@ from mdm_core.text import TextTokenizer
 from mdm_core.weights import load_weights
 from trainer import checkpoint, state
 from trainer.folder import without_place
-from trainer.optim import EMA, build_optimizers, cosine, trapezoid
+from trainer.optim import EMA, build_optimizers, clip_gradients, cosine, trapezoid
 from trainer.parallel import Parallel, full
 from trainer.recipe import Recipe
 from trainer.report import Reporter
-from trainer.source import Batch, batches
+from trainer.source import Batch, Placed, batches
 from trainer.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
 
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
@@ -45,8 +45,9 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device | None = None, init: Path | None = None
     ):  # fmt: skip
-        self.recipe, self.out = recipe, Path(out)
-        tracker = ("tensorboard", out) if recipe.tensorboard else None
+        self.recipe, self.out = recipe, located(out)
+        codec_dir, init = located(codec_dir), located(init) if init else None
+        tracker = ("tensorboard", self.out) if recipe.tensorboard else None
         self.parallel = Parallel(device, recipe.parallel == "fsdp", tracker)
         self.device = self.parallel.device
         if self.parallel.main:
@@ -54,16 +55,16 @@ class Trainer:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        self.codec = self._codec(Path(codec_dir))
+        self.codec = self._codec(codec_dir)
         own_words = getattr(recipe.data, "learns_prompts", False) and not init
-        self.text = self._text(None if own_words else Path(init or codec_dir) / "text.json")
+        self.text = self._text(None if own_words else (init or codec_dir) / "text.json")
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
         if hasattr(self.source, "check_codec"):
-            self.source.check_codec(Path(codec_dir))
+            self.source.check_codec(codec_dir)
         self.groups = make_groups(recipe, self.codec.config.levels, self.codec.fsq.codebook())
         self.model = MaskedDiffusionTransformer(recipe.model)
         if init:
-            load_weights(self.model, Path(init) / "model.safetensors")
+            load_weights(self.model, init / "model.safetensors")
         self.model.to(self.device)
         prepare_blocks(self.model, recipe, self.parallel.shard)
         if self.groups is not None:
@@ -78,6 +79,8 @@ class Trainer:
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.ema = EMA(self.model, recipe.ema)
         self.step, self.samples, self.seconds = 0, 0, 0.0
+        # the place in the data, of all devices together: it does not depend on how many there are
+        self.micro_batches, self.position = 0, 0  # drawn so far, and their samples
         self.skipped = 0  # steps in a row without a finite gradient
         self.score: float | None = None  # bits per masked token in the last validation
         self.pending: list[float] = []  # losses since the last line of the log
@@ -97,6 +100,7 @@ class Trainer:
                 f"recipe's model {m.vocab_size} on {m.grid}: choose another --codec or set model.vocab_size, "
                 "model.code_levels and model.grid"
             )
+        check_pair(config, m)
         codec = ImageTokenizer(config)
         load_weights(codec, folder / "image_tokenizer.safetensors")
         return codec.eval().to(self.device)
@@ -147,7 +151,7 @@ class Trainer:
             o.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for a in range(r.accumulate):
-            index = (self.step * r.accumulate + a) * p.world + p.rank
+            index = self.micro_batches + p.rank
             x0, text = self.drawn or self.draw()
             self.drawn = None
             with p.accumulating(self.net, last=a == r.accumulate - 1):
@@ -155,8 +159,9 @@ class Trainer:
                 loss.backward()
             total += loss.detach()
             self.samples += len(x0) * p.world
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), r.clip or math.inf)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+            self.micro_batches += p.world
+            self.position += r.data.batch_size * p.world
+        norm = clip_gradients(list(self.model.parameters()), r.clip or math.inf)
         result = torch.stack([p.mean(total), norm.float()]).to("cpu", non_blocking=True)
         if self.draws_ahead:  # the GPU has the next batch to work on while this process waits for the numbers
             event = torch.cuda.Event() if self.device.type == "cuda" else None
@@ -202,8 +207,11 @@ class Trainer:
         cannot be written; the checkpoints written before are intact then.
         """
         r, p = self.recipe, self.parallel
-        first = self.step * r.accumulate * p.world + p.rank
-        self.stream, self.drawn = batches(self.source, first, p.world, r.data.workers), None
+        source = self.source
+        if hasattr(source, "batch"):
+            source = Placed(source, self.micro_batches, self.position, r.data.batch_size)
+        first = self.micro_batches + p.rank
+        self.stream, self.drawn = batches(source, first, p.world, r.data.workers), None
         began, already, saved = time.time(), self.seconds, self.step
         exported = kept = began
         self.reporter.start()
@@ -253,6 +261,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint, and the log for people."""
+        self.reporter.share()
         state.save(self)
         if self.parallel.main:
             aside = self.out / ".log.json.tmp"

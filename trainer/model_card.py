@@ -13,6 +13,7 @@ from pathlib import Path
 from mdm_core.config import load_config
 from trainer import freeform
 from trainer.atlas import Atlas
+from trainer.command import out_folder, run_command, to_path
 from trainer.evaluate.report import score_table
 from trainer.evaluate.table_pages import read
 
@@ -126,13 +127,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--evidence", type=Path, default=Path("assets/evidence"))
+    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
+    parser.add_argument("--evidence", type=to_path, default=Path("assets/evidence"))
     args = parser.parse_args()
+    if not (args.model / "config.json").is_file():
+        parser.error(
+            f"{args.model} is no model folder: run this in a clone of Chisel, or name one with --model."
+        )
+    out_folder(args.model)
     text = card(args.model, args.evidence)
     (args.model / "README.md").write_text(text, encoding="utf-8")
     print(args.model / "README.md")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -2,10 +2,13 @@
 
 `OwnDataConfig(path=...)` finds out which by itself:
 
-    a folder with tokens.json           made by `python -m trainer.tokenize`
+    a folder with tokens.json           made by `python -m trainer.make_tokens`
     x.tar, "x-{000..041}.tar", folder   tar shards in the WebDataset layout (a folder that holds .tar files)
     any other folder                    pictures with metadata.jsonl, metadata.csv or .txt captions
     hf:NAME                             streamed through the `datasets` library (`pip install chisel-mdm[hf]`)
+
+What exists as it is named is no pattern: a folder may be called "set [v2]" or "cats {2024}". Of parts named to train
+on and to test on, side by side, only the first are used, and the others named in `skipped`.
 
 Every batch but those of a stream is a pure function of (seed, index): the order is a new permutation each epoch,
 and the crop and the caption chosen for a picture depend on its position alone. A picture that cannot be read is
@@ -15,6 +18,7 @@ replaced by another one and named.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +28,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import load_config
+from mdm_core.config import load_config, located
 from mdm_core.text import TextTokenizer
-from trainer.folder import Caption, FolderRecords, shown, without_place
-from trainer.pictures import Framing, read_picture, square
+from trainer import checks
+from trainer.folder import FolderRecords, without_place
+from trainer.pictures import MOST_SIDE, Framing, read_picture, square
 from trainer.source import Batch, Source, Stream
+from trainer.texts import Caption, shown
 from trainer.token_shards import MANIFEST, TokenShards
-from trainer.webdataset import TarRecords
+from trainer.webdataset import TarRecords, expand
 
 TRIES = 64  # pictures tried in place of one that cannot be read
 
@@ -55,11 +61,14 @@ def open_records(path: str | Path) -> Records:
         raise ValueError("say where your pictures are: data.path=FOLDER")
     if text.startswith("hf:"):
         raise ValueError(f"{text} is a stream: train on it directly, or give a folder or tar shards here")
-    folder = Path(text)
-    shards = text.endswith(".tar") or "{" in text or "*" in text
-    if folder.is_dir() and not shards:
-        shards = any(folder.glob("*.tar"))
-    return TarRecords(text) if shards else FolderRecords(folder)
+    text = os.path.expanduser(text)
+    if os.path.isdir(text):  # what exists as it is named is no pattern
+        shards = bool(expand(text))
+    elif os.path.exists(text) and not text.lower().endswith(".tar"):
+        raise ValueError(f"{text} is a file: give a folder of pictures or tar shards")
+    else:
+        shards = text.lower().endswith(".tar") or any(c in text for c in "{*?[")
+    return TarRecords(text) if shards else FolderRecords(text)
 
 
 class Order:
@@ -88,7 +97,7 @@ def split_rows(names: list[str], share: float, split: str) -> np.ndarray:
         return np.arange(n)
     keys = [hashlib.sha1(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names]
     ranked = np.argsort(np.array(keys, dtype="S8"), kind="stable")
-    held = max(1, round(n * share))
+    held = min(max(1, round(n * share)), n - 1)  # something is left to train on
     return np.sort(ranked[held:] if split == "train" else ranked[:held])
 
 
@@ -146,12 +155,15 @@ class PictureSource:
         raise ValueError(f"{TRIES} pictures in a row cannot be read; the first one is {failed[0]}")
 
     def batch(self, index: int) -> Batch:
-        first = index * self.config.batch_size
+        return self.at(index * self.config.batch_size)
+
+    def at(self, first: int) -> Batch:
+        """The batch that begins with the sample at position `first` of the endless order."""
         samples = [self.sample(first + i) for i in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([s[0] for s in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [s[1] for s in samples])
         unread = tuple(f for s in samples for f in s[2])
-        return Batch(text, images=images, skipped=told(self, index) + unread)
+        return Batch(text, images=images, skipped=told(self, first) + unread)
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
@@ -174,8 +186,12 @@ class TokenSource:
         self.skipped = dict(shards.skipped)
 
     def batch(self, index: int) -> Batch:
+        return self.at(index * self.config.batch_size)
+
+    def at(self, first: int) -> Batch:
+        """The batch that begins with the sample at position `first` of the endless order."""
         tokens, captions = [], []
-        for position in range(index * self.config.batch_size, (index + 1) * self.config.batch_size):
+        for position in range(first, first + self.config.batch_size):
             if self.split == "train":
                 rng = np.random.default_rng([self.config.seed, 2, position, 0])
                 row, view = self.rows[self.order[position]], int(rng.integers(self.shards.views))
@@ -184,7 +200,7 @@ class TokenSource:
             tokens.append(self.shards.tokens(int(row), view))
             captions.append(pick(self.shards.caption(int(row)), rng))
         x0 = torch.from_numpy(np.stack(tokens).astype(np.int64))  # [B, L]
-        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, index))
+        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, first))
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the tokens were made by the image tokenizer of this model folder."""
@@ -212,10 +228,10 @@ def check_size(config: OwnDataConfig, folder: Path) -> None:
         )
 
 
-def told(source: PictureSource | TokenSource, index: int) -> tuple[str, ...]:
-    """What was found unusable when the data was opened: it comes with the first batch of training."""
-    first = index == 0 and source.split == "train"
-    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if first else ()
+def told(source: PictureSource | TokenSource, first: int) -> tuple[str, ...]:
+    """What was found unusable when the data was opened: it comes with the first sample of training."""
+    begins = first == 0 and source.split == "train"
+    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if begins else ()
 
 
 def first_captions(records: Records, rows: np.ndarray, count: int) -> Iterator[str]:
@@ -253,6 +269,23 @@ class OwnDataConfig:
 
     learns_prompts: ClassVar[bool] = True  # the prompt vocabulary comes from these captions
 
+    def __post_init__(self):
+        if not isinstance(self.path, str | os.PathLike):
+            raise ValueError(
+                f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"
+            )
+        object.__setattr__(self, "path", os.fspath(self.path))
+        if not isinstance(self.path, str) or "\0" in self.path:
+            raise ValueError(
+                f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"
+            )
+        checks.wholes(self, ("image_size",), 8, MOST_SIDE)
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.flags(self, "flip")
+        checks.shares(self, ("held_out",), whole=False)
+        checks.batches(self)
+        checks.seeds(self, "seed")
+
     def open(
         self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1
     ) -> Source | Stream:
@@ -261,6 +294,13 @@ class OwnDataConfig:
             from trainer.hub import HubStream
 
             return HubStream(self, text, split, rank, world)
-        if (Path(self.path) / MANIFEST).is_file():
-            return TokenSource(TokenShards(self.path), self, text, split)
+        try:
+            return self._open(text, split)
+        except OSError as error:
+            raise ValueError(f"{checks.told(self.path)} cannot be opened ({error.strerror})") from error
+
+    def _open(self, text: TextTokenizer | None, split: str) -> Source:
+        folder = located(self.path)
+        if (folder / MANIFEST).is_file():
+            return TokenSource(TokenShards(folder), self, text, split)
         return PictureSource(open_records(self.path), self, text, split)

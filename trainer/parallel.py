@@ -75,11 +75,14 @@ class Parallel:
         return contextlib.nullcontext() if last else module.no_sync()
 
     def agree(self, values: list[float]) -> list[float]:
-        """The numbers of process 0, in every process: clocks differ, and all must stop at the same step."""
+        """The largest of each number over the processes, in every process.
+
+        Clocks differ, all must stop at the same step, and a signal may reach any one of them.
+        """
         if self.world == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(shared, 0)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
         return shared.tolist()
 
     def mean(self, value: Tensor) -> Tensor:
@@ -122,10 +125,10 @@ def open_device(name: str | None) -> torch.device | None:
     if name is None:
         return None
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).tolist()  # "meta" holds no numbers
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"--device {name} cannot be used here: {reason}") from None
 
 

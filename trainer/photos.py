@@ -37,6 +37,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mdm_core.config import located
+from trainer.command import number, out_file, run_command, to_path, whole
+
 SIDE = 160  # pixels a side of a stored training picture: room for a random crop of 128
 HELD_SIDE = 128
 TWIN = 12.0  # mean difference of 8x8 thumbnails (0..255) under which two pictures are the same one
@@ -219,6 +222,7 @@ def load_pictures(path: Path, part: str = "train", count: int | None = None) -> 
 
     ValueError when the file is not one that `pack` wrote.
     """
+    path = located(path)
     try:
         with safe_open(str(path), framework="np") as file:
             data, ends = file.get_tensor(part), file.get_tensor(f"{part}_ends")[:count]
@@ -259,14 +263,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("root", type=Path, help="folder with one sub-folder per package")
-    parser.add_argument("--out", type=Path, default=Path("runs/photos.safetensors"))
-    parser.add_argument("--limit-mib", type=float, default=39.5, help="largest size of the file")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("root", type=to_path, help="folder with one sub-folder per package")
+    parser.add_argument("--out", type=to_path, default=Path("runs/photos.safetensors"))
+    parser.add_argument(
+        "--limit-mib", type=number(above=True, high=1 << 20), default=39.5, help="largest size of the file"
+    )
+    parser.add_argument("--processes", type=whole(1, 1024), default=2)
     args = parser.parse_args()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    out_file(args.out, (".safetensors",))
+    if not args.root.is_dir():
+        raise ValueError(f"{args.root} is no folder: give one with a sub-folder for each package")
     print(json.dumps(pack(args.root, args.out, int(args.limit_mib * 2**20), args.processes), indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

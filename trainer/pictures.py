@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-# Formats that Pillow reads by itself: no PostScript, no plug-ins that start other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+from mdm_core.pictures import FORMATS, SUFFIXES, read
+from trainer import checks
+
+__all__ = ["SUFFIXES", "Framing", "read_picture", "square"]
+
 MOST_PIXELS = 80_000_000  # a decompression bomb claims more; a camera's picture has 10 to 60 millions
 LEAST_SIDE = 16  # pixels
+MOST_SIDE = 8192  # of the squares
 
 
 @dataclass(frozen=True)
@@ -30,53 +31,18 @@ class Framing:
     flip: bool = False
 
     def __post_init__(self):
-        if not 0.1 <= self.crop <= 1.0:
-            raise ValueError(f"crop must lie between 0.1 and 1.0, not {self.crop}")
-        if self.side < 8:
-            raise ValueError(f"pictures need a side of at least 8 pixels, not {self.side}")
+        checks.numbers(self, ("crop",), 0.1, 1.0)
+        checks.wholes(self, ("side",), 8, MOST_SIDE)
+        checks.flags(self, "flip")
 
 
 def read_picture(source: bytes | Path, hint: int = 0) -> Image.Image:
-    """Any readable picture as RGB: turned as its camera held it, transparency on white, the first frame.
+    """Any readable picture as RGB, as a viewer would show it (see `mdm_core.pictures`).
 
     hint: pixels a side that will be needed; a larger JPEG is decoded at a fraction of its size.
     ValueError says in a few words why a file is no usable picture.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _read(source, hint)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ValueError(f"it claims more than {MOST_PIXELS:,} pixels") from None
-    except Image.UnidentifiedImageError:
-        raise ValueError("it is no picture of a known format") from None
-    except FileNotFoundError:
-        raise ValueError("it does not exist") from None
-    except Exception as error:  # Pillow's decoders raise nearly every kind on broken files
-        reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise ValueError(f"it cannot be read ({reason[:120]})") from None
-
-
-def _read(source: bytes | Path, hint: int) -> Image.Image:
-    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-    with image:
-        if image.width * image.height > MOST_PIXELS:
-            raise Image.DecompressionBombError
-        if min(image.size) < LEAST_SIDE:
-            raise ValueError(f"{image.width} x {image.height} pixels are too few")
-        if hint and image.format == "JPEG":
-            image.draft(None, (hint, hint))
-        image.load()
-        picture = ImageOps.exif_transpose(image)
-        if picture.mode.startswith(("I", "F")):  # 16 and 32 bits a channel
-            values = np.asarray(picture, np.float32)
-            values = values / 257 if values.max(initial=0) > 255 else values
-            return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-        if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return picture.convert("RGB")
+    return read(source, formats=FORMATS, most=MOST_PIXELS, least=LEAST_SIDE, hint=hint)
 
 
 def square(image: Image.Image, framing: Framing, rng: np.random.Generator | None = None) -> np.ndarray:

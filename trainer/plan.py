@@ -21,10 +21,12 @@ from torch import nn
 from mdm_core.config import ModelConfig
 from mdm_core.model import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
-from trainer.optim import LOT, NEWTON_SCHULZ_STEPS, parameter_groups, same_shape
+from mdm_core.shipped import shipped
+from trainer.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
+from trainer.optim import parameter_groups
 from trainer.recipe import Recipe
 
-RECORDS = Path("assets/benchmarks")
+RECORDS = shipped("benchmarks")
 GIB = 1 << 30
 
 
@@ -88,8 +90,13 @@ def work_per_sample(config: ModelConfig, model: nn.Module | None = None) -> Work
     return Work(6 * body, 6 * attention, 6 * token, 6 * head)
 
 
-def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[str, float]:
-    """Bytes on one GPU, by what they hold; with parallel="fsdp" the states are split over `gpus`."""
+def memory(
+    recipe: Recipe, gpus: int, model: nn.Module | None = None, kernels: bool = True
+) -> dict[str, float]:
+    """Bytes on one GPU, by what they hold; with parallel="fsdp" the states are split over `gpus`.
+
+    kernels: blocks go through mdm_core/block_ops.py, as on any GPU with bf16; else they are PyTorch's, as on a CPU.
+    """
     r, c = recipe, recipe.model
     model = model or build_on_meta(c)
     body, rest = parameter_groups(model)
@@ -112,10 +119,16 @@ def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[st
     elif r.precision == "bf16":
         states["copies of the weights, bf16"] = 2 * n
     positions = c.text_length + c.length // c.resample**2
-    body_block = positions * inside(c.width, c.ffn)
-    token_block = c.length * inside(c.token_width, c.token_ffn)
+    if kernels:
+        body_block = positions * kept_by_kernels(c.width, c.ffn, c.kv_heads / c.heads)
+        token_block = c.length * kept_by_kernels(c.token_width, c.token_ffn)
+    else:
+        body_block = positions * inside(c.width, c.ffn)
+        token_block = c.length * inside(c.token_width, c.token_ffn)
     if r.checkpointing:
-        each = 2 if parts > 1 else 4  # sums between blocks are in bf16 where the weights are, with FSDP2
+        each = (
+            2 if parts > 1 or kernels else 4
+        )  # sums between blocks are in bf16 with FSDP2 and with the kernels
         kept = each * (c.depth * positions * c.width + c.token_depth * c.length * c.token_width)
         kept += max(body_block, token_block)
     else:
@@ -131,29 +144,38 @@ def memory(recipe: Recipe, gpus: int, model: nn.Module | None = None) -> dict[st
 
 
 def muon_work(recipe: Recipe, gpus: int, model: nn.Module) -> float:
-    """Operations of one GPU in one step for Muon's iteration: shared with FSDP2, everyone does all with DDP."""
+    """Operations of one GPU in one step for Muon's iteration, of symmetric products one half.
+
+    Shared with FSDP2; with DDP everyone does all (on one machine they share too, which is not counted on).
+    """
     if recipe.matrix_lr == 0:
         return 0.0
     parts, total = (gpus if recipe.parallel == "fsdp" else 1), 0
     for rows, columns, members in same_shape(parameter_groups(model)[0], LOT * parts):
         r, c = min(rows, columns), max(rows, columns)
-        total += math.ceil(len(members) / parts) * NEWTON_SCHULZ_STEPS * (4 * r * r * c + 2 * r**3)
+        total += math.ceil(len(members) / parts) * NEWTON_SCHULZ_STEPS * (3 * r * r * c + r**3)
     return float(total)
 
 
 def traffic(recipe: Recipe, gpus: int, model: nn.Module) -> tuple[float, float]:
     """(bytes of GPU memory a sample, bytes of GPU memory a step), beside the products; estimates.
 
-    What a block keeps for its backward pass is written and read going forward (again, where it is recomputed),
-    and read once more with gradients as large coming back; states are read and written by the optimiser.
+    What the kernels between a block's products read and write, forward (again, where it is recomputed, and where
+    drafts are drawn) and backward; states are read and written by the optimiser.
     """
     r, c = recipe, recipe.model
-    passes = 2 * (1 + r.checkpointing) + 3 + 2 * r.self_flip_steps
     positions = c.text_length + c.length // c.resample**2
-    sample = c.depth * positions * inside(c.width, c.ffn)
-    sample += c.token_depth * c.length * inside(c.token_width, c.token_ffn)
+    sample = 0.0
+    for depth, count, width, hidden, shared in (
+        (c.depth, positions, c.width, c.ffn, c.kv_heads / c.heads),
+        (c.token_depth, c.length, c.token_width, c.token_ffn, 1.0),
+    ):
+        projection = 2 * width * (1 + 2 * shared)  # bytes of queries, keys and values
+        forward = 2 * width * 9 + projection + 2 * width + 2 * hidden * 3  # norms and sums, attention, SwiGLU
+        backward = 2 * width * 10 + 2 * projection + 2 * width + 2 * hidden * 5
+        sample += depth * count * (forward * (1 + r.checkpointing + r.self_flip_steps) + backward)
     parts = gpus if r.parallel == "fsdp" else 1
-    return passes * sample, 36 * count_parameters(model) / parts
+    return sample, 36 * count_parameters(model) / parts
 
 
 def exchanged(recipe: Recipe, gpus: int, parameters: int) -> float:
@@ -168,6 +190,15 @@ def exchanged(recipe: Recipe, gpus: int, parameters: int) -> float:
 def inside(width: int, hidden: int) -> int:
     """Bytes that a block keeps for the backward pass a position, measured eagerly; compiled it can only be fewer."""
     return 50 * width + 8 * hidden
+
+
+def kept_by_kernels(width: int, hidden: int, shared: float = 1.0) -> float:
+    """Bytes that a block of kernels keeps for the backward pass a position, all in bf16.
+
+    Its input, both norms, the sum between, attention's input and output; SwiGLU's input and output.
+    shared: key and value heads to a query head.
+    """
+    return 2 * width * (5 + 1 + 2 * shared) + 2 * hidden * 3
 
 
 def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
@@ -222,24 +253,47 @@ def plan(recipe: Recipe, gpus: int = 1, folder: Path = RECORDS) -> str:
         f"{r.keep_last + r.keep_best} or fewer are kept",
         "",
         *_at_best(r, gpus, model, work, kernel_rates(c.token_width, folder)),
-        *_measured(r, gpus, work, step_rate(folder), folder),
+        *_measured(r, gpus, model, work, folder),
     ]
     return "\n".join(lines)
 
 
-def _at_best(recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rates | None) -> list[str]:
+def parts_of_a_step(
+    recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rates
+) -> dict[str, float]:
+    """Seconds that each part of a step takes at best, one after the other."""
     r = recipe
-    if rates is None:
-        return ["speed at best: unmeasured (no records of python -m trainer.bench gce and profile)"]
     per_picture, per_step = traffic(r, gpus, model)
     samples = r.data.batch_size * r.accumulate
-    seconds = {
+    return {
         "products": samples * (work.spent(r) - work.head) / rates.products,
         "head and loss": samples * work.head / rates.head,
         "between the products (estimate)": samples * per_picture / rates.copy,
         "Muon's iteration": muon_work(r, gpus, model) / rates.products,
         "optimiser states": per_step / rates.copy,
     }
+
+
+def forecast(recipe: Recipe, gpus: int, folder: Path = RECORDS) -> float | None:
+    """Seconds of a step: at best, over the share of it that a whole step on record reached; None without records."""
+    rates, rate = kernel_rates(recipe.model.token_width, folder), step_rate(folder)
+    if rates is None or rate is None or not rate.get("batch"):
+        return None
+    from trainer.bench.train import gpu_recipe  # the recipe of the record
+
+    best = []
+    for r, count in ((gpu_recipe(rate["batch"]), 1), (recipe, gpus)):
+        model, rates = build_on_meta(r.model), kernel_rates(r.model.token_width, folder)
+        best.append(sum(parts_of_a_step(r, count, model, work_per_sample(r.model, model), rates).values()))
+    return best[1] / best[0] * rate["ms"] * 1e-3
+
+
+def _at_best(recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rates | None) -> list[str]:
+    r = recipe
+    if rates is None:
+        return ["speed at best: unmeasured (no records of python -m trainer.bench gce and profile)"]
+    samples = r.data.batch_size * r.accumulate
+    seconds = parts_of_a_step(r, gpus, model, work, rates)
     step = sum(seconds.values())
     lines = [
         f"at best, from kernels measured on {rates.device}: products {rates.products / 1e12:.0f} TFLOP/s, grouped "
@@ -257,11 +311,21 @@ def _at_best(recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rat
     return lines
 
 
-def _measured(recipe: Recipe, gpus: int, work: Work, rate: dict | None, folder: Path) -> list[str]:
+def _measured(recipe: Recipe, gpus: int, model: nn.Module, work: Work, folder: Path) -> list[str]:
+    rate = step_rate(folder)
     if rate is None:
         return [
             f"whole steps: unmeasured (no record {folder / 'train_cuda.json'}; "
             "python -m trainer.bench train --device cuda makes it)"
+        ]
+    expected = forecast(recipe, gpus, folder)
+    if expected is not None:
+        samples = gpus * recipe.data.batch_size * recipe.accumulate
+        return [
+            f"forecast: {1e3 * expected:,.0f} ms a step, as far above the best as whole steps of "
+            f"{rate['parameters'] / 1e6:.0f} M parameters stayed on {rate['device']}, not counting what {gpus} GPUs "
+            "lose in talking to each other:",
+            _said(recipe, gpus, samples / expected),
         ]
     pictures = rate["flops_per_second"] * gpus / work.spent(recipe)
     return [

@@ -13,6 +13,8 @@ import trainer.recipes
 from mdm_core.config import ModelConfig
 from mdm_core.corruption import CorruptionConfig
 from mdm_core.loss import ObjectiveConfig
+from mdm_core.ops import BACKENDS
+from trainer import checks
 from trainer.data import SceneDataConfig
 
 
@@ -64,40 +66,41 @@ class Recipe:
     tensorboard: bool = False
 
     def __post_init__(self):
-        choices = {
-            "groups": ("lattice", "kmeans", "knn", "none"), "schedule": ("trapezoid", "cosine"),
-            "precision": ("bf16", "fp32"), "parallel": ("ddp", "fsdp"), "on_nan": ("stop", "skip"),
-        }  # fmt: skip
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        checks.choices(
+            self, groups=("lattice", "kmeans", "knn", "none"), schedule=("trapezoid", "cosine"),
+            precision=("bf16", "fp32"), parallel=("ddp", "fsdp"), backend=BACKENDS, on_nan=("stop", "skip"),
+        )  # fmt: skip
+        for name, kind in (
+            ("model", ModelConfig),
+            ("corruption", CorruptionConfig),
+            ("objective", ObjectiveConfig),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} must be a {kind.__name__}, got {checks.told(getattr(self, name))}")
         if self.groups == "none" and self.corruption.flip_group > 0:
             raise ValueError("without groups corruption.flip_group must be 0")
-        for name in ("accumulate", "log_every", "validate_every", "save_every", "steps", "keep_last"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of 1 or more, got {getattr(self, name)!r}")
-        for name in ("minutes", "lr", "matrix_lr", "weight_decay", "clip", "save_minutes", "export_every"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
-        for name in ("prompt_dropout", "self_flip_steps", "warmup", "decay", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share from 0 to 1, got {getattr(self, name)!r}")
-        if self.data.batch_size < 1 or self.data.workers < 0:
-            raise ValueError(
-                f"data.batch_size must be 1 or more and data.workers 0 or more, got {self.data.batch_size} and "
-                f"{self.data.workers}"
-            )
+        checks.wholes(self, ("log_every", "validate_every", "save_every", "steps", "keep_last"), 1)
+        checks.wholes(self, ("accumulate", "group_factor", "group_size"), 1, 1 << 20)
+        checks.wholes(self, ("sheet_every", "keep_best"))
+        checks.seeds(self, "seed")
+        checks.numbers(
+            self, ("minutes", "lr", "matrix_lr", "weight_decay", "clip", "save_minutes", "export_every")
+        )
+        checks.shares(self, ("prompt_dropout", "self_flip_steps", "warmup", "decay", "ema"))
+        checks.flags(self, "compile", "checkpointing", "tensorboard")
+        checks.batches(self.data)
 
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:
     """Recipe `trainer/recipes/NAME.py` with `field=value` overrides; ValueError names what is wrong."""
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {_known()}")
     try:
         recipe = importlib.import_module(f"trainer.recipes.{name}").RECIPE
     except ModuleNotFoundError as error:
         if error.name != f"trainer.recipes.{name}":
             raise
-        known = ", ".join(sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__)))
-        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {known}") from error
+        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {_known()}") from error
     changes = _Changes()
     for item in overrides:
         key, sep, text = item.partition("=")
@@ -111,6 +114,10 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
                 raise ValueError(f"{part!r} is set as a whole and in part: {item!r}")
         inner[last] = text
     return _apply(recipe, changes)
+
+
+def _known() -> str:
+    return ", ".join(sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__)))
 
 
 class _Changes(dict):
@@ -130,7 +137,7 @@ def _value(name: str, annotation: Any, text: str):
     """The value that a text of the command line stands for; ValueError where the field can tell that it is wrong."""
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = text
     kinds = [k.split("[")[0] for k in str(annotation).split(" | ")]
     if ("None" in kinds and value is None) or any(k not in (*KINDS, "None") for k in kinds):
@@ -158,6 +165,10 @@ def _apply(part, changes: _Changes, path: str = ""):
     }
     try:
         return dataclasses.replace(part, **values)
-    except TypeError as error:  # a text where a number belongs
+    except ValueError as error:
+        if path and str(error).split(" ")[0] in types:
+            raise ValueError(f"{path}{error}") from error
+        raise
+    except (TypeError, ArithmeticError) as error:  # a part that does not check itself
         said = ", ".join(f"{path}{name}={value!r}" for name, value in values.items())
         raise ValueError(f"these values cannot be used: {said} ({error})") from error

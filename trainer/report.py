@@ -34,6 +34,7 @@ class Reporter:
         self.validation = None  # the source of unseen pictures, opened when first needed
         self._skipped: set[str] = set()  # named in this run, before a restart too
         self._listed: set[str] = set()  # in skipped.txt
+        self._waiting: list[str] = []  # met by this process, and not yet passed on to the main one
         self._began, self._first_samples = time.time(), 0
 
     def start(self) -> None:
@@ -51,6 +52,7 @@ class Reporter:
             self.bar = tqdm(total=1.0, initial=min(1.0, t.progress()), bar_format=BAR)
 
     def stop(self) -> None:
+        self.share()
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -68,11 +70,17 @@ class Reporter:
             tqdm.write(text) if self.bar is not None else print(text, flush=True)
 
     def skipped(self, names: tuple[str, ...]) -> None:
-        """Files that could not be read: each is named once, and all are listed in skipped.txt."""
+        """Files that could not be read: each is named once, and all are listed in skipped.txt.
+
+        The main process writes; what the others meet reaches it by `share`.
+        """
         new = [name for name in names if name not in self._skipped]
         if not new:
             return
         self._skipped.update(new)
+        if not self.trainer.parallel.main:
+            self._waiting += new
+            return
         unlisted = [name for name in new if name not in self._listed]
         self._listed.update(unlisted)
         with open(self.trainer.out / "skipped.txt", "a", encoding="utf-8") as file:
@@ -80,6 +88,14 @@ class Reporter:
         if len(self._skipped) - len(new) < MOST_NAMED:
             for name in new[:MOST_NAMED]:
                 self.say(f"skipped {name}")
+
+    def share(self) -> None:
+        """The main process is told what the others skipped; a collective."""
+        if self.trainer.parallel.world == 1:
+            return
+        gathered, self._waiting = self.trainer.parallel.gather(self._waiting), []
+        if self.trainer.parallel.main:
+            self.skipped(tuple(dict.fromkeys(name for names in gathered for name in names)))
 
     def rate(self) -> float:
         """Samples a second since the start of this process's run."""
@@ -94,6 +110,7 @@ class Reporter:
             self.bar.set_postfix_str(f" step {t.step}, loss {loss:.3f}, {self.rate():,.0f} samples/s")
         validates = t.step % r.validate_every == 0
         if validates or t.step % r.log_every == 0:
+            self.share()
             entry = {"step": t.step, "samples": t.samples, "seconds": round(t.seconds, 1)}
             if t.pending:
                 entry["loss"] = round(sum(t.pending) / len(t.pending), 4)

@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.command import out_folder, run_command, to_path
 
 PROMPTS = (
     "a strawberry", "a panda on a pink background", "a cat in cartoon style",
@@ -108,10 +109,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--out", type=Path, default=Path("assets/samples"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
+    parser.add_argument("--out", type=to_path, default=Path("assets/samples"))
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.out = out_folder(args.out)
     log = args.model / "training_log.json"
     if log.exists():
         curves(json.loads(log.read_text()), args.out / "curves.png")
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

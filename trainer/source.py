@@ -2,7 +2,8 @@
 
 A source answers `batch(index)`: the same index gives the same batch, in any process and after any restart. That
 alone makes a run exactly resumable with any number of workers and of devices: the position in the data is one
-integer. A source that can only be read in order (a streamed dataset) offers `__next__` with `state_dict` and
+integer, the number of samples drawn so far by all devices together. `Placed` goes on from there with another size of
+batch. A source that can only be read in order (a streamed dataset) offers `__next__` with `state_dict` and
 `load_state_dict` instead, and is read in the training process or one process ahead of it.
 
 A recipe's `data` is a frozen dataclass with the fields batch_size, workers and seed, and a method
@@ -42,7 +43,12 @@ class Source(Protocol):
     """Batches by index. `batch` runs in worker processes: no GPU there, and the source must pickle."""
 
     def batch(self, index: int) -> Batch:
-        """Batch number `index` (0, 1, ...), endless: an epoch's end is the source's own affair."""
+        """Batch number `index` (0, 1, ...), endless: an epoch's end is the source's own affair.
+
+        It holds the samples index * batch_size, index * batch_size + 1, ... of an endless order, so that batches of
+        another size hold the same samples. A source whose batches are drawn anew for each index says
+        `numbered = True`. One that can begin anywhere offers `at(first)`: the batch that begins with that sample.
+        """
 
     def render(self, scenes: Any, device: torch.device) -> Tensor:
         """uint8 [B, H, W, 3] on the training device: only of a source whose batches hold scenes."""
@@ -84,6 +90,39 @@ class DataConfig(Protocol):
         text is None where only `captions` and `card` are asked for. A `Source` may ignore rank and world: the
         loop gives every process indices of its own.
         """
+
+
+@dataclass
+class Placed:
+    """A source that goes on from a place: its batch `number` begins with sample `first`, whatever came before."""
+
+    source: Source
+    number: int  # micro-batches drawn so far, by all devices: the index that comes next
+    first: int  # samples drawn so far
+    size: int  # samples of a batch
+
+    def batch(self, index: int) -> Batch:
+        first = self.first + (index - self.number) * self.size
+        if getattr(self.source, "numbered", False):
+            return self.source.batch(index)
+        whole, inside = divmod(first, self.size)
+        if not inside:
+            return self.source.batch(whole)
+        if hasattr(self.source, "at"):
+            return self.source.at(first)
+        return joined(self.source.batch(whole), self.source.batch(whole + 1), inside)
+
+
+def joined(a: Batch, b: Batch, cut: int) -> Batch:
+    """A batch that begins with sample `cut` of a and is filled up with the first ones of b."""
+
+    def part(name: str) -> Tensor | None:
+        x, y = getattr(a, name), getattr(b, name)
+        return None if x is None else torch.cat([x[cut:], y[:cut]])
+
+    if a.scenes is not None:
+        raise ValueError("scenes cannot be cut: their source must say numbered = True")
+    return Batch(part("text"), part("tokens"), part("images"), skipped=(*a.skipped, *b.skipped))
 
 
 class _Indexed(Dataset):

@@ -130,7 +130,8 @@ def _numbers(trainer: Trainer) -> dict[str, Any]:
     if hasattr(trainer.source, "state_dict"):
         mine["stream"] = trainer.source.state_dict()
     return {
-        "step": trainer.step, "samples": trainer.samples, "seconds": trainer.seconds, "log": trainer.log,
+        "step": trainer.step, "samples": trainer.samples, "micro_batches": trainer.micro_batches,
+        "position": trainer.position, "seconds": trainer.seconds, "log": trainer.log,
         "pending": trainer.pending, "skipped": trainer.skipped, "score": trainer.score,
         "ema_step": trainer.ema.step,
         "lr": [[group["lr"] for group in o.param_groups] for o in trainer.optimizers],
@@ -141,6 +142,7 @@ def _numbers(trainer: Trainer) -> dict[str, Any]:
 def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:
     for name in ("step", "samples", "seconds", "log", "pending", "skipped", "score"):
         setattr(trainer, name, state[name])
+    trainer.micro_batches, trainer.position = _place(state, trainer.recipe)
     trainer.ema.step = state["ema_step"]
     for optimizer, rates in zip(trainer.optimizers, state["lr"], strict=True):
         for group, lr in zip(optimizer.param_groups, rates, strict=True):
@@ -152,10 +154,25 @@ def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:
         if "stream" in mine:
             trainer.source.load_state_dict(mine["stream"])
     elif "stream" in processes[0]:
-        raise ValueError(
-            f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
-            f"{trainer.parallel.world}"
-        )
+        if not hasattr(trainer.source, "join"):
+            raise ValueError(
+                f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
+                f"{trainer.parallel.world}"
+            )
+        trainer.source.join([p["stream"] for p in processes])
+
+
+def _place(state: dict[str, Any], recipe: Any) -> tuple[int, int]:
+    """(micro-batches, samples) drawn so far by all processes; derived for checkpoints that do not say.
+
+    Where an old checkpoint does not tell how many micro-batches its samples were, the number is taken that is no
+    smaller for certain: seeds of masks and flips hang on it and must not come again.
+    """
+    if "micro_batches" in state:
+        return int(state["micro_batches"]), int(state["position"])
+    samples, size = int(state["samples"]), recipe.data.batch_size
+    usual = state["step"] * len(state["processes"]) * recipe.accumulate * size
+    return (samples // size if samples == usual else samples), samples
 
 
 def rng_state(device: torch.device) -> dict[str, Any]:

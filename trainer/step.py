@@ -85,23 +85,29 @@ def blocks_of(model: MaskedDiffusionTransformer) -> list[nn.Module]:
 
 def prepare_blocks(model: MaskedDiffusionTransformer, recipe: Recipe, sharded: bool) -> None:
     """Gradient checkpointing and compilation, block by block, as the recipe asks."""
+    inner = sharded or recipe.checkpointing
     for block in blocks_of(model):
+        if (
+            recipe.compile and inner
+        ):  # the hooks of FSDP2 and of recomputation must run outside what is compiled
+            block.forward = torch.compile(block.forward)
         if recipe.checkpointing:
             block.forward = _Recomputed(block.forward)
-        if recipe.compile and sharded:  # the hooks of FSDP2 must run outside what is compiled
-            block.forward = torch.compile(block.forward)
-    if recipe.compile and not sharded:
+    if recipe.compile and not inner:
         model.compile_blocks()
 
 
 class _Recomputed:
-    """Calls a block's forward without keeping its insides; they are computed again in the backward pass."""
+    """Calls a block's forward without keeping its insides; they are computed again in the backward pass.
+
+    Blocks draw no random numbers, so no generator needs to be put back.
+    """
 
     def __init__(self, forward):
         self.forward = forward
 
     def __call__(self, *args):
-        return checkpoint(self.forward, *args, use_reentrant=False)
+        return checkpoint(self.forward, *args, use_reentrant=False, preserve_rng_state=False)
 
 
 def make_groups(recipe: Recipe, levels: tuple[int, ...], codebook: Tensor) -> Groups | None:

@@ -16,29 +16,31 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.command import out_folder, run_command, to_path, whole
 from trainer.evaluate import editing
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.plots import draw_all
 from trainer.evaluate.prompts import load
 from trainer.evaluate.table_pages import page
+from trainer.parallel import open_device
 from trainer.verifier import Verifier
 
 PARTS = {"editing": editing.modes, "steps": editing.steps, "repair": editing.repair}
 
 
 def measure(args: argparse.Namespace) -> None:
+    open_device(args.device)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
     prompts = load(None, limit=args.limit, known=known)
     info = {**header(pipe, args.model, judge), "prompts": len(prompts)}
-    args.out.mkdir(parents=True, exist_ok=True)
     for name in args.only:
-        path = args.out / f"{name}.json"
+        file = args.out / f"{name}.json"
 
-        def keep(rows: dict, path: Path = path) -> None:
-            path.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
+        def keep(rows: dict, file: Path = file) -> None:
+            file.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
 
         keep(PARTS[name](pipe, prompts, judge, keep))
 
@@ -49,23 +51,28 @@ def main() -> None:
     )
     parser.add_argument("--measure", action="store_true", help="measure before the tables are made")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
-    parser.add_argument("--limit", type=int, default=100, help="prompts a tag")
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--verifier", type=Path, default=None)
-    parser.add_argument("--out", type=Path, default=Path("assets/evidence"))
+    parser.add_argument("--limit", type=whole(1), default=100, help="prompts a tag")
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
+    parser.add_argument("--verifier", type=to_path, default=None)
+    parser.add_argument("--out", type=to_path, default=Path("assets/evidence"))
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
+    out_folder(args.out)
     if args.measure:
         measure(args)
+    elif not any(args.out.glob("*.json")):
+        parser.error(
+            f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
+        )
     text = page(args.out, args.out.parent / "benchmarks")
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     print(text)
     try:
-        for path in draw_all(args.out):
-            print(path)
+        for drawn in draw_all(args.out):
+            print(drawn)
     except ImportError:
         print("no plots: matplotlib is not installed")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

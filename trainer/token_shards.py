@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.folder import Caption
+from mdm_core.config import located
+from trainer.texts import Caption, shown, text_of, usable
 
 MANIFEST = "tokens.json"
 FORMAT = {"format": "chisel-tokens", "format_version": 1}
@@ -72,28 +73,35 @@ class TokenShards:
 
     def __init__(self, folder: str | Path):
         """ValueError when the manifest or a shard is missing, broken, or unfinished."""
-        self.folder = Path(folder)
+        self.folder = located(folder)
         manifest = read_manifest(self.folder)
         if not manifest.get("complete"):
-            raise ValueError(f"{self.folder} is unfinished: run the same trainer.tokenize command again")
+            raise ValueError(f"{self.folder} is unfinished: run the same trainer.make_tokens command again")
         self.skipped: dict[str, str] = manifest["skipped"]
         self.views, self.length = int(manifest["views"]), int(manifest["length"])
         self.vocab_size, self.codec = int(manifest["vocab_size"]), manifest["codec"]
         self.names: list[str] = []
         self._captions: list[Caption] = []
-        maps = []
+        maps, usable_rows, total = [], [], 0
         for i in range(int(manifest["shards"])):
             tokens, captions = (self.folder / n for n in shard_names(i))
             part = map_shard(tokens)
-            rows = [json.loads(line) for line in captions.read_text("utf-8").splitlines()]
+            rows = _captions(captions)
             if part.shape != (len(rows), self.views, self.length):
                 raise ValueError(
                     f"{tokens} and {captions.name} do not belong together: delete both and tokenise again"
                 )
-            self.names += [r["name"] for r in rows]
-            self._captions += [r["text"] for r in rows]
+            for row, (name, caption, why) in enumerate(rows, total):
+                if why:
+                    self.skipped[name] = why
+                else:
+                    self.names.append(name)
+                    self._captions.append(caption)
+                    usable_rows.append(row)
             maps.append(part)
+            total += len(rows)
         self._maps = maps
+        self._rows = np.array(usable_rows, np.int64)  # of all rows: those whose caption can be used
         self._starts = np.concatenate([[0], np.cumsum([len(m) for m in maps])])
         if not self.names:
             raise ValueError(f"{self.folder} holds no tokens: every picture was skipped")
@@ -110,20 +118,46 @@ class TokenShards:
 
     def tokens(self, i: int, view: int = 0) -> np.ndarray:
         """Tokens [L] of picture i."""
-        shard = int(np.searchsorted(self._starts, i, "right")) - 1
-        return self._maps[shard][i - int(self._starts[shard]), view]
+        row = int(self._rows[i])
+        shard = int(np.searchsorted(self._starts, row, "right")) - 1
+        return self._maps[shard][row - int(self._starts[shard]), view]
 
     def caption(self, i: int) -> Caption:
         return self._captions[i]
 
 
+def _captions(path: Path) -> list[tuple[str, Caption, str]]:
+    """(name, caption, why it cannot be used or "") of each line; ValueError names a line that is none.
+
+    People edit these files by hand.
+    """
+    try:
+        lines = text_of(path.read_bytes()).split("\n")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+    found = []
+    for n, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name, text = shown(row["name"]), row["text"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"line {n} of {path} is no name and text: mend it or tokenise again") from error
+        try:
+            found.append((name, usable(text), ""))
+        except ValueError as error:
+            found.append((name, "", str(error)))
+    return found
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of tokens; ValueError when it is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = json.loads(text_of((folder / MANIFEST).read_bytes()))
         found = {k: manifest[k] for k in FORMAT}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} holds no tokens made by trainer.tokenize ({error})") from error
+        raise ValueError(f"{folder} holds no tokens made by trainer.make_tokens ({error})") from error
     if found != FORMAT:
         raise ValueError(f"{folder / MANIFEST} has another format than this version reads: {found}")
     return manifest

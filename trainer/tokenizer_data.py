@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdm_core.config import located
 from trainer.data import SceneDataConfig, SceneSource
 from trainer.own_data import OwnDataConfig, PictureSource
 from trainer.photos import cut, load_pictures
@@ -30,10 +31,15 @@ class Both:
 
     scenes: SceneSource | None
     pictures: PictureSource | None
+    number: int = 0  # the batch from which on the pictures are counted: see `TokenizerData.go_on`
+    first: int = 0  # the picture that it begins with
+    numbered = True
 
     def batch(self, index: int) -> Batch:
         drawn = self.scenes.batch(index).scenes if self.scenes else None
-        own = self.pictures.batch(index) if self.pictures else None
+        own = None
+        if self.pictures:
+            own = self.pictures.at(self.first + (index - self.number) * self.pictures.config.batch_size)
         size = len(drawn.background) if drawn else len(own)
         return Batch(
             torch.zeros(size, 0, dtype=torch.int64), images=own.images if own else None, scenes=drawn,
@@ -52,10 +58,15 @@ class TokenizerData:
         self, images: Path | None, share: float, batch: int, size: int, seed: int = 0, workers: int = 0,
         objects: int | None = None, device: torch.device | str = "cpu",
     ):  # fmt: skip
-        if images is not None and not 0 < share <= 1:
+        if images is not None and not 0 < share <= 1:  # NaN neither
             raise ValueError(f"the share of pictures must lie above 0 and up to 1, not {share}")
+        if images is not None:
+            images = located(images)
+        if batch < 1:
+            raise ValueError(f"a batch must have 1 picture or more, not {batch}")
         self.size, self.seed, self.workers, self.device = size, seed, workers, torch.device(device)
         self.own = 0 if images is None else min(batch, max(1, round(batch * share)))
+        self.size_of_batch = batch
         drawn = batch - self.own
         if drawn and size != 128:
             raise ValueError(
@@ -82,6 +93,10 @@ class TokenizerData:
             unseen = SceneDataConfig(n_objects=objects, batch_size=64, seed=UNSEEN_SEED).open(_NoText())
             self._unseen_scenes = unseen
         self.source = Both(scenes, pictures)
+
+    def go_on(self, batches: int, pictures: int) -> None:
+        """So many batches were drawn so far, and so many pictures of one's own in them: none comes again."""
+        self.source.number, self.source.first = batches, pictures
 
     def measure_on(self, scenes: int) -> dict[str, Tensor]:
         """Pictures never trained on, uint8 [n, S, S, 3] by kind: about `scenes` scenes, and held-out pictures."""

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
+from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, located, save_config
 from mdm_core.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.weights import load_weights, save_weights
-from trainer import checkpoint
+from trainer import checkpoint, checks
 from trainer.fidelity import fidelity, round_trip, save_sheet
 from trainer.optim import EMA, trapezoid
 from trainer.source import batches
@@ -44,12 +44,24 @@ class TokenizerSettings:
     measure_on: int = 512
 
     def __post_init__(self):
-        if not 0 < self.blend <= 1 or (self.blend < 1 and self.init is None):
-            raise ValueError("blend must lie above 0 and up to 1, and goes from the weights of --init")
-        if min(self.log_every, self.save_every, self.measure_on) < 1 or (
-            self.steps < 1 and self.minutes <= 0
+        if self.init is not None and not isinstance(self.init, str | os.PathLike):
+            raise ValueError(f"init must be a file of weights or None, got {checks.told(self.init)}")
+        if (
+            not checks.is_number(self.blend)
+            or not 0 < self.blend <= 1
+            or (self.blend < 1 and self.init is None)
         ):
-            raise ValueError("steps or minutes, log_every, save_every and measure_on must be positive")
+            raise ValueError(
+                "blend must lie above 0 and up to 1, and goes from the weights of --init, "
+                f"got {checks.told(self.blend)}"
+            )
+        checks.wholes(self, ("steps",))
+        checks.wholes(self, ("log_every", "save_every", "measure_on"), 1)
+        checks.numbers(self, ("minutes",), above=not self.steps)
+        checks.numbers(self, ("lr",))
+        checks.shares(self, ("augment",))
+        checks.seeds(self, "seed")
+        checks.flags(self, "freeze_encoder", "compile")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -84,7 +96,7 @@ class TokenizerTrainer:
             config,
             data,
             settings,
-            Path(out),
+            located(out),
             device,
         )
         checkpoint.check_writable(self.out)
@@ -92,7 +104,7 @@ class TokenizerTrainer:
         torch.set_float32_matmul_precision("high")
         self.codec = ImageTokenizer(config)
         if settings.init:
-            load_weights(self.codec, settings.init)
+            load_weights(self.codec, located(settings.init))
         self.codec.to(device)
         self.start = {k: v.clone() for k, v in self.codec.state_dict().items()} if settings.init else None
         if settings.freeze_encoder:
@@ -103,6 +115,7 @@ class TokenizerTrainer:
         compiled = torch.compile if settings.compile else (lambda f: f)
         self.decode, self.encode = compiled(self.codec.pixels), compiled(self.codec.features)
         self.step, self.seen, self.seconds = 0, 0, 0.0
+        self.pictures = 0  # drawn from one's own so far
         self.log: list[dict[str, Any]] = []
         self.skipped: set[str] = set()
         self.unseen = data.measure_on(settings.measure_on)
@@ -136,6 +149,7 @@ class TokenizerTrainer:
         self.optimizer.step()
         self.ema.update(self.codec)
         self.step, self.seen = self.step + 1, self.seen + len(images)
+        self.pictures += self.data.own
         return loss.detach()
 
     # ---- the run -------------------------------------------------------------------------------------
@@ -147,6 +161,7 @@ class TokenizerTrainer:
         written; what was saved before is intact.
         """
         s = self.settings
+        self.data.go_on(self.step, self.pictures)
         stream = batches(self.data.source, self.step, 1, self.data.workers)
         began, already, first, saved = time.time(), self.seconds, self.step, self.step
         while self.progress() < 1 and not self.stop:
@@ -204,7 +219,8 @@ class TokenizerTrainer:
                 f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
             )
         state = {
-            "seen": self.seen, "seconds": self.seconds, "log": self.log, "ema_step": self.ema.step,
+            "seen": self.seen, "pictures": self.pictures, "seconds": self.seconds, "log": self.log,
+            "ema_step": self.ema.step,
             "levels": list(self.config.levels), "image_size": self.config.image_size, "patch": self.config.patch,
         }  # fmt: skip
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
@@ -232,6 +248,9 @@ class TokenizerTrainer:
         self.optimizer.load_state_dict({**whole, "state": restored})
         self.step = int(path.name.rpartition("-")[2])
         self.seen, self.seconds, self.log = state["seen"], state["seconds"], state["log"]
+        # checkpoints that do not say: the share of pictures was that of this command
+        whole = round(self.seen * self.data.own / self.data.size_of_batch)
+        self.pictures = int(state.get("pictures", whole))
         self.ema.step = state["ema_step"]
         return True
 

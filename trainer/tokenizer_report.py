@@ -22,15 +22,17 @@ import numpy as np
 import torch
 
 from mdm_core.image_tokenizer import ImageTokenizer
+from mdm_core.pipeline import SHIPPED
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
+from trainer.command import out_file, out_picture, run_command, to_path
 from trainer.data import SceneDataConfig, scene_batches
 from trainer.fidelity import fidelity, round_trip, save_sheet
+from trainer.make_tokens import open_codec
 from trainer.palette import BACKGROUNDS, PATCH
 from trainer.photos import load_pictures
 from trainer.render import SpriteBank, render
 from trainer.scenes import SLOTS, VARIANTS, SceneBatch
-from trainer.tokenize import open_codec
 
 PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
 
@@ -118,13 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, nargs="+", default=[Path("assets/model")], help="model folders")
-    parser.add_argument("--out", type=Path, default=None, help="write the record here")
-    parser.add_argument("--photos", type=Path, default=None, help="packed photographs (trainer.photos)")
+    parser.add_argument("--model", type=to_path, nargs="+", default=[SHIPPED], help="model folders")
+    parser.add_argument("--out", type=to_path, default=None, help="write the record here")
+    parser.add_argument("--photos", type=to_path, default=None, help="packed photographs (trainer.photos)")
     parser.add_argument(
-        "--sheet", type=Path, default=None, help="picture: each photograph, then every model's"
+        "--sheet", type=to_path, default=None, help="picture: each photograph, then every model's"
     )
     args = parser.parse_args()
+    out_file(args.out)
+    out_picture(args.sheet)
     photos = load_pictures(args.photos, "held_out") if args.photos else None
     rows = [report(folder, photos=photos) for folder in args.model]
     if len(rows) > 1:
@@ -139,10 +143,9 @@ def main() -> None:
     for row in rows:
         print(row)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         record = {"environment": environment(torch.device("cpu")), "tokenizers": rows}
         args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -25,17 +25,19 @@ from __future__ import annotations
 import argparse
 import math
 import signal
-import sys
 from pathlib import Path
 
 import torch
 
 from mdm_core.model import count_parameters
 from mdm_core.ops import describe_backend
-from trainer.checkpoint import CheckpointError
-from trainer.loop import DivergedError, Trainer
+from mdm_core.pipeline import SHIPPED
+from trainer.command import number, run_command, to_path, whole
+from trainer.loop import Trainer
 from trainer.parallel import open_device
 from trainer.recipe import load_recipe
+
+MEMORY = "lower data.batch_size (accumulate makes up for it) or set checkpointing=True"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,19 +47,31 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. folder")
     p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
     p.add_argument(
-        "--codec", type=Path, default=None,
-        help="model folder whose image tokenizer is used (default: that of --init, else assets/model)",
+        "--codec", type=to_path, default=None,
+        help="model folder whose image tokenizer is used (default: that of --init, else the shipped one)",
     )  # fmt: skip
-    p.add_argument("--out", type=Path, default=None, help="run folder (default: runs/RECIPE)")
-    p.add_argument("--init", type=Path, default=None, help="start from the weights of this model folder")
+    p.add_argument("--out", type=to_path, default=None, help="run folder (default: runs/RECIPE)")
+    p.add_argument("--init", type=to_path, default=None, help="start from the weights of this model folder")
     p.add_argument(
-        "--stop-after", type=float, default=math.inf, help="seconds; the same command goes on later"
+        "--stop-after", type=number(), default=math.inf, help="seconds; the same command goes on later"
     )
     p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
-    p.add_argument("--threads", type=int, default=0, help="CPU threads (0: all)")
+    p.add_argument("--threads", type=whole(0, 4096), default=0, help="CPU threads (0: all)")
     p.add_argument("--plan", action="store_true", help="train nothing: print parameters, memory, speed, days")
-    p.add_argument("--gpus", type=int, default=1, help="for --plan: how many")
+    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="for --plan: how many")
     return p
+
+
+def leave_on_signals(trainer) -> None:
+    """Ctrl-C or a termination signal ends the run after a checkpoint; a second one at once."""
+
+    def leave(*_) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, leave)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -71,39 +85,24 @@ def main(argv: list[str] | None = None) -> None:
         print(plan(recipe, args.gpus))
         return
     out = args.out or Path("runs") / args.recipe
-    codec = args.codec or args.init or Path("assets/model")
+    codec = args.codec or args.init or SHIPPED
     trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
     parameters = count_parameters(trainer.model) / 1e6
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
     if trainer.resume():
         trainer.reporter.say(f"resumed at step {trainer.step}")
 
-    def leave(*_) -> None:
-        if trainer.stop:  # asked twice: at once, without a checkpoint
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    leave_on_signals(trainer)
     trainer.run(args.stop_after)
     trainer.export(out / "model")
-    trainer.reporter.say(f"wrote {out / 'model'}: python app.py --model {out / 'model'} opens it")
+    trainer.reporter.say(f"wrote {out / 'model'}: chisel --model {out / 'model'} opens it")
     trainer.parallel.close()
 
 
 def command() -> None:
     """`main` for the shell: what a person can put right is said in one sentence."""
-    try:
-        main()
-    except (ValueError, CheckpointError, DivergedError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except torch.OutOfMemoryError as error:
-        sys.exit(
-            "error: the GPU's memory is full: lower data.batch_size (accumulate makes up for it) or set "
-            f"checkpointing=True ({str(error).splitlines()[0]})"
-        )
-    except KeyboardInterrupt:
-        sys.exit("stopped at once; the same command goes on from the last checkpoint")
+    stopped = "stopped at once; the same command goes on from the last checkpoint"
+    run_command(lambda: main(), memory=MEMORY, stopped=stopped)
 
 
 if __name__ == "__main__":

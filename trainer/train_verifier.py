@@ -24,6 +24,8 @@ from torch import Tensor
 
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
+from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
+from trainer.parallel import open_device
 from trainer.render import SpriteBank, render
 from trainer.scenes import SceneGenerator
 from trainer.verifier import (
@@ -86,7 +88,8 @@ def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor
 
 
 def train(args: argparse.Namespace, began: float) -> None:
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    out_folder(args.out)
+    device = open_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     # read before the training, so that nothing is lost by it; a copy of the code may come without git
     where = environment(device, None if shutil.which("git") else "unknown")
     torch.manual_seed(args.seed)
@@ -94,6 +97,8 @@ def train(args: argparse.Namespace, began: float) -> None:
     torch.set_float32_matmul_precision("high")
     atlas = Atlas.load()
     n = args.objects or len(atlas)
+    if n > len(atlas):
+        raise ValueError(f"--objects is {n}, and the atlas has {len(atlas)} objects")
     styles = list(SHARES)
     bank = SpriteBank(atlas, n, styles, sizes=SIZES, device=device)
     maker = SceneMaker(atlas, n, styles, list(SHARES.values()), args.seed)
@@ -215,19 +220,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/verifier"))
-    parser.add_argument("--minutes", type=float, default=2.3, help="of the whole run")
-    parser.add_argument("--steps", type=int, default=-1, help="stop after so many steps (-1: by time)")
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--objects", type=int, default=None, help="the first N objects of the atlas")
-    parser.add_argument("--check", type=int, default=2048, help="pictures for thresholds and accuracy")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=to_path, default=Path("runs/verifier"))
+    parser.add_argument("--minutes", type=number(above=True), default=2.3, help="of the whole run")
+    parser.add_argument("--steps", type=whole(-1), default=-1, help="stop after so many steps (-1: by time)")
+    parser.add_argument("--batch", type=whole(1, 1 << 20), default=512)
+    parser.add_argument("--lr", type=number(), default=2e-3)
+    parser.add_argument("--objects", type=whole(2), default=None, help="the first N objects of the atlas")
+    parser.add_argument("--check", type=whole(1), default=2048, help="pictures for thresholds and accuracy")
+    parser.add_argument("--seed", type=any_seed, default=0)
     parser.add_argument("--device", default=None)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--log-every", type=int, default=100)
+    parser.add_argument("--log-every", type=whole(1), default=100)
     train(parser.parse_args(), began)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

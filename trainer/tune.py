@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
+from trainer.command import out_file, run_command, to_path, whole
 from trainer.evaluate.generate import Artist, generate
 from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import Prompt, load, make
@@ -78,15 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
-    parser.add_argument("--out", type=Path, default=Path("assets/evidence/tuning.json"))
-    parser.add_argument("--per-tag", type=int, default=40)
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
+    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/tuning.json"))
+    parser.add_argument("--per-tag", type=whole(1, 1 << 16), default=40)
     parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
     parser.add_argument(
-        "--best", type=Path, default=None, help="write the best settings here, as field=value"
+        "--best", type=to_path, default=None, help="write the best settings here, as field=value"
     )
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
+    out_file(args.out)
+    out_file(args.best)
     pipe, atlas = Pipeline.from_pretrained(args.model, args.device), Atlas.load()
     card = pipe.config.card
     prompts = prompts_apart(atlas, len(card["objects"]), card["styles"], args.per_tag)
@@ -96,7 +99,6 @@ def main() -> None:
     rights: dict[str, list[bool]] = {}
     record = {"environment": environment(pipe.device), "date": time.strftime("%Y-%m-%d", time.gmtime()),
               "prompts": len(prompts), "rows": rows}  # fmt: skip
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     for name in args.only:
         settings = CANDIDATES[name]
         seeds = [SEED + p.index for p in prompts]
@@ -120,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from mdm_core.config import located
+from mdm_core.shipped import shipped
 from trainer.palette import COLOUR_NAMES
 
-VERIFIER_DIR = Path(__file__).resolve().parent.parent / "assets" / "verifier"
+VERIFIER_DIR = shipped("verifier")
 GRID, CELL = 16, 8  # cells a side, pixels a cell
 NOTHING = "nothing that can be named"
 COLOURS = (None, *COLOUR_NAMES)  # None: as the artist drew it
@@ -114,7 +116,7 @@ class Verifier:
     @classmethod
     def load(cls, folder: Path | str | None = None, device: str | torch.device = "cpu") -> Verifier:
         """Read weights and card. ValueError where the weights are not those whose hash the card records."""
-        folder = Path(folder or VERIFIER_DIR)
+        folder = located(folder or VERIFIER_DIR)
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
             found = sha256(folder / "verifier.safetensors")

@@ -1,6 +1,6 @@
 """What the canvas asks for, checked: start tokens, locks, region, and the run and step they grew from.
 
-An ask is a JSON object made in js/ask.js:
+An ask is a JSON object made in stage/ask.js:
 
     {"kind": "generate" | "repaint" | "heal" | "branch", "role": "main" | "beside" | "variation", "count": 1..4,
      "run": id or null, "step": k, "tokens": i32 [L] or null, "locked": u8 [L] or null}
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ui.limits import Refused, RunSettings
-from ui.runs import ROLES, Request, Run, Store
+from ui.runs import MAX_RECORDS, ROLES, Request, Run, Store
 
 ASKED = ("generate", "repaint", "heal", "branch")
 VARIATIONS = 4
@@ -54,6 +54,12 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
         parent.record(step)
         if (parent.grid, parent.vocab) != (grid, vocab):
             raise Refused("This picture was made by another model: make a new one with Generate.")
+    if kind == "branch" and parent is not None:
+        most = step + 1 + max(settings.steps - step, 1) + settings.polish
+        if most > MAX_RECORDS:
+            raise Refused(
+                f"A picture can have up to {MAX_RECORDS} steps, here it could be {most}: branch from an earlier one."
+            )
     request = Request(kind, settings, start, locked, None, (parent.id, step) if parent else None)
     request = checked(request, vocab)
     if role != "variation":

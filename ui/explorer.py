@@ -1,6 +1,6 @@
 """The GCE explorer's look-ups: a token's neighbours in the codebook, and what plain and grouped cross-entropy ask.
 
-Every figure comes from `mdm_core.inspect.pulls`, that is from the training operator's own gradient. Probabilities
+Every figure comes from `mdm_core.outlook.pulls`, that is from the training operator's own gradient. Probabilities
 are without guidance, as in training.
 """
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core import inspect
+from mdm_core import outlook as core
 from ui.handlers import answered
-from ui.inspect import Lookups, pairs, patches, whole
 from ui.limits import Refused
+from ui.lookups import Lookups, pairs, patches, whole
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
@@ -46,13 +46,13 @@ class Explorer:
             ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
             first = page * HANDFUL % max(len(ranked), 1)
             ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
-        sizes = inspect.group_sizes(pipe.config)
+        sizes = core.group_sizes(pipe.config)
         if page == 0 and sizes:
-            size = inspect.trained_size(pipe.config) or sizes[-1]
+            size = core.trained_size(pipe.config) or sizes[-1]
             _, seen = self.first_look(data.get("run"))
-            _, telling = seen.most_telling(inspect.lattice_groups(pipe.config, size))
+            _, telling = seen.most_telling(core.lattice_groups(pipe.config, size))
             ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
-        return {"tokens": ids, "patches": patches(ids, inspect.patches_alone(pipe, ids))}
+        return {"tokens": ids, "patches": patches(ids, core.patches_alone(pipe, ids))}
 
     def explore(self, data: Any) -> dict[str, Any]:
         """One token's group at one size, its probabilities at one place, and the pull on them by lambda.
@@ -66,13 +66,13 @@ class Explorer:
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
-        sizes, trained = inspect.group_sizes(pipe.config), inspect.trained_size(pipe.config)
+        sizes, trained = core.group_sizes(pipe.config), core.trained_size(pipe.config)
         if not sizes:
             raise Refused(NO_LATTICE)
         size = data.get("size") or trained or sizes[-1]
         if isinstance(size, bool) or size not in sizes:
             raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
-        groups = inspect.lattice_groups(pipe.config, int(size))
+        groups = core.lattice_groups(pipe.config, int(size))
         token = data.get("token")
         if token is not None:
             token = whole(token, pipe.vocab_size - 1, "token")
@@ -104,14 +104,14 @@ class Explorer:
             "members": pairs(told.group, told.group_probabilities),
             "p": told.p,
             "mass": told.group_mass,
-            "patches": patches(ids, inspect.patches_alone(pipe, ids)),
+            "patches": patches(ids, core.patches_alone(pipe, ids)),
             "pulls": [
                 [p.weight, p.loss, p.exact, p.group, p.outside]
-                for p in inspect.pulls(seen.logits(cell), token, groups, WEIGHTS)
+                for p in core.pulls(seen.logits(cell), token, groups, WEIGHTS)
             ],
         }
 
-    def first_look(self, run_id: Any) -> tuple[str, inspect.Outlook]:
+    def first_look(self, run_id: Any) -> tuple[str, core.Outlook]:
         """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one of ours."""
         prompt = PROMPT if run_id is None else self.studio.store.get(run_id).prompt
         masked = np.full(self.studio.pipe.grid, self.studio.pipe.vocab_size)
@@ -119,7 +119,7 @@ class Explorer:
 
 
 def functions(lookups: Lookups) -> list[Callable[..., Any]]:
-    """What js/explorer.js may call."""
+    """What learn/explorer.js may call."""
     explorer = Explorer(lookups)
 
     def handful(data: Any) -> dict[str, Any]:

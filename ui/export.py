@@ -11,18 +11,18 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.trajectory import Trajectory
 from ui import asks, draw, replay, sharelink
+from ui.assemble import markup
 from ui.handlers import answered
 from ui.limits import Refused
+from ui.opening import largest_run
 from ui.token_grid import Static
 
-HERE = Path(__file__).parent
 PNG_SIDE = 512
 MOVING_SIDE = 384
 KINDS = {
@@ -106,8 +106,11 @@ def trajectory(run: Any) -> Trajectory:
 
 
 def as_json(run: Any) -> bytes:
-    """The trajectory as JSON."""
-    return json.dumps(trajectory(run).to_json()).encode()
+    """The trajectory as JSON; Refused where it would be too large to be opened again."""
+    data = json.dumps(trajectory(run).to_json()).encode()
+    if len(data) > largest_run(run.grid):
+        raise Refused("This run is too large for one file: save it as a picture or an animation instead.")
+    return data
 
 
 def file_name(run: Any, kind: str) -> str:
@@ -166,7 +169,7 @@ class Exports:
 
 
 def functions(studio: Any) -> list[Callable[..., Any]]:
-    """What js/export.js may call as `server.name(argument)`."""
+    """What export/export.js may call as `server.name(argument)`."""
     exports = Exports(studio)
 
     def save(data: Any) -> dict[str, Any]:
@@ -183,8 +186,8 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
 def panel(studio: Any) -> None:
     """The components under the timeline."""
     Static(
-        (HERE / "html" / "export.html").read_text(encoding="utf-8"),
-        (HERE / "js" / "export.js").read_text(encoding="utf-8"),
+        markup("export/export.html"),
+        "export",
         elem_id="export",
         server_functions=functions(studio),
     )

@@ -18,6 +18,9 @@ log = logging.getLogger("chisel")
 BROKEN = (
     "Something went wrong while carving, the picture so far is kept: try again, or start the program anew."
 )
+# What a run is until it is known to be done: a handler is also closed from outside, in the middle of a step, when the
+# tab is gone or its connection was lost. What was carved by then is kept, and is not the whole.
+LEFT = "stopped"
 
 
 class Studio:
@@ -55,8 +58,9 @@ class Studio:
         edit_margin: Any,
         edit_budget: Any,
         polish: Any,
-        ask: Any,
-        request: gr.Request,
+        ask: Any = None,
+        request: gr.Request = None,
+        event: gr.EventData = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate button, Stop button, seed); see `ui.frames` for the message.
 
@@ -75,14 +79,14 @@ class Studio:
             log.exception("a request could not be checked")
             yield gr.skip(), BROKEN, *buttons(running=False), gr.skip()
             return
-        yield from self.carve(asked, request.session_hash or "")
+        yield from self.carve(asked, session_of(request), by_program(event))
 
-    def carve(self, asked: asks.Ask, session: str) -> Iterator[tuple[Any, ...]]:
+    def carve(self, asked: asks.Ask, session: str, program: bool = False) -> Iterator[tuple[Any, ...]]:
         """Carves a checked ask for the tab `session`, after those who came before; the outputs of `generate`."""
         # a caller without a tab can stop nobody, nor be stopped by another
         name = session or f"nobody {id(asked)}"
         try:
-            ticket = self.line.join(name)
+            ticket = self.line.join(name, program)
         except limits.Refused as error:
             yield gr.skip(), str(error), *buttons(running=False), gr.skip()
             return
@@ -93,14 +97,14 @@ class Studio:
             if ticket.cancelled:
                 yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), gr.skip()
             elif asked.role == "variation":
-                yield from self._variations(asked, ticket, session)
+                yield from ticket.at_work(self._variations(asked, ticket, session))
             else:
-                yield from self._one(asked, ticket, session)
+                yield from ticket.at_work(self._one(asked, ticket, session))
 
     def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
         run = self.begin(asked.requests[0], asked, session)
         first = True
-        state, words = "done", ""
+        state, words = LEFT, ""
         try:
             for _ in self.steps(run, asked.parent, ticket):
                 # the form keeps its own seed where a run only stands beside for comparison
@@ -112,10 +116,8 @@ class Studio:
         except Exception as error:
             state, words = "failed", complaint(error)
         finally:
-            self.close(run, state)
-        last = message(run, state) if run.frames else gr.skip()
-        run.frames = []
-        yield last, words or gr.skip(), *buttons(running=False), gr.skip()
+            last = self.close(run, state)
+        yield last or gr.skip(), words or gr.skip(), *buttons(running=False), gr.skip()
 
     def _variations(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
         """Several runs of one region with different seeds, sent when each is finished."""
@@ -129,7 +131,7 @@ class Studio:
         yield so_far("running"), "", *buttons(running=True), gr.skip()
         for request in asked.requests:
             run = self.begin(request, asked, session)
-            state = "stopped"
+            state = LEFT
             try:
                 for _ in self.steps(run, asked.parent, ticket):
                     yield gr.skip(), *(gr.skip(),) * 4  # a closed tab is noticed here
@@ -137,12 +139,12 @@ class Studio:
             except Exception as error:
                 state, words = "failed", complaint(error)
             finally:
-                self.close(run, state)
+                said = self.close(run, state)
+                if state != "done":  # a variation that is not whole is not offered
+                    self.store.forget(run)
             if state != "done":
-                self.store.forget(run)
                 break
-            sent.append(message(run, state))
-            run.frames = []
+            sent.append(said)
             yield so_far("running"), *(gr.skip(),) * 4
         state = "done" if len(sent) == len(asked.requests) else "stopped"
         yield so_far(state), words or gr.skip(), *buttons(running=False), gr.skip()
@@ -174,30 +176,32 @@ class Studio:
                 record = _continued(record, run, parent)
                 run.records.append(record)
                 run.frames.append(pack_record(record, self.picture(run, record.tokens), run.elapsed_ms()))
-                ticket.beat()
                 yield
                 if ticket.cancelled:
                     return
         finally:
             records.close()
 
-    def close(self, run: Run, state: str) -> None:
-        """The end of a run, however it came; one that showed nothing is forgotten."""
+    def close(self, run: Run, state: str) -> dict[str, Any] | None:
+        """The end of a run, however it came: its closing message with all frames, which then are let go.
+
+        A run that showed nothing is forgotten, and there is no message.
+        """
         run.state = state
+        said = message(run, state) if run.frames else None
+        run.frames = []
         if len(run.records) > run.prefix:
             self.store.keep(run)
         else:
             self.store.forget(run)
+        return said
 
     def show(self, run: Run) -> dict[str, Any]:
         """The closing message of a run whose records are all there (opened from a file, uploaded)."""
         run.frames = [
             pack_record(record, self.picture(run, record.tokens), 0) for record in run.records[run.prefix :]
         ]
-        self.close(run, "done")
-        said = message(run, "done")
-        run.frames = []
-        return said
+        return self.close(run, "done") or {}
 
     def picture(self, run: Run, tokens: Any) -> str:
         """Tokens of a run as a data URI; empty while every token is masked, there is nothing to see."""
@@ -208,7 +212,7 @@ class Studio:
 
     def stop(self, request: gr.Request) -> None:
         """Asks the tab's run to end after the step it is in, or its wait to end; the canvas stays."""
-        self.line.cancel(request.session_hash or "")
+        self.line.cancel(session_of(request))
 
     # ---- light look-ups of the canvas, past the queue -----------------------------------------------------
 
@@ -225,6 +229,27 @@ class Studio:
         run = self.store.get(data.get("run") if isinstance(data, dict) else None)
         tokens = asks.tokens(data.get("tokens"), run.cells, run.vocab)
         return {"image": self.picture(run, tokens)}
+
+
+def session_of(request: gr.Request | None) -> str:
+    """The tab that an event came from, or the client; "" where there is none."""
+    return getattr(request, "session_hash", None) or ""
+
+
+def by_program(event: gr.EventData | None) -> bool:
+    """True for an event that no component of the page set off: somebody called the endpoint, as gradio_client does."""
+    return event is not None and event.target is None
+
+
+def told(event: gr.EventData, *names: str) -> dict[str, Any]:
+    """What came along with an event under these names; whatever else arrived in its place counts as nothing."""
+    out = {}
+    for name in names:
+        try:
+            out[name] = getattr(event, name)
+        except (AttributeError, TypeError, LookupError):  # Gradio looks into it, of whatever type it is
+            pass
+    return out
 
 
 def answered(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ui.handlers import BROKEN
-from ui.inspect import whole
+from ui.handlers import BROKEN, session_of, told
 from ui.limits import SEED_LAST, Refused
+from ui.lookups import whole
 from ui.runs import HEALING, Run
 
 log = logging.getLogger("chisel")
@@ -35,8 +35,8 @@ class Lab:
         "off", "on"}}; or {"error": sentence}.
         """
         try:
-            run, share, seed = self.check(event._data)
-            ticket = self.studio.line.join(request.session_hash or f"nobody {id(event)}")
+            run, share, seed = self.check(told(event, "run", "share", "seed"))
+            ticket = self.studio.line.join(session_of(request) or f"nobody {id(event)}")
         except Refused as error:
             yield {"error": str(error)}
             return
@@ -51,7 +51,7 @@ class Lab:
                 yield {"state": "stopped"}
                 return
             try:
-                yield from self.heals(run, share, seed, ticket)
+                yield from ticket.at_work(self.heals(run, share, seed, ticket))
             except Exception:
                 log.exception("the lab failed")
                 yield {"error": BROKEN}
@@ -98,7 +98,6 @@ class Lab:
                 told["on"], told["passes"] = fixed(record.tokens), int(record.step)
                 told["harmed"] = int((record.tokens[whole_before] != tokens[whole_before]).sum())
                 told["pictures"] = {**pictures, "on": self.studio.picture(run, record.tokens)}
-                ticket.beat()
                 if ticket.cancelled:
                     yield {**told, "state": "stopped"}
                     return

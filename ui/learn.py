@@ -4,17 +4,17 @@ panel(studio)    in the left column of the Learn task: tour, class mode, GCE exp
 words(studio)    under the prompt: a hint about unknown words, and the palette
 """
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui import explorer, inspect, words
+from mdm_core.shipped import shipped
+from ui import explorer, lookups, words
+from ui.assemble import markup
 from ui.lab import Lab
 from ui.token_grid import Static
 
-HERE = Path(__file__).parent
-LESSONS = HERE.parent / "assets" / "teaching" / "README.md"
+LESSONS = shipped("teaching") / "README.md"
 HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 
@@ -31,26 +31,16 @@ class Live(Static):
         return {"type": "object", "description": "one message of the piece's own kind"}
 
 
-def script(*names: str) -> str:
-    """The named files of ui/js as one script; each piece of the page has a scope of its own."""
-    return "\n".join((HERE / "js" / name).read_text(encoding="utf-8") for name in names)
-
-
-def template(name: str) -> str:
-    """A static file of ui/html."""
-    return (HERE / "html" / name).read_text(encoding="utf-8")
-
-
 def panel(studio: Any) -> None:
     """The components of the Learn task."""
-    Static(template("tour.html"), script("tour.js", "class_mode.js"), elem_id="tour")
+    Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(
-        template("explorer.html"),
-        script("frames.js", "patches.js", "explorer.js"),
+        markup("learn/explorer.html"),
+        "explorer",
         elem_id="explorer",
-        server_functions=explorer.functions(inspect.of(studio)),
+        server_functions=explorer.functions(lookups.of(studio)),
     )
-    lab = Live(template("lab.html"), script("lab.js"), elem_id="lab")
+    lab = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
     lab.heal(
         Lab(studio).heal,
         None,
@@ -64,21 +54,19 @@ def panel(studio: Any) -> None:
     if LESSONS.is_file():
         with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):
             gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons-text")
-    Static(NARRATOR, script("narrator.js"), elem_id="narrator")
+    Static(NARRATOR, "narrator", elem_id="narrator")
 
 
 def hint(studio: Any) -> None:
     """Under the prompt: a kind word about words that the model does not know."""
-    Static(
-        HINT, script("prompt_box.js", "hint.js"), elem_id="hint", server_functions=[words.understand(studio)]
-    )
+    Static(HINT, "hint", elem_id="hint", server_functions=[words.understand(studio)])
 
 
 def palette(studio: Any) -> None:
     """All that the model knows, folded away."""
     Static(
-        template("palette.html"),
-        script("prompt_box.js", "palette.js"),
+        markup("prompt/palette.html"),
+        "palette",
         elem_id="palette",
         server_functions=[words.palette(studio)],
     )

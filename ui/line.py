@@ -10,18 +10,30 @@ from the page. So every model event enters its handler at once and stands in thi
             ...                             # the model is ours until the block ends
 
 One tab has one place: who presses Generate again gives up the place held before, so that extra clicks never
-queue more. First come, first served.
+queue more. A program that calls the page may hold several, which are served one after another. First come, first
+served.
+
+A handler that is dropped without being closed must not hold up the line for ever, and one that works must not lose
+its place, however long a single step takes. What tells them apart is who holds the thread: between two of its
+answers a handler is at work (`Ticket.at_work`), and counts as alive for as long as that takes. Handed back to its
+caller, or waiting, it is asked again within moments, unless nobody is there any more.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 from ui.limits import Refused
 
 PLACES = 24
+PLACES_A_PROGRAM = 8  # of them for one caller that is no tab
 BEAT_S = 0.5  # how often a waiting handler comes back to its caller, so that a closed tab is noticed
-STALE_S = 60.0  # a ticket that nobody has asked about for so long belongs to nobody any more
+# A ticket that nobody has asked about for so long belongs to nobody any more. Gradio holds all handlers back for up to
+# a minute while it closes one that is in the middle of a step: it must be longer than that.
+STALE_S = 90.0
+
+Answer = TypeVar("Answer")
 
 
 class Ticket:
@@ -31,6 +43,7 @@ class Ticket:
         self._line = line
         self.session = session
         self.cancelled = False
+        self.working = False  # its handler's code runs at this moment
         self.seen = time.monotonic()
 
     def __enter__(self) -> "Ticket":
@@ -54,9 +67,33 @@ class Ticket:
             first = False
             yield ahead
 
+    def at_work(self, answers: Generator[Answer, None, None]) -> Iterator[Answer]:
+        """The answers of a handler that has the model; while it makes the next one, its place is safe."""
+        try:
+            while True:
+                self.working = True
+                try:
+                    answer = next(answers)
+                except StopIteration:
+                    return
+                finally:
+                    self.beat()
+                    self.working = False
+                yield answer
+        finally:
+            self.working = True  # closing ends the model's own work, which may take a step as well
+            try:
+                answers.close()
+            finally:
+                self.working = False
+
     def beat(self) -> None:
-        """Says that the run of this ticket is alive; called after each step."""
+        """Says that somebody still asks about this ticket."""
         self.seen = time.monotonic()
+
+    def stale(self, oldest: float) -> bool:
+        """True when nobody has asked about it since `oldest`, and its handler is not at work either."""
+        return self.seen < oldest and not self.working
 
     def _ready(self) -> bool:
         return self.cancelled or self._line.holds(self)
@@ -80,11 +117,20 @@ class Line:
         """How many are with the model."""
         return len(self._running)
 
-    def join(self, session: str) -> Ticket:
-        """A place at the end of the line; Refused when it is full. The tab's earlier place is given up."""
+    def join(self, session: str, program: bool = False) -> Ticket:
+        """A place at the end of the line; Refused when it is full. The tab's earlier place is given up.
+
+        A program's earlier places stay: each of its calls has an answer of its own.
+        """
         with self.changed:
-            self.cancel(session)
+            if not program:
+                self.cancel(session)
             self.drop_stale()
+            mine = sum(ticket.session == session for ticket in self._waiting)
+            if program and mine >= PLACES_A_PROGRAM:
+                raise Refused(
+                    f"You have {mine} pictures waiting in line already: wait for one of them first."
+                )
             if len(self._waiting) >= self.size:
                 raise Refused(
                     f"The studio is full, {len(self._waiting)} visitors are waiting: try again in a minute."
@@ -133,10 +179,10 @@ class Line:
         self.changed.notify_all()
 
     def drop_stale(self) -> None:
-        """Puts out tickets whose handler was dropped without being closed: they must not hold up the line."""
+        """Puts out tickets whose handler was dropped without being closed, waiting or between two answers."""
         oldest = time.monotonic() - STALE_S
         for place in (self._waiting, self._running):
-            for ticket in [t for t in place if t.seen < oldest]:
+            for ticket in [t for t in place if t.stale(oldest)]:
                 ticket.cancelled = True
                 place.remove(ticket)
         self._advance()

@@ -3,27 +3,35 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from mdm_core.trajectory import StepRecord, Trajectory
+from mdm_core.trajectory import StepRecord, Trajectory, most_bytes
 from ui import asks, limits, sharelink, upload
+from ui.assemble import markup
 from ui.fields import Ask
 from ui.frames import VERSION, message, pack_record
-from ui.handlers import BROKEN, ahead_of_you, answered, buttons, complaint, log
+from ui.handlers import BROKEN, LEFT, ahead_of_you, answered, buttons, by_program, complaint, log, session_of
 from ui.limits import Refused, RunSettings
 from ui.line import Ticket
-from ui.runs import Request, Run
+from ui.runs import MAX_RECORDS, Request, Run
 from ui.token_grid import Static, when_over
 
-HERE = Path(__file__).parent
-MAX_JSON = 4 * 2**20
-MAX_RECORDS = 160
+LEAST_JSON, MOST_JSON = 4 * 2**20, 64 * 2**20  # bounds of what a saved run may weigh, whatever the grid
 BUSY = "Others are opening files just now: try again in a moment."
 ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
+
+
+def largest_run(grid: tuple[int, int]) -> int:
+    """Bytes that a saved run may have: as many as the longest run on this grid takes."""
+    return min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
+
+
+def largest_body(grid: tuple[int, int]) -> int:
+    """Bytes of the request that brings the largest saved run: base64, and the JSON around it."""
+    return 4 * -(-largest_run(grid) // 3) + 2**16
 
 
 def given(tokens: Any) -> StepRecord:
@@ -98,9 +106,9 @@ def form(settings: RunSettings) -> tuple[Any, ...]:
     return tuple(values[name] for name in FORM)
 
 
-def _whole(run: Run, state: str) -> dict[str, Any]:
+def _alone(said: dict[str, Any]) -> dict[str, Any]:
     """The message of a run that stands alone: no parent that the browser would have to know."""
-    return {**message(run, state), "parent": None, "prefix": 0}
+    return {**said, "parent": None, "prefix": 0}
 
 
 class Opening:
@@ -124,15 +132,16 @@ class Opening:
 
     def trajectory(self, data: Any) -> dict[str, Any]:
         """{"file": base64 of a saved trajectory} -> {"message": the run with all its steps}."""
-        raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None, MAX_JSON, "The saved run")
         pipe = self.studio.pipe
+        most = largest_run(tuple(pipe.grid))
+        raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None, most, "The saved run")
         with self._turn():
             loaded = read_trajectory(raw, tuple(pipe.grid), int(pipe.vocab_size))
             settings = settings_of(loaded.settings, loaded.prompt)
             return {"message": self.studio.show(self._run(Request("opened", settings), loaded.records))}
 
     def functions(self) -> list[Callable[..., Any]]:
-        """What js/opening.js may call as `server.name(argument)`."""
+        """What bring/bring.js may call as `server.name(argument)`."""
 
         def upload_picture(data: Any) -> dict[str, Any]:
             """A picture as a run of one step."""
@@ -146,14 +155,14 @@ class Opening:
 
     # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
 
-    def link(self, text: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def link(self, text: Any, request: gr.Request, event: gr.EventData = None) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
-        session = request.session_hash or f"nobody {id(request)}"
+        session = session_of(request)
         idle = (gr.skip(),) * len(FORM)
         try:
             pipe = self.studio.pipe
             link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size))
-            ticket = self.studio.line.join(session)
+            ticket = self.studio.line.join(session or f"nobody {id(request)}", by_program(event))
         except Refused as error:
             yield gr.skip(), str(error), *buttons(running=False), *idle
             return
@@ -171,7 +180,7 @@ class Opening:
             yield gr.skip(), "", *buttons(running=True), *form(link.entries[-1].settings)
             words = ""
             try:
-                for sent, said in self._chain(link, ticket, request.session_hash or ""):
+                for sent, said in ticket.at_work(self._chain(link, ticket, session)):
                     yield sent, said, *buttons(running=True), *idle
                     words = said if said == ROUNDED else ""
             except Exception as error:
@@ -194,24 +203,26 @@ class Opening:
                 yield (said if shown else gr.skip()), ""
                 continue
             run = studio.begin(request, asks.Ask((request,), "main", parent), session)
-            # the browser does not have the steps before a branch: they are sent with it
-            before = run.records[: run.prefix] if shown else []
-            run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
-            state = "failed"
+            state = LEFT
             try:
+                # the browser does not have the steps before a branch: they are sent with it
+                before = run.records[: run.prefix] if shown else []
+                run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
                 for n, _ in enumerate(studio.steps(run, parent, ticket), start=1):
                     words = (
                         ""
                         if shown
                         else f"Rebuilding what this picture grew from: {i} of {len(link.entries)}."
                     )
-                    yield (_whole(run, "running") if shown else gr.skip()), words
+                    yield (_alone(message(run, "running")) if shown else gr.skip()), words
                     if n == entry.shown:
                         break
                 state = "stopped" if ticket.cancelled or entry.shown else "done"
+            except Exception:
+                state = "failed"
+                raise
             finally:
-                studio.close(run, state)
-                last, run.frames = _whole(run, state), []
+                last = _alone(studio.close(run, state) or message(run, state))
             if ticket.cancelled:
                 yield (last if shown else {"v": VERSION, "state": "left"}), ""
                 return
@@ -249,15 +260,15 @@ class _Turn:
 def panel(opening: Opening) -> None:
     """Upload and open, in the Edit task."""
     Static(
-        (HERE / "html" / "upload.html").read_text(encoding="utf-8"),
-        (HERE / "js" / "opening.js").read_text(encoding="utf-8"),
+        markup("bring/bring.html"),
+        "bring",
         elem_id="bring",
         server_functions=opening.functions(),
     )
 
 
 def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
-    """The event behind a link in the address; js/opening.js presses its button, which nobody sees.
+    """The event behind a link in the address; bring/bring.js presses its button, which nobody sees.
 
     `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
     """

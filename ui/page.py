@@ -1,13 +1,15 @@
 """The layout of the studio: what stands where, and which event calls which handler."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ui import export, guard, inspect, learn, limits, opening, theme
+from ui import address, assemble, export, guard, learn, limits, lookups, opening, theme, upload
+from ui.assemble import markup
 from ui.fields import Ask, Pick, Range, Whole
 from ui.handlers import Studio
 from ui.limits import Bound
@@ -15,26 +17,8 @@ from ui.line import PLACES
 from ui.token_grid import Notice, Static, TokenGrid, when_over
 
 HERE = Path(__file__).parent
+GRID = (16, 16)  # of the shipped model: what limits are derived from until a model is open
 TITLE = "Chisel"
-STYLES = (
-    "page.css",
-    "form.css",
-    "tasks.css",
-    "stage.css",
-    "tools.css",
-    "timeline.css",
-    "runs.css",
-    "inspector.css",
-    "learn.css",
-    "explorer.css",
-    "lab.css",
-    "palette.css",
-    "tour.css",
-    "lessons.css",
-    "class_mode.css",
-    "export.css",
-    "phone.css",
-)
 
 # Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a
 # picture.
@@ -47,25 +31,33 @@ EXAMPLES = (
     "a penguin above a pizza",
 )
 
-HEADER = (HERE / "html" / "header.html").read_text(encoding="utf-8")
-TASKS = (HERE / "html" / "tasks.html").read_text(encoding="utf-8")
-TOOLS = (HERE / "html" / "tools.html").read_text(encoding="utf-8")
-EDIT = (HERE / "html" / "edit.html").read_text(encoding="utf-8")
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
-WAKE = 'document.dispatchEvent(new CustomEvent("chisel:refresh"));'
 
 
-def css() -> str:
-    """The style sheets of the page and of the stage; each colleague of the canvas may have one of its own."""
-    return "\n".join((HERE / "css" / name).read_text(encoding="utf-8") for name in STYLES)
+def head(grid: tuple[int, int] | None = None) -> str:
+    """What the page's scripts must know, and the scripts; `grid` is (rows, columns) of the opened model."""
+    facts = {
+        "grid": grid,
+        "pictureBytes": upload.MAX_BYTES,
+        "runBytes": opening.largest_run(grid or GRID),
+        "promptCharacters": limits.PROMPT_CHARACTERS,
+    }
+    return f'<meta name="chisel" content="{escape(json.dumps(facts))}">\n{assemble.scripts("main.js")}'
 
 
-def launch_arguments() -> dict[str, Any]:
-    """What `Blocks.launch` must be told for this page: its looks, and that it stays at home."""
+def launch_arguments(
+    embed: Iterable[str] = (), grid: tuple[int, int] | None = None, root: str = ""
+) -> dict[str, Any]:
+    """What `Blocks.launch` must be told for this page: its looks, and that it stays at home.
+
+    `embed` names the origins that may show it in a frame, `root` is the prefix that a proxy puts before it; what a
+    saved run of this `grid` may weigh decides how much may arrive.
+    """
     return {
         "theme": theme.build(),
-        "css": css(),
+        "css": assemble.styles(),
+        "head": head(grid),
         "favicon_path": str(HERE / "favicon.svg"),
         "footer_links": [],
         "run_history": False,
@@ -77,7 +69,9 @@ def launch_arguments() -> dict[str, Any]:
         "quiet": True,
         "share": False,
         "pwa": False,
-        **guard.launch_arguments(),
+        "mcp_server": False,
+        "root_path": address.prefix(root),
+        **guard.launch_arguments(embed, opening.largest_body(grid or GRID)),
     }
 
 
@@ -89,18 +83,18 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        Static(HEADER, _theme_script())
+        Static(markup("layout/header.html"), "header")
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
-                Static(TASKS, TASKS_SCRIPT, elem_id="tasks")
+                Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
                 inputs, generate, stop, notice, seed = _controls(studio, bring, sample or {})
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
-                    elem_id="grid", server_functions=[*studio.functions(), *inspect.functions(studio)]
+                    elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
                 )
                 export.panel(studio)
         ask = Ask(None, visible=False)
-        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by js/ask.js
+        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask.js
         run = gr.on(
             [generate.click, inputs[0].submit, act.click],
             studio.generate,
@@ -126,7 +120,7 @@ def _controls(
     studio: Studio, bring: opening.Opening, sample: dict[str, Any]
 ) -> tuple[list[Any], Any, Any, Notice, Any]:
     """The left column; the inputs come back in the order of `limits.check_run`."""
-    Static(TOOLS, WAKE, elem_id="tools", elem_classes="cz-edit")
+    Static(markup("hands/tools.html"), "buttons", elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
         prompt = gr.Textbox(
             EXAMPLES[0],
@@ -143,12 +137,12 @@ def _controls(
                 _chip(text, prompt)
         learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
-        Static(EDIT, WAKE, elem_id="edit-actions")
+        Static(markup("hands/edit.html"), "buttons", elem_id="edit-actions")
         opening.panel(bring)
     with gr.Row(elem_id="go"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
-    Static(KEPT, WAKE, elem_id="kept", elem_classes="cz-create")
+    Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
     with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
         learn.panel(studio)
@@ -179,7 +173,7 @@ def _settings(sample: dict[str, Any]) -> tuple[list[Any], gr.Number]:
         with gr.Row(elem_id="seed-row"):
             seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
-            # read by the browser alone, see before() in js/ask.js
+            # read by the browser alone, see before() in stage/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
         dice.click(
             None,
@@ -255,44 +249,3 @@ def _field(bound: Bound, info: str | None = None, elem_id: str | None = None) ->
         elem_id=elem_id,
         buttons=[],
     )
-
-
-# Which task is chosen is the browser's business alone: a class of the page shows and hides, nothing is sent.
-TASKS_SCRIPT = """
-    const tabs = Array.from(element.querySelectorAll("[data-task]"));
-    const choose = (name) => {
-        document.body.dataset.task = name;
-        element.closest("#workbench").dataset.task = name; // rules in media queries cannot reach the body
-        tabs.forEach((tab) => {
-            tab.setAttribute("aria-selected", String(tab.dataset.task === name));
-            tab.tabIndex = tab.dataset.task === name ? 0 : -1;
-        });
-        document.dispatchEvent(new CustomEvent("chisel:task", { detail: name }));
-    };
-    tabs.forEach((tab, i) => {
-        tab.addEventListener("click", () => choose(tab.dataset.task));
-        tab.addEventListener("keydown", (event) => {
-            const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-            if (!by) return;
-            const next = tabs[(i + by + tabs.length) % tabs.length];
-            next.focus();
-            choose(next.dataset.task);
-        });
-    });
-    document.addEventListener("chisel:choose-task", (event) => choose(event.detail));
-    choose("create");
-"""
-
-
-def _theme_script() -> str:
-    """Light or dark: the system's choice until the visitor makes one, which this browser then remembers."""
-    return """
-        const apply = (dark) => document.body.classList.toggle("dark", dark);
-        const saved = localStorage.getItem("chisel-theme");
-        if (saved) apply(saved === "dark");
-        element.querySelector(".cz-theme").addEventListener("click", () => {
-            const dark = !document.body.classList.contains("dark");
-            apply(dark);
-            localStorage.setItem("chisel-theme", dark ? "dark" : "light");
-        });
-    """

@@ -6,25 +6,30 @@ server, asks nothing of the network (its own policy forbids it), and reads the v
 
 import html
 import json
-from pathlib import Path
 from typing import Any
 
+from ui import assemble
 from ui.frames import message, pack_record
 
-HERE = Path(__file__).parent
-STYLES = ("page.css", "stage.css", "timeline.css", "inspector.css", "replay.css")
-SCRIPTS = ("frames.js", "paint.js", "overlays.js", "timeline.js", "inspector.js", "replay.js")
+STYLES = (
+    "layout/page.css",
+    "layout/controls.css",
+    "stage/stage.css",
+    "stage/timeline.css",
+    "inspector/inspector.css",
+    "export/replay.css",
+)
 
 
 def page(studio: Any, run: Any) -> bytes:
     """The replay page of `run` as UTF-8; its pictures are decoded here, so this is not for free."""
     frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in run.records]
     told = {**message(run, run.state), "parent": None, "prefix": 0, "frames": frames}
-    template = (HERE / "html" / "replay.html").read_text(encoding="utf-8")
+    template = assemble.markup("export/replay.html")
     parts = {
         "<!-- title -->": html.escape(run.prompt[:80]),
-        "/* styles */": _joined("css", STYLES),
-        "/* scripts */": _joined("js", SCRIPTS),
+        "/* styles */": assemble.styles(STYLES),
+        "<!-- scripts -->": assemble.scripts("export/replay.js"),
         "<!-- run -->": as_script(told),
     }
     # one pass over the template: what is filled in is never looked at again
@@ -45,7 +50,3 @@ def as_script(data: Any) -> str:
     """JSON that can stand inside a script element: no text in it can end the element or open another."""
     text = json.dumps(data, separators=(",", ":"))  # everything beyond ASCII becomes \\u....
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _joined(folder: str, names: tuple[str, ...]) -> str:
-    return "\n".join((HERE / folder / name).read_text(encoding="utf-8") for name in names)

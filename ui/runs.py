@@ -22,6 +22,7 @@ ROLES = ("main", "beside", "variation")
 RUNS_KEPT = 400
 RUNS_A_TAB = 48
 BYTES_KEPT = 96 * 2**20
+MAX_RECORDS = 160  # of one run, with the steps that it took over: more are neither carved nor opened
 FORGOTTEN = "This picture is no longer kept on the server, it was too long ago: make it again with Generate."
 
 # Healing is editing alone: many passes, a quarter of the cells each, no rest between two edits (Pipeline.heal).

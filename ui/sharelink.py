@@ -1,21 +1,25 @@
 """A run as the hash of an address: what was asked, its branches and edits, compact enough to be sent in a message.
 
-    #c1=<base64url of deflated JSON>
+    #c2=<base64url of deflated JSON>
 
     {"m": [h, w, V], "f": digest of the last tokens, "r": [entry, ...]}
     entry = [kind, prompt, settings, at, change, locked, shown]
+    settings = {"seed": n, "steps": n, "order": name, ...}, the fields of `limits.RunSettings` without the prompt
 
 The entries are a chain: each grew from step `at` of the one before, its tokens altered by `change`; the first
 starts from masks. `change` is [] or ["d", base64 of (cell, token) pairs] or ["t", base64 of all tokens]; `locked` is
-"" or base64 of bits; `shown` is how many steps were carved when Stop was pressed, else 0. Settings are all
-written out, so that a link does not change its meaning when a default does. Nothing is kept on the server: the
-link is the whole recipe, carved anew by whoever opens it. What arrives is hostile until each value was checked.
+"" or base64 of bits; `shown` is how many steps were carved when the run ended before its end, else 0. Settings are
+all written out, so that a link does not change its meaning when a default does, and by name, so that it does not
+when a table of ours is sorted. Links that begin with c1= wrote them as numbers by their places in `C1`; they are
+read for ever and written no more. Nothing is kept on the server: the link is the whole recipe, carved anew by whoever
+opens it. What arrives is hostile until each value was checked.
 """
 
 import base64
 import binascii
 import hashlib
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -26,17 +30,43 @@ from ui import asks, limits
 from ui.limits import Refused, RunSettings
 from ui.runs import Request, Run, Store
 
-PREFIX = "c1="
+PREFIX = "c2="
+# A link alone or in its address, as messengers and mail programs pass it on: "=" as %3D, parameters hung behind it.
+LINK = re.compile(r"\s*(?:[^#]*#)?c(\d{1,4})(?:=|%3[Dd])([A-Za-z0-9_-]*)")
+# What the numbers of a c1= link mean, by their place. Frozen: every link ever copied depends on it.
+C1 = (
+    ("seed", None),
+    ("steps", None),
+    ("guidance", None),
+    ("temperature", None),
+    ("order", ("confidence", "halton", "entropy", "margin", "random", "threshold")),
+    ("schedule", ("cosine", "linear", "arccos", "shift")),
+    ("gumbel", None),
+    ("edit", ("off", "overwrite", "remask")),
+    ("edit_threshold", None),
+    ("edit_margin", None),
+    ("edit_budget", None),
+    ("polish", None),
+)
+NAMES = tuple(name for name, _ in C1)  # of c2= as well: what a run depends on besides its prompt
+# What every c2= link says, known to the packer beforehand so that names cost hardly more than places. Frozen too.
+COMMON = (
+    b'"off""remask""t""d""threshold""random""margin""entropy""halton""shift""arccos""linear""given""heal""repaint"'
+    b'"branch"],"f":","r":[["generate",","m":[16,16,16384],"f":"{"seed":,"steps":12,"guidance":1.5,"temperature":0.4,'
+    b'"order":"confidence","schedule":"cosine","gumbel":1.0,"edit":"overwrite","edit_threshold":0.3,'
+    b'"edit_margin":0.0,"edit_budget":0.15,"polish":4},0,[],"",0]]}'
+)
 MAX_CHARACTERS = 6000
 MAX_JSON = 48 * 2**10
 MAX_ENTRIES = 12
-MAX_STEPS = 256  # of the whole chain: what opening a link may cost
+MAX_STEPS = 512  # of the whole chain, start states and polish passes among them: what opening a link may cost
 CARVED = ("generate", "repaint", "heal", "branch")
 KINDS = (
     *CARVED,
     "given",
 )  # "given": tokens as they are, for pictures that were uploaded or opened from a file
 BROKEN = "This link is damaged or was cut off: ask for it again."
+NEWER = "This link was made by a newer version of Chisel: bring this one up to date to open it."
 OTHER_MODEL = "This link was made with another model, whose tokens mean something else here."
 
 
@@ -100,42 +130,56 @@ def encode(run: Run, store: Store) -> str:
         at = None if last else chain[i + 1].request.parent[1]
         entries.append(_entry(one, parent, at))
     data = {"m": [*run.grid, run.vocab], "f": digest(run.records[-1].tokens), "r": entries}
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    link = PREFIX + _written(packer.compress(text) + packer.flush()).rstrip("=")
+    link = sealed(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
     if len(link) > MAX_CHARACTERS:
         raise Refused("This run is too long for a link: save it as a replay page or as JSON instead.")
     return link
 
 
+def sealed(text: bytes) -> str:
+    """The link that holds this JSON."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=COMMON)
+    return PREFIX + _written(packer.compress(text) + packer.flush()).rstrip("=")
+
+
 def _ancestors(run: Run, store: Store) -> list[Run]:
     """The run and what it grew from, oldest first, as far back as is known and a link may cost."""
-    chain, steps = [run], len(run.records)
+    chain, steps = [run], _weight(run)
     while chain[0].request.kind in CARVED and chain[0].request.parent and len(chain) < MAX_ENTRIES:
         try:
             parent = store.get(chain[0].request.parent[0])
         except Refused:
             break
-        steps += len(parent.records)
+        steps += _weight(parent)
         if steps > MAX_STEPS:
             break
         chain.insert(0, parent)
     return chain
 
 
+def _cost(steps: int, polish: int) -> int:
+    """How many steps carving may take at most, the start among them."""
+    return steps + polish + 1
+
+
+def _asked(run: Run) -> int:
+    """The steps that a link asks for: those of a branch are counted from the start, as its form has them."""
+    grown = run.prefix if run.request.kind == "branch" else 0
+    return min(run.request.settings.steps + grown, int(limits.STEPS.high))
+
+
+def _weight(run: Run) -> int:
+    return max(_cost(_asked(run), run.request.settings.polish), len(run.records))
+
+
 def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     """One entry; `at` is the step that the next entry grew from."""
     request, s = run.request, run.request.settings
     kind = request.kind
-    steps = s.steps
-    if kind == "branch" and run.prefix:
-        steps = min(s.steps + run.prefix, int(limits.STEPS.high))
-    numbers = [s.seed, steps, s.guidance, s.temperature, limits.ORDERS.index(s.order)]
-    numbers += [limits.SCHEDULES.index(s.schedule), s.gumbel, ("off", *limits.EDIT_MODES).index(s.edit)]
-    numbers += [s.edit_threshold, s.edit_margin, s.edit_budget, s.polish]
+    told = {name: getattr(s, name) for name in NAMES} | {"steps": _asked(run)}
     if kind not in CARVED:
         tokens = run.records[-1 if at is None else at].tokens
-        return ["given", request.prompt, numbers, 0, ["t", _ids(tokens, run.vocab)], "", 0]
+        return ["given", request.prompt, told, 0, ["t", _ids(tokens, run.vocab)], "", 0]
     # the next entry of a "given" picture starts from its only step
     grew = request.parent[1] if parent is not None and parent.request.kind in CARVED else 0
     base = np.full(run.cells, run.vocab) if parent is None else parent.record(_step(parent, request)).tokens
@@ -147,8 +191,9 @@ def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     elif len(where):
         change = ["d", _ids(np.stack([where, start[where]], 1), run.vocab)]
     locked = "" if request.locked is None else _written(np.packbits(request.locked).tobytes())
-    shown = len(run.records) - run.prefix if run.state == "stopped" else 0
-    return [kind, request.prompt, numbers, grew, change, locked, shown]
+    # stopped, failed, or left behind by a connection that was lost: the link tells no more than there was to see
+    shown = 0 if run.state == "done" else len(run.records) - run.prefix
+    return [kind, request.prompt, told, grew, change, locked, shown]
 
 
 def _step(parent: Run, request: Request) -> int:
@@ -171,12 +216,19 @@ def _written(data: bytes) -> str:
 
 
 def decode(value: Any, grid: tuple[int, int], vocab: int) -> Link:
-    """The checked chain of a link (with or without #); Refused with one sentence when anything is out of place."""
-    if not isinstance(value, str) or not value.lstrip("#").startswith(PREFIX):
+    """The checked chain of a link; Refused with one sentence when anything is out of place.
+
+    `value` is the hash with or without #, or the whole address; what others have hung behind it is left aside.
+    """
+    found = LINK.match(value[: 2 * MAX_CHARACTERS]) if isinstance(value, str) else None
+    if found is None:
         raise Refused("This is no link to a Chisel run.")
-    if len(value) > MAX_CHARACTERS:
+    version, text = int(found[1]), found[2]
+    if version > 2:
+        raise Refused(NEWER)
+    if version < 1 or len(text) > MAX_CHARACTERS:
         raise Refused(BROKEN)
-    data = _opened(value.lstrip("#")[len(PREFIX) :])
+    data = opened(text, version)
     try:
         model, said, raw = data["m"], data["f"], data["r"]
     except (KeyError, TypeError):
@@ -187,17 +239,18 @@ def decode(value: Any, grid: tuple[int, int], vocab: int) -> Link:
         raise Refused(OTHER_MODEL)
     if not 1 <= len(raw) <= MAX_ENTRIES:
         raise Refused(BROKEN)
-    entries = tuple(_checked(entry, i == 0, grid[0] * grid[1], vocab) for i, entry in enumerate(raw))
-    if sum(e.settings.steps + e.settings.polish + 1 for e in entries if e.kind in CARVED) > 2 * MAX_STEPS:
+    cells = grid[0] * grid[1]
+    entries = tuple(_checked(entry, version, i == 0, cells, vocab) for i, entry in enumerate(raw))
+    if sum(_cost(e.settings.steps, e.settings.polish) for e in entries if e.kind in CARVED) > MAX_STEPS:
         raise Refused("This link asks for too many steps.")
     return Link(entries, said)
 
 
-def _opened(text: str) -> Any:
+def opened(text: str, version: int) -> Any:
     """The JSON inside; what unpacks to more than MAX_JSON bytes is refused while it unpacks."""
     try:
         packed = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        opener = zlib.decompressobj(-15)
+        opener = zlib.decompressobj(-15, zdict=COMMON) if version > 1 else zlib.decompressobj(-15)
         data = opener.decompress(packed, MAX_JSON)
         if not opener.eof:
             raise Refused(BROKEN)
@@ -208,21 +261,13 @@ def _opened(text: str) -> Any:
         raise Refused(BROKEN) from None
 
 
-def _checked(entry: Any, first: bool, cells: int, vocab: int) -> Entry:
+def _checked(entry: Any, version: int, first: bool, cells: int, vocab: int) -> Entry:
     if not isinstance(entry, list) or len(entry) != 7:
         raise Refused(BROKEN)
-    kind, prompt, numbers, at, change, locked, shown = entry
+    kind, prompt, told, at, change, locked, shown = entry
     if kind not in KINDS or (kind == "given" and not first):
         raise Refused(BROKEN)
-    if not isinstance(numbers, list) or len(numbers) != 12:
-        raise Refused(BROKEN)
-    edits = ("off", *limits.EDIT_MODES)
-    order, schedule = _picked(numbers[4], limits.ORDERS), _picked(numbers[5], limits.SCHEDULES)
-    edit = _picked(numbers[7], edits)
-    mode = limits.EDIT_MODES[0] if edit == "off" else edit
-    settings = limits.check_run(
-        prompt, *numbers[:3], edit != "off", numbers[3], order, schedule, numbers[6], mode, *numbers[8:]
-    )
+    settings = _settings(prompt, _of_numbers(told) if version == 1 else _of_names(told))
     pairs = tokens = None
     if change != []:
         if not (isinstance(change, list) and len(change) == 2 and change[0] in ("d", "t")):
@@ -252,10 +297,35 @@ def _checked(entry: Any, first: bool, cells: int, vocab: int) -> Entry:
     return Entry(kind, settings, at, pairs, tokens, held, shown)
 
 
-def _picked(index: Any, names: tuple[str, ...]) -> str:
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(names):
+def _of_numbers(told: Any) -> dict[str, Any]:
+    """The settings of a c1= link by name."""
+    if not isinstance(told, list) or len(told) != len(C1):
         raise Refused(BROKEN)
-    return names[index]
+    return {name: _picked(value, table) for value, (name, table) in zip(told, C1, strict=True)}
+
+
+def _picked(value: Any, table: tuple[str, ...] | None) -> Any:
+    if table is None:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(table):
+        raise Refused(BROKEN)
+    return table[value]
+
+
+def _of_names(told: Any) -> dict[str, Any]:
+    """The settings of a c2= link, all there; a name that is not known here is a newer version's."""
+    if not isinstance(told, dict) or not all(name in told for name in NAMES):
+        raise Refused(BROKEN)
+    if len(told) > len(NAMES):
+        raise Refused(NEWER)
+    return told
+
+
+def _settings(prompt: Any, told: dict[str, Any]) -> RunSettings:
+    edit = limits.choice(told["edit"], ("off", *limits.EDIT_MODES), "Edit mode")
+    mode = limits.EDIT_MODES[0] if edit == "off" else edit
+    numbers = {name: value for name, value in told.items() if name != "edit"}
+    return limits.check_run(text=prompt, editing=edit != "off", edit_mode=mode, **numbers)
 
 
 def _array(text: Any, dtype: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Colours and type, handed to Gradio as a theme; the same names live as CSS variables in css/page.css."""
+"""Colours and type, handed to Gradio as a theme; the same names live as CSS variables in layout/page.css."""
 
 import gradio as gr
 

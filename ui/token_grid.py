@@ -6,44 +6,25 @@ scrubs them itself.
 """
 
 import time
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-HERE = Path(__file__).parent
-SCRIPTS = (
-    "frames.js",
-    "paint.js",
-    "overlays.js",
-    "timeline.js",
-    "sheet.js",
-    "tools.js",
-    "zoom.js",
-    "runs.js",
-    "patches.js",
-    "lookup.js",
-    "inspector.js",
-    "ask.js",
-    "keep.js",
-    "token_grid.js",
-    "actions.js",
-)
+from ui.assemble import markup, waking
 
-
-def _html(name: str) -> str:
-    return (HERE / "html" / name).read_text(encoding="utf-8")
-
-
-TEMPLATE = _html("stage.html").replace("<!-- inspector -->", _html("inspector.html"))
+TEMPLATE = markup("stage/stage.html")
 
 
 class TokenGrid(gr.HTML):
     """The stage. Its value is a message of `ui.frames`, or None before the first run."""
 
     def __init__(self, value: Any = None, **kwargs: Any) -> None:
-        script = "\n".join((HERE / "js" / name).read_text(encoding="utf-8") for name in SCRIPTS)
-        kwargs = {"html_template": TEMPLATE, "js_on_load": script, "apply_default_css": False, **kwargs}
+        kwargs = {
+            "html_template": TEMPLATE,
+            "js_on_load": waking("grid"),
+            "apply_default_css": False,
+            **kwargs,
+        }
         super().__init__(value=value, **kwargs)
 
     def preprocess(self, payload: Any) -> None:
@@ -60,10 +41,12 @@ class TokenGrid(gr.HTML):
 
 
 class Static(gr.HTML):
-    """A piece of the page that never changes from the server's side: a template and the script that wakes it."""
+    """A piece of the page that never changes from the server's side, known to main.js by the name `piece`."""
 
-    def __init__(self, template: str, script: str = "", **kwargs: Any) -> None:
-        super().__init__(html_template=template, js_on_load=script, apply_default_css=False, **kwargs)
+    def __init__(self, template: str, piece: str, events: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(
+            html_template=template, js_on_load=waking(piece, events), apply_default_css=False, **kwargs
+        )
 
     def get_block_name(self) -> str:
         """Drawn as plain HTML."""
@@ -78,19 +61,13 @@ class Notice(gr.HTML):
     """One sentence under the Generate button, written as text, so that it may quote what a visitor typed."""
 
     def __init__(self, **kwargs: Any) -> None:
-        script = """
-            const line = element.querySelector(".cz-notice");
-            watch("value", () => {
-                line.textContent = String(props.value?.text ?? "");
-            });
-            // a complaint is over as soon as the visitor goes on
-            const clear = () => { line.textContent = ""; };
-            document.addEventListener("input", clear);
-            for (const name of ["ask", "run", "edit", "task"]) document.addEventListener(`chisel:${name}`, clear);
-        """
         template = '<p class="cz-notice" role="alert"></p>'
         super().__init__(
-            value=None, html_template=template, js_on_load=script, apply_default_css=False, **kwargs
+            value=None,
+            html_template=template,
+            js_on_load=waking("notice"),
+            apply_default_css=False,
+            **kwargs,
         )
 
     def postprocess(self, value: Any) -> dict[str, Any]:

@@ -1,31 +1,27 @@
 """Pictures from visitors: read from hostile bytes, turned into tokens, and kept as the ground under an edit.
 
 The browser sends the file's bytes inside an event, so nothing is written to disk and no file name reaches the
-server. Whatever arrives is decoded by Pillow with an allow-list of formats and a cap on pixels, turned upright,
-stripped of everything but its pixels, and cut to the model's square.
+server. Whatever arrives is read by `mdm_core.pictures` with the formats that browsers show and a cap on pixels,
+and cut to the model's square.
 """
 
 import base64
 import binascii
-import io
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from mdm_core.pictures import WEB_FORMATS, Unreadable, read
 from mdm_core.regions import composite
 from ui.limits import Refused
 
 MAX_BYTES = 8 * 2**20
-MAX_PIXELS = 24_000_000
+MAX_PIXELS = 25_000_000
+MAX_JPEG_PIXELS = 80_000_000  # a camera's; one of one scan is decoded at a fraction of its size
 MIN_SIDE = 8
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 READABLE = "PNG, JPEG, WebP, GIF or BMP"
-
-# Pillow refuses decompression bombs only from twice its limit on; below that it warns, and a warning is not enough.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def bytes_of(value: Any, most: int = MAX_BYTES, what: str = "The picture") -> bytes:
@@ -47,52 +43,32 @@ def bytes_of(value: Any, most: int = MAX_BYTES, what: str = "The picture") -> by
 
 
 def read_image(data: bytes) -> Image.Image:
-    """The first frame of an image file as upright RGB pixels and nothing else; Refused in one sentence.
+    """An image file as upright RGB pixels and nothing else (see `mdm_core.pictures`); Refused in one sentence.
 
-    Transparency is laid on white. The size is looked at before a pixel is decoded.
+    The size is looked at before a pixel is decoded.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise Refused(
-                    f"The picture has {width:,} x {height:,} pixels: "
-                    f"make it smaller, up to {MAX_PIXELS // 10**6} million fit."
-                )
-            if min(width, height) < MIN_SIDE:
-                raise Refused(f"The picture is too small: both sides need {MIN_SIDE} pixels or more.")
-            if image.format == "JPEG":  # decode large photographs at a fraction of their size
-                image.draft("RGB", (1024, 1024))
-            image.load()
-            return _plain(_upright(image))
-    except Refused:
-        raise
-    except UnidentifiedImageError:
-        raise Refused(f"This file is no picture that can be read here: choose a {READABLE} file.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Refused(f"The picture is too large: up to {MAX_PIXELS // 10**6} million pixels fit.") from None
-    except Exception:  # Pillow's decoders raise anything from struct.error to SyntaxError on damaged files
-        raise Refused("The picture is damaged or cut off: choose another file.") from None
+        return read(
+            data, formats=WEB_FORMATS, most=MAX_PIXELS, most_jpeg=MAX_JPEG_PIXELS, least=MIN_SIDE, hint=1024
+        )
+    except Unreadable as error:
+        raise Refused(_sentence(error)) from None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; a picture with broken EXIF stays as it is."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """A new RGB image with the pixels and none of the metadata."""
-    if image.mode.startswith(("I", "F")):  # 16-bit grey and the like: scale to 8 bits before anything clips
-        values = np.asarray(image, np.float32)
-        span = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray(np.clip(values / span * 255, 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return Image.fromarray(np.array(image.convert("RGB")))
+def _sentence(error: Unreadable) -> str:
+    width, height = error.size
+    if error.kind == "large":
+        claims = f"has {width:,} x {height:,} pixels" if width else "is too large"
+        return (
+            f"The picture {claims}: make it smaller, up to {(error.most or MAX_PIXELS) // 10**6} million fit."
+        )
+    if error.kind == "small":
+        return f"The picture is too small: both sides need {MIN_SIDE} pixels or more."
+    if error.kind == "format":
+        return f"This is {error.name}, which is not read here: save it as PNG or JPEG and choose that."
+    if error.kind == "damaged":
+        return "The picture is damaged or cut off: choose another file."
+    return f"This file is no picture that can be read here: choose a {READABLE} file."
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ui.limits import PROMPT_CHARACTERS, Refused
 
 
 def palette(studio: Any) -> Callable[[Any], dict[str, Any]]:
-    """What js/palette.js may call."""
+    """What prompt/palette.js may call."""
 
     def palette(data: Any) -> dict[str, Any]:
         """{"sections": [[heading, [name, ...]], ...]}: everything that can be put into a prompt."""
@@ -19,7 +19,7 @@ def palette(studio: Any) -> Callable[[Any], dict[str, Any]]:
 
 
 def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
-    """What js/hint.js may call. Nothing here stands between a visitor and a picture."""
+    """What prompt/hint.js may call. Nothing here stands between a visitor and a picture."""
 
     def understand(data: Any) -> dict[str, Any]:
         """A prompt -> {"sentence": str, "near": [[start, end, word, [name, ...]], ...]}."""

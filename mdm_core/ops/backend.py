@@ -19,6 +19,8 @@ def choose_backend(backend: str, device: torch.device) -> str:
     return "triton" if device.type == "cuda" and _triton_installed() else "torch"
 
 
+# the compiler refuses to trace the search for a package
+@torch.compiler.assume_constant_result
 def _triton_installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 

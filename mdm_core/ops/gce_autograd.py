@@ -229,11 +229,11 @@ def _rows_backward(ctx, upstream, *unused):
     if torch.is_grad_enabled() or upstream.dtype == torch.float64:
         dh, dw = gce_scale(dh, dw, factors, witness, ctx.backend)
     else:
+        # as outputs of gce_rows they carry its history; a gradient has none
+        dh, dw = dh.detach(), dw.detach()
         which = [i for i in (0, 1) if ctx.needs[i]]
         factors = factors if len(which) == 2 else factors[which[0] : which[0] + 1]
         gce_scale_([(dh, dw)[i] for i in which], factors, ctx.backend)
-        # as outputs of the forward they would drag its graph along
-        dh, dw = dh.detach(), dw.detach()
     dh, dw = dh if ctx.needs[0] else None, dw if ctx.needs[1] else None
     return dh, dw, None, None, None, *_no_gradient(ctx.tables), *[None] * 7
 

@@ -140,13 +140,18 @@ def streaming(
     if whole is not None:
         return whole
     (count, _), size = hidden.shape, weight.shape[0]
-    columns = min(size, engine.STREAM_COLUMNS)
-    tile_bytes = min(tile_bytes or engine.STREAM_BYTES, engine.STREAM_BYTES)
-    fit = rows_per_tile(
-        columns + SPARE, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype), 64 * slots
-    )
-    chunks = even_chunks(count, fit)
-    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, columns + SPARE)
+    if keep_slots and hidden.is_cuda:
+        # the very tiles that `vocabulary` will compute again: the GPU's library multiplies other shapes in another
+        # order, and exp(z - LSE) of a sure row is only as exact as the two passes agree on z
+        chunks, parts = [(0, count)][:count], vocabulary_chunks(hidden, size, tile_bytes, engine)
+    else:
+        columns = min(size, engine.STREAM_COLUMNS)
+        tile_bytes = min(tile_bytes or engine.STREAM_BYTES, engine.STREAM_BYTES)
+        fit = rows_per_tile(
+            columns + SPARE, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype), 64 * slots
+        )
+        chunks, parts = even_chunks(count, fit), even_chunks(size, columns)
+    buffer = hidden.new_empty(chunks[0][1] if chunks else 0, (parts[0][1] if parts else 0) + SPARE)
     top, lse, loss, rest_factor = (
         hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4)
     )  # [N] each
@@ -156,7 +161,7 @@ def streaming(
         patch = engine.patch_of(groups, target[first:stop])
         outside = top.new_full((stop - first,), -torch.inf)  # [n]  running maximum outside the patch
         rest, patch_logits = torch.zeros_like(outside), top.new_zeros(patch.ids.shape)  # [n], [n, K]
-        for v0, v1 in even_chunks(size, columns):
+        for v0, v1 in parts:
             tile = buffer[: stop - first, : v1 - v0 + 1]  # [n, v1 - v0 and a spare column]
             multiply_(tile[:, :-1], part, weight[v0:v1].t())
             engine.absorb_(tile, v0, patch, outside, rest, patch_logits)
@@ -188,10 +193,7 @@ def vocabulary(
         grad_weight.zero_()
     patch, hidden = engine.patch_of(groups, target), roomy(hidden)
     grad_hidden = hidden.new_zeros(count, width, dtype=wide(hidden.dtype)) if need_hidden else None
-    fit = (
-        rows_per_tile(count, tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype)) if count else 1
-    )  # columns of all rows
-    chunks = even_chunks(size, min(fit, -(-size // 2))) if count else []  # never all of [N, V] at once
+    chunks = vocabulary_chunks(hidden, size, tile_bytes, engine)
     buffer = hidden.new_empty(count, (chunks[0][1] if chunks else 0) + SPARE)
     for v0, v1 in chunks:
         tile = buffer[:, : v1 - v0 + 1]  # [N, v1 - v0 and a spare column]
@@ -203,3 +205,13 @@ def vocabulary(
         if grad_weight is not None:
             accumulate_(grad_weight[v0:v1], tile[:, :-1].t(), hidden, first=True)
     return grad_hidden
+
+
+def vocabulary_chunks(
+    hidden: Tensor, size: int, tile_bytes: int, engine: ModuleType
+) -> list[tuple[int, int]]:
+    """Ranges of the vocabulary whose tile of all rows fits in tile_bytes: never all of [N, V] at once."""
+    if len(hidden) == 0:
+        return []
+    fit = rows_per_tile(len(hidden), tile_bytes, hidden.device, engine.bytes_per_logit(hidden.dtype))
+    return even_chunks(size, min(fit, -(-size // 2)))

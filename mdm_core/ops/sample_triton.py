@@ -18,6 +18,8 @@ A row's numbers are added up in an order that depends on nothing but V, so the b
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 import triton
 import triton.language as tl
@@ -28,6 +30,7 @@ from mdm_core.ops.product_triton import logits_tile, operands, stretch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
+FLATTENS = "flatten" in inspect.signature(tl.range.__init__).parameters  # Triton 3.2 has no such loops
 RECORD_BYTES = 64 << 20  # records of one row chunk: 540 bytes per row and stretch, 4 per row and block
 
 
@@ -70,8 +73,10 @@ def _gumbel(seed, row, step, index, base: tl.constexpr):
 @triton.jit(do_not_specialize=["step"])
 def _prepare_kernel(
     source, h, seed, row_ids, noise, B, step, D: tl.constexpr, BD: tl.constexpr, BB: tl.constexpr,
-    GREEDY: tl.constexpr,
+    GREEDY: tl.constexpr, HELD: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        step = tl.load(step)
     row = tl.program_id(0).to(tl.int64)
     d = tl.arange(0, BD)
     for d0 in range(0, D, BD):
@@ -107,22 +112,76 @@ def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
 
 
 @triton.jit
+def _absorb(
+    z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won, total, turn,
+    reference, best_block, drawn_block, BM: tl.constexpr, BV: tl.constexpr, UNIT: tl.constexpr,
+    GREEDY: tl.constexpr, EVEN: tl.constexpr,
+):  # fmt: skip
+    """The running numbers of BM rows, high to drawn_block, after one more tile of logits z [BM, BV]."""
+    blocks: tl.constexpr = BV // 64
+    place = tl.arange(0, blocks)
+    if not EVEN:
+        z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
+    z = tl.reshape(z, (BM, blocks, 64))
+    peaks = tl.max(z, 2)  # [BM, blocks]
+    peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
+    peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
+    others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
+    wins = peak > high
+    rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
+    best_block = tl.where(wins, tile * blocks + at, best_block)
+    mine = _pick(z, at, BM, blocks)  # [BM, 64]
+    tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
+
+    high = tl.maximum(high, peak)
+    higher = _reference(high)
+    t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
+    e = tl.exp2(t)
+    inside = tl.sum(e, 2)  # [BM, blocks]
+    down = reference - higher
+    shrink = tl.exp2(down)
+    t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
+    turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
+    total = shrink * total + tl.sum(inside, 1)
+    reference = higher
+
+    if not GREEDY:
+        if not UNIT:
+            lower = (reference * inverse_t)[:, None, None]
+            inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
+        index = tile * blocks + place
+        noisy = tl.load(
+            noise + rows.to(tl.int64)[:, None] * B + index[None, :],
+            mask=live[:, None] & (index < B)[None, :],
+            other=float("-inf"),
+        )
+        noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
+        noisy = tl.where(noisy == noisy, noisy, float("-inf"))
+        value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
+        wins = value > won
+        won = tl.where(wins, value, won)
+        drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
+        mine = _pick(z, at, BM, blocks)  # [BM, 64]
+        tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
+    return high, rival, won, total, turn, reference, best_block, drawn_block
+
+
+@triton.jit
 def _stretch_kernel(
     h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
     N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
     TILES: tl.constexpr, UNIT: tl.constexpr, GREEDY: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
+    HELD: tl.constexpr, FLAT: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        inverse_t = tl.load(inverse_t)
     row_tiles = tl.cdiv(N, BM)
     part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
     row0 = (tl.program_id(0) % row_tiles) * BM
     rows = row0 + tl.arange(0, BM)  # [BM]
     live = rows < N
     record = rows.to(tl.int64) * S + part  # [BM]
-    lane = tl.arange(0, 64)
-    inner_at = record[:, None] * 64 + lane[None, :]  # [BM, 64]
-    blocks: tl.constexpr = BV // 64
-    place = tl.arange(0, blocks)
-
+    inner_at = record[:, None] * 64 + tl.arange(0, 64)[None, :]  # [BM, 64]
     high = tl.full((BM,), float("-inf"), tl.float32)
     rival = high
     won = high
@@ -131,51 +190,21 @@ def _stretch_kernel(
     reference = _reference(high)
     best_block = tl.zeros((BM,), tl.int32)
     drawn_block = best_block
-    for tile in range(part * TILES, min(part * TILES + TILES, tl.cdiv(V, BV))):
-        z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
-        if not EVEN:
-            z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
-        z = tl.reshape(z, (BM, blocks, 64))
-        peaks = tl.max(z, 2)  # [BM, blocks]
-        peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
-        peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
-        others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
-        wins = peak > high
-        rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
-        best_block = tl.where(wins, tile * blocks + at, best_block)
-        mine = _pick(z, at, BM, blocks)  # [BM, 64]
-        tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
-
-        high = tl.maximum(high, peak)
-        higher = _reference(high)
-        t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
-        e = tl.exp2(t)
-        inside = tl.sum(e, 2)  # [BM, blocks]
-        down = reference - higher
-        shrink = tl.exp2(down)
-        t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
-        turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
-        total = shrink * total + tl.sum(inside, 1)
-        reference = higher
-
-        if not GREEDY:
-            if not UNIT:
-                lower = (reference * inverse_t)[:, None, None]
-                inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
-            index = tile * blocks + place
-            noisy = tl.load(
-                noise + rows.to(tl.int64)[:, None] * B + index[None, :],
-                mask=live[:, None] & (index < B)[None, :],
-                other=float("-inf"),
-            )
-            noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
-            noisy = tl.where(noisy == noisy, noisy, float("-inf"))
-            value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
-            wins = value > won
-            won = tl.where(wins, value, won)
-            drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
-            mine = _pick(z, at, BM, blocks)  # [BM, 64]
-            tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
+    stop = min(part * TILES + TILES, tl.cdiv(V, BV))
+    if FLAT:  # one loop with the product's own: the next tile is fetched while this one is worked on
+        for tile in tl.range(part * TILES, stop, flatten=True):
+            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
+                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
+                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
+            )  # fmt: skip
+    else:
+        for tile in range(part * TILES, stop):
+            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
+                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
+                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
+            )  # fmt: skip
 
     tl.store(top + record, high, mask=live)
     tl.store(mass + record, total, mask=live)
@@ -191,7 +220,10 @@ def _finish_kernel(
     h, w, w_stride, seed, row_ids, current, top, mass, moment, second, score, best, block, best_inner,
     drawn_inner, token_out, confidence_out, best_out, best_p_out, second_p_out, current_p_out, entropy_out,
     V, S, step, inverse_t, D: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, GREEDY: tl.constexpr,
+    HELD: tl.constexpr,
 ):  # fmt: skip
+    if HELD:
+        step, inverse_t = tl.load(step), tl.load(inverse_t)
     row = tl.program_id(0).to(tl.int64)
     s = tl.arange(0, BS)
     record, known = row * S + s, s < S  # [BS]
@@ -258,18 +290,19 @@ def sample_rows(
     hidden: Tensor,
     weight: Tensor,
     current: Tensor,
-    temperature: float,
+    temperature: float | Tensor,
     seed: Tensor,
-    step: int,
+    step: int | Tensor,
     row_ids: Tensor,
 ) -> tuple[Tensor, ...]:
-    """The seven fields of SampleStep, each [N]."""
+    """The seven fields of SampleStep, each [N]. temperature and step: both numbers, or both held in tensors []."""
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
     rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
     tiles, stretches = stretch(size, columns)
-    blocks, greedy = triton.cdiv(size, BLOCK), temperature == 0
+    held = isinstance(step, Tensor)
+    blocks, greedy = triton.cdiv(size, BLOCK), not held and temperature == 0
     chunk = max(rows, RECORD_BYTES // (540 * stretches + 4 * blocks) // rows * rows)
     n = min(chunk, count)
     floats = torch.empty(5, n, stretches, device=hidden.device)
@@ -280,27 +313,31 @@ def sample_rows(
     records = (*floats, *whole, *inner)
     token, best = torch.empty(2, count, device=hidden.device, dtype=torch.long)  # [N] each
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
-    inverse_t = 1.0 if greedy else 1.0 / temperature
+    if held:
+        inverse_t = temperature.double().reciprocal().float()  # []  rounded as a number is
+    else:
+        inverse_t = 1.0 if greedy else 1.0 / temperature
     for first in range(0, count, chunk):
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
         _prepare_kernel[(n,)](
             hidden[part], h, seed[part], row_ids[part], noise, blocks, step, D=width,
             BD=min(1024, triton.next_power_of_2(width)), BB=min(512, triton.next_power_of_2(blocks)),
-            GREEDY=greedy, num_warps=4,
+            GREEDY=greedy, HELD=held, num_warps=4,
         )  # fmt: skip
         tile_h, tile_w, bulk = operands(h[:n], weight, rows, columns, depth)
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
             tile_h, tile_w, weight.stride(0), noise, *records, n, size, blocks, stretches, inverse_t,
-            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=inverse_t == 1.0, GREEDY=greedy,
-            EVEN=size % columns == 0, BULK=bulk, num_warps=warps, num_stages=stages,
+            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=not held and inverse_t == 1.0,
+            GREEDY=greedy, EVEN=size % columns == 0, BULK=bulk, HELD=held, FLAT=FLATTENS,
+            num_warps=warps, num_stages=stages,
         )  # fmt: skip
         _finish_kernel[(n,)](
             h, weight, weight.stride(0), seed[part], row_ids[part], current[part], *records,
             token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part],
             entropy[part], size, stretches, step, inverse_t,
             D=width, BS=triton.next_power_of_2(stretches), BD=min(1024, triton.next_power_of_2(width)),
-            GREEDY=greedy, num_warps=2,
+            GREEDY=greedy, HELD=held, num_warps=2,
         )  # fmt: skip
     return token, confidence, best, best_p, second_p, current_p, entropy
 

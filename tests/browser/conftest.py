@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ui.browser import NoBrowser, chromium, serving
+from ui.record.browser import NoBrowser, chromium, serving
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, inner, make, point, press, until
 
-from ui.browser import CANVAS, dataset, scrub
+from ui.record.browser import CANVAS, dataset, scrub
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 

@@ -2,7 +2,7 @@
 
 import re
 
-from ui.browser import CANVAS, dataset, scrub, settled
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 PROMPT = "a panda on a teal background"
 

@@ -4,7 +4,7 @@ import time
 
 from hands import edit, make, point, press, until
 
-from ui.browser import CANVAS, dataset, settled
+from ui.record.browser import CANVAS, dataset, settled
 
 
 def test_a_reload_starts_anew_and_leaves_the_studio_free(studio):

@@ -9,7 +9,7 @@ from PIL import Image
 from test_export import XSS
 from test_upload import saved
 
-from ui.browser import CANVAS, dataset, scrub, settled
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 TOKENS = "() => window.chisel.run().frames.map((frame) => Array.from(frame.tokens))"
 
@@ -36,7 +36,7 @@ def link_of(page):
     """The hash that Copy link puts into the address."""
     page.locator(".ex-link:enabled").click()
     page.locator(".ex-say").filter(has_text="link").and_(page.locator(":not(:has-text('Making'))")).wait_for()
-    page.wait_for_function("() => location.hash.startsWith('#c1=')")
+    page.wait_for_function("() => location.hash.startsWith('#c2=')")
     return page.evaluate("location.hash")
 
 

@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
-from ui.browser import CANVAS, dataset, scrub, settled
 from ui.limits import Refused, check_run
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 PROMPT = "three strawberries on a teal background"
 TOLERANCE = 12  # of 255, between two readings of one pixel

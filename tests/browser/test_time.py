@@ -2,7 +2,7 @@
 
 from hands import FRAMES, TOKENS, apart, centres, drag, edit, hold, make, point, press, until
 
-from ui.browser import CANVAS, dataset, scrub, settled
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 VIEWS = {
     "changes": "edited",

@@ -2,7 +2,7 @@
 
 from hands import hold, make
 
-from ui.browser import dataset, settled
+from ui.record.browser import dataset, settled
 
 
 def fill(page, steps, seed):

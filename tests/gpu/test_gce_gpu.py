@@ -118,6 +118,9 @@ def test_memory_beyond_the_outputs_is_one_tile():
 
 
 if __name__ == "__main__":
+    import argparse
+
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, test in list(globals().items()):
         if name.startswith("test_"):
             test()

@@ -78,6 +78,9 @@ def test_draws_follow_the_softmax():
 
 
 if __name__ == "__main__":
+    import argparse
+
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, test in list(globals().items()):
         if name.startswith("test_"):
             test()

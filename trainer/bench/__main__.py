@@ -54,14 +54,18 @@ def main() -> None:
         return
     if arguments.what == "table":
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
+        if not found:
+            parser.error(
+                f"{arguments.out} holds no records: run this in a clone of Chisel, or name their folder with --out."
+            )
         print("\n\n".join(record.markdown(path) for path in found))
         return
     if arguments.what == "profile" and not torch.cuda.is_available():
         parser.error("the profile reads a GPU's kernels, and this machine has no CUDA device.")
     if arguments.what == "profile":
-        from trainer.bench import profile  # Triton and a GPU
+        from trainer.bench import kernel_profile  # Triton and a GPU
 
-        return profile.main(arguments.out, 0.05 if arguments.seconds is None else arguments.seconds)
+        return kernel_profile.main(arguments.out, 0.05 if arguments.seconds is None else arguments.seconds)
     device = torch.device(arguments.device)
     print(describe_backend(device), flush=True)
     environment = record.environment(device, arguments.commit, arguments.note)

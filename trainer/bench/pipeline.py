@@ -1,16 +1,17 @@
 """How fast a picture is on this machine, and what it costs in memory.
 
-    python -m trainer.bench.pipeline [--model assets/model] [--out assets/benchmarks/pipeline_cpu.json]
+    python -m trainer.bench.pipeline [--device cpu|cuda] [--model assets/model] [--out assets/benchmarks]
+    python -m trainer.bench.pipeline --against CHECKOUT    beside another checkout's pipeline, in turns, in one run
 
 Every figure is the median of several runs of the real pipeline with its own defaults (12 steps, guidance, editing,
-polish passes), each run decoded to a picture at every step as the page does.
+polish passes). One picture is decoded at every step, as the page does, or at its end, or not at all; batches are timed
+to their last token. Each checkout's pipeline runs in a process of its own (`pipeline_server.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,62 +20,110 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED
+from trainer.bench import pipeline_server
+from trainer.bench.pipeline_server import BATCH
 from trainer.bench.record import environment
 
-PROMPT = "three strawberries on a teal background"
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = {"every step decoded": "one", "final picture only": "picture", "tokens only": "tokens"}
+BATCHED = f"batch of {BATCH}, tokens only"
 
 
-def one_run(pipe: Pipeline, seed: int, decode: bool) -> dict[str, float]:
-    """Seconds until the start frame, the first carved frame, and the end of one picture."""
-    began, first, passes, edits = time.perf_counter(), 0.0, 0, 0
-    for record in pipe.stream(PROMPT, seed=seed):
-        if decode:
-            pipe.decode(record.tokens.reshape(pipe.grid))
-        passes, edits = record.step, edits + len(record.edited)
-        if record.step == 1:
-            first = time.perf_counter() - began
-    if not decode:
-        pipe.decode(record.tokens.reshape(pipe.grid))
-    return {"first_step_s": first, "picture_s": time.perf_counter() - began, "passes": passes, "edits": edits}
+class Served:
+    """The pipeline of a checkout, in a process of its own."""
+
+    def __init__(self, checkout: Path, model: Path, device: str):
+        source = Path(pipeline_server.__file__).read_text()
+        began = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source, str(model.resolve()), device], cwd=checkout, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.ask("load")
+        self.load_s = time.perf_counter() - began  # from the start of the process
+
+    def ask(self, what: str, seed: int = 0) -> dict[str, float]:
+        print(json.dumps([what, seed]), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("the measured pipeline ended early; what it said stands above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def import_and_load(model: Path) -> float:
-    """Seconds from process start to a loaded pipeline, in a fresh process."""
-    code = f"from mdm_core import Pipeline; Pipeline.from_pretrained({str(model)!r})"
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - began
+def measure(checkouts: dict[str, Path], model: Path, device: str, runs: int) -> dict[str, dict]:
+    """Figures of each checkout's pipeline; they take turns, so that a disturbance hits all alike."""
+    out: dict[str, dict] = {name: {} for name in checkouts}
+    served = {name: Served(path, model, device) for name, path in checkouts.items()}
+    for name, pipeline in served.items():
+        # the first picture of a process: kernels are looked up or built, graphs captured, pages faulted in
+        first = pipeline.ask("picture")["picture_s"]
+        out[name] |= {"load_s": round(pipeline.load_s, 2), "first_picture_s": round(first, 3)}
+    for title, what in (KINDS | ({BATCHED: "batch"} if device != "cpu" else {})).items():
+        done: dict[str, list[dict]] = {name: [] for name in served}
+        for seed in range(runs + 2):
+            for name, pipeline in served.items():
+                done[name].append(pipeline.ask(what, seed))
+        for name, figures in done.items():
+            out[name][title] = summary(figures[2:])  # the first two warm up
+    for name, pipeline in served.items():
+        out[name] |= pipeline.ask("peak")
+        pipeline.close()
+    return out
 
 
-def measure(model: Path, runs: int) -> dict:
-    pipe = Pipeline.from_pretrained(model)
-    for seed in range(2):
-        one_run(pipe, seed, True)
-    out = {}
-    for name, decode in (("every step decoded", True), ("final picture only", False)):
-        done = [one_run(pipe, seed, decode) for seed in range(runs)]
-        out[name] = {k: round(statistics.median(d[k] for d in done), 3) for k in done[0]}
-        out[name]["slowest_s"] = round(max(d["picture_s"] for d in done), 3)
-    out["load_s"] = round(statistics.median(import_and_load(model) for _ in range(3)), 2)
-    out["peak_resident_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+def total(figures: dict) -> str:
+    """The key of the figure that says how long it took."""
+    return "batch_s" if "batch_s" in figures else "picture_s"
+
+
+def summary(figures: list[dict]) -> dict[str, float]:
+    """Medians, the slowest run, and pictures a second."""
+    key = total(figures[0])
+    out = {name: round(statistics.median(f[name] for f in figures), 4) for name in figures[0]}
+    out["slowest_s"] = round(max(f[key] for f in figures), 4)
+    out["pictures_per_s"] = round((BATCH if key == "batch_s" else 1) / out[key], 2)
     return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m trainer.bench.pipeline", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks/pipeline_cpu.json"))
-    args = parser.parse_args()
-    result = measure(args.model, args.runs)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(
-        json.dumps({"environment": environment(torch.device("cpu")), **result}, indent=1) + "\n"
+    parser.add_argument(
+        "--against", type=Path, help="a checkout whose pipeline runs in turns with this one's"
     )
-    print(json.dumps(result, indent=1))
+    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"), help="the record's folder")
+    parser.add_argument("--commit", help="what to write where git cannot be asked")
+    args = parser.parse_args()
+    if args.against and not (args.against / "mdm_core").is_dir():
+        parser.error(f"{args.against} is no checkout: it holds no folder mdm_core")
+    checkouts = {"here": ROOT} | ({"against": args.against} if args.against else {})
+    found = measure(checkouts, args.model, args.device, args.runs)
+    record = {"environment": environment(torch.device(args.device), args.commit), **found["here"]}
+    if args.against:
+        here, other = found["here"], found["against"]
+        record["against"] = {"checkout": args.against.name, **other}
+        record["times_faster"] = {
+            title: round(other[title][total(figures)] / figures[total(figures)], 2)
+            for title, figures in here.items()
+            if isinstance(figures, dict)
+        }
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"pipeline_{args.device}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record, indent=1))
+    print("wrote", path)
 
 
 if __name__ == "__main__":

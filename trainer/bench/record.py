@@ -33,11 +33,7 @@ def environment(device: torch.device, commit: str | None = None, note: str | Non
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
-    if commit is None:
-        asked = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        )
-        commit = asked.stdout.strip() or None
+    commit = commit or commit_of_the_code()
     return {
         "device": name,
         "versions": versions,
@@ -45,6 +41,20 @@ def environment(device: torch.device, commit: str | None = None, note: str | Non
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         **({"note": note} if note else {}),
     }
+
+
+def commit_of_the_code() -> str | None:
+    """The commit that this clone stands at; None for a wheel, whatever repository it is used in, or without git."""
+    clone = Path(__file__).resolve().parents[2]
+    if not (clone / ".git").exists():
+        return None
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(clone), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        )
+    except OSError:  # no git on this machine
+        return None
+    return asked.stdout.strip() or None
 
 
 def others(folder: Path, name: str, device: torch.device, now: dict, shapes: list | None) -> list[dict]:

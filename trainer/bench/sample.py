@@ -63,13 +63,14 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
         if name == "one product":
             return None
         result = contenders[name]()
-        if name == "ours":
+        if name.startswith("ours"):
             pair = torch.stack([result.best_p, result.second_p], 1)  # [N, 2]
             result = result.token[:, None], result.confidence[:, None], pair
         return errors(result, guided, weight)
 
     contenders = {
         "ours": ours,
+        "ours, guidance folded before": lambda: sample_step(guided, weight, current, seed=1, step=3),
         "eager, guidance folded": lambda: folded(conditional, unconditional, weight),
         "eager, batched guidance": lambda: batched(conditional, unconditional, weight),
     }

@@ -118,7 +118,7 @@ def make_trainer(recipe: Recipe, device: torch.device, folder: Path) -> Trainer:
     save_config(PipelineConfig(tokenizer=codec.config, model=recipe.model), folder / "config.json")
     trainer = Trainer(recipe, folder, folder / "run", device)
     trainer.stream = iter(lambda: recipe.data.batch(0), None)
-    trainer.draws_ahead = False
+    trainer.draws_ahead = trainer.device.type == "cuda"  # as with any source that has indexed batches
     return trainer
 
 

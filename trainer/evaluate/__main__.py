@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.atlas import Atlas
 from trainer.bench.record import environment
+from trainer.command import number, out_file, run_command, to_path, whole
 from trainer.evaluate.controls import (
     agreement,
     frechet,
@@ -37,6 +38,7 @@ from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
 from trainer.evaluate.templates import Templates
+from trainer.parallel import open_device
 from trainer.verifier import Verifier, sha256
 
 QUICK = 24  # prompts a tag
@@ -126,31 +128,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("assets/model"))
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument(
         "--tags", nargs="+", choices=TAGS, default=list(TAGS), metavar="TAG", help=", ".join(TAGS)
     )
     parser.add_argument("--split", choices=(*SPLITS, "both"), default="both")
-    parser.add_argument("--limit", type=int, default=None, help="prompts a tag")
+    parser.add_argument("--limit", type=whole(1), default=None, help="prompts a tag")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} prompts a tag: 5 minutes on two cores")
-    parser.add_argument("--json", type=Path, default=None, help="write the record here")
+    parser.add_argument("--json", type=to_path, default=None, help="write the record here")
     parser.add_argument(
         "--tokens",
-        type=Path,
+        type=to_path,
         default=None,
         help="keep the pictures' tokens here (.safetensors), and go on from what is there",
     )
     parser.add_argument(
-        "--minutes", type=float, default=None, help="make pictures for so long, a few of each tag in turn"
+        "--minutes",
+        type=number(above=True),
+        default=None,
+        help="make pictures for so long, a few of each tag in turn",
     )
-    parser.add_argument("--verifier", type=Path, default=None, help="folder of the judge")
-    parser.add_argument("--prompts", type=Path, default=None, help="another prompts.jsonl")
-    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
+    parser.add_argument("--prompts", type=to_path, default=None, help="another prompts.jsonl")
+    parser.add_argument("--batch", type=whole(1, 1 << 16), default=None)
     parser.add_argument("--device", default=None)
     parser.add_argument(
         "--set", type=override, nargs="+", default=[], metavar="FIELD=VALUE", help="sampler settings"
     )
     args = parser.parse_args()
+    out_file(args.json)
+    out_file(args.tokens, (".safetensors",))
+    open_device(args.device)
     judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pipe = Pipeline.from_pretrained(args.model, args.device)
     known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
@@ -171,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

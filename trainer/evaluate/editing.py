@@ -113,7 +113,7 @@ def heal(
     """`Pipeline.heal` for a batch: edit-only passes over finished tokens [B, h, w]; and passes a picture."""
     config = pipe.settings(**settings)
     condition = torch.cat([pipe.prompts.encode([p]) for p in prompts])
-    predict = pipe.predictor(condition, config, dict(zip(seeds, range(len(seeds)), strict=True)))
+    predict = pipe.predictor(condition, config)
     start = tokens.reshape(len(tokens), -1)
     out, passes = start.copy(), 0
     for records in sample(predict, start, config, seeds, mask_id=pipe.vocab_size, grid=pipe.grid):

@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from mdm_core.config import located
+from mdm_core.shipped import shipped
 from trainer.atlas import Atlas
+from trainer.command import out_folder, run_command, to_path, whole
 from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
 from trainer.scenes import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
+from trainer.texts import text_of
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "assets" / "emojieval"
+FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 SPLITS = ("seen", "held_out")
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")  # of the shipped weights
@@ -102,13 +106,13 @@ def load(
     known: names of objects; prompts that name another are left out, for models that know fewer.
     Raises ValueError for unknown tags or a file that cannot be read.
     """
-    path = Path(path or FOLDER / "prompts.jsonl")
+    path = located(path or FOLDER / "prompts.jsonl")
     if unknown := [t for t in tags if t not in TAGS]:
         raise ValueError(f"unknown tag {unknown[0]!r}: choose from {', '.join(TAGS)}")
     try:
-        lines = [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(row) for row in text_of(path.read_bytes()).split("\n") if row.strip()]
         prompts = [Prompt.read(i, line) for i, line in enumerate(lines)]
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} holds no EmojiEval prompts: {error}") from None
     out: list[Prompt] = []
     for tag in tags:
@@ -183,16 +187,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--objects", type=int, default=None, help="the first N objects of the atlas")
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--objects", type=whole(2), default=None, help="the first N objects of the atlas")
+    parser.add_argument("--out", type=to_path, default=Path("assets/emojieval"))
     args = parser.parse_args()
+    out_folder(args.out)
     atlas = Atlas.load()
     lines = make(atlas, args.objects or len(atlas))
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "prompts.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    print(f"{path}: {len(lines)} prompts, {dict(Counter((x['tag'], x['split']) for x in lines))}")
+    file = args.out / "prompts.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    print(f"{file}: {len(lines)} prompts, {dict(Counter((x['tag'], x['split']) for x in lines))}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -6,11 +6,13 @@
 my_pictures holds the pictures and a metadata.jsonl with lines like {"file_name": "cup.png", "text": "a red cup"}
 (trainer/folder.py names the other layouts). With many pictures or a GPU, tokenise once and train on that:
 
-    python -m trainer.tokenize my_pictures --out my_tokens --processes 4 --views 4
+    python -m trainer.make_tokens my_pictures --out my_tokens --processes 4 --views 4
     python -m trainer.train folder data.path=my_tokens --out runs/mine
 
-The same command goes on where a run was cut. data.flip=True mirrors half of the pictures, where no caption says
-left or right; data.crop=0.8 cuts random squares. The prompt vocabulary is learnt from your captions.
+The same command goes on where a run was cut, also with other devices, data.batch_size or accumulate: no picture comes
+twice or is left out by that. What was passed over, and why, is listed in skipped.txt of the run. data.flip=True
+mirrors half of the pictures, where no caption says left or right; data.crop=0.8 cuts random squares. The prompt
+vocabulary is learnt from your captions.
 
 For a first look, a small model for a minute or two (minutes=240 is the recipe's own length):
 

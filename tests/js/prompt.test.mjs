@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { within } from "../../ui/bring/shrink.js";
+import { pastedPicture } from "../../ui/bring/bring.js";
+import { signed } from "../../ui/learn/explorer.js";
+import { inserted } from "../../ui/prompt/palette.js";
+
+const SECTIONS = [["animals", ["cat", "Dog"]], ["colours", ["blue"]]];
+
+test("a word from the palette comes with the spaces it needs, and with and between things", () => {
+  const put = (before, after, word) => inserted(SECTIONS, before, after, word);
+  assert.deepEqual(put("", "", "cat"), ["cat", 3]);
+  assert.deepEqual(put("a", "", "cat"), ["a cat", 5]);
+  assert.deepEqual(put("a blue ", " on teal", "cat"), ["a blue cat on teal", 10]);
+  assert.deepEqual(put("a cat", "", "Dog"), ["a cat and Dog", 13]);
+  assert.deepEqual(put("a cat", "", "blue"), ["a cat blue", 10]);
+  assert.deepEqual(put("", "cat", "blue"), ["blue cat", 5]);
+});
+
+test("a picture is scaled to fit and never enlarged", () => {
+  assert.deepEqual(within(4000, 2000, 2048), [2048, 1024]);
+  assert.deepEqual(within(1000, 9000, 2048), [228, 2048]);
+  assert.deepEqual(within(10, 20, 2048), [10, 20]);
+  assert.deepEqual(within(30000, 1, 256), [256, 1]);
+});
+
+test("the first picture among what was pasted is taken, text is not", () => {
+  const item = (type, kind = "file") => ({ kind, getAsFile: () => ({ type }) });
+  assert.equal(pastedPicture({ items: [item("text/plain", "string"), item("text/html"), item("image/png"), item("image/jpeg")] }).type, "image/png");
+  assert.equal(pastedPicture({ items: [item("text/plain", "string")] }), null);
+  assert.equal(pastedPicture(null), null);
+});
+
+test("pulls bear their sign, and what rounds to nothing has none", () => {
+  assert.deepEqual([0.1234, -0.1234, 0.0001, -0.0001, 0].map(signed), ["+0.123", "−0.123", "0.000", "0.000", "0.000"]);
+});

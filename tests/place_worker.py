@@ -1,0 +1,72 @@
+"""One process of a run that notes what it draws; started by test_place.py, several at a time.
+
+python place_worker.py CODEC OUT OPTIONS
+
+OPTIONS is JSON: fields of the recipe, and `signal` [rank, step]: that process is told to end after that step;
+`unread`: every batch names a file that this process could not read.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import torch
+from tiny_run import TinyData, TinySource, tiny_recipe
+
+from trainer import loop
+from trainer.loop import Trainer
+from trainer.train import leave_on_signals
+
+
+def work(codec, out, options: dict) -> dict:
+    """Train and return what was drawn: samples as [first, end], and the numbers that masks and flips hang on."""
+    told, unread = options.pop("signal", None), options.pop("unread", False)
+    size = options.pop("batch_size", 3)
+    drawn, seeds, was, seed_of = [], [], TinySource.batch, loop.stream_seed
+
+    def batch(self, index):
+        first = index * self.config.batch_size
+        drawn.append([first, first + self.config.batch_size])
+        found = was(self, index)
+        return dataclasses.replace(found, skipped=(f"{drawn[-1]}.png: broken",)) if unread else found
+
+    def stream_seed(seed, index):
+        seeds.append(index)
+        return seed_of(seed, index)
+
+    TinySource.batch, loop.stream_seed = batch, stream_seed
+    try:
+        recipe = tiny_recipe(**{"save_every": 4, "data": TinyData(batch_size=size), **options})
+        run = Trainer(recipe, Path(codec), Path(out), torch.device("cpu"))
+        if told:
+            leave_on_signals(run)
+        resumed, update = run.resume(), run.update
+
+        def listen():
+            update()
+            if told == [run.parallel.rank, run.step]:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        run.update = listen
+        drawn.clear()
+        run.run()
+    finally:
+        TinySource.batch, loop.stream_seed = was, seed_of
+    record = {"resumed": resumed, "drawn": drawn, "seeds": seeds, "step": run.step, "samples": run.samples}
+    (run.out / f"rank-{run.parallel.rank}.json").write_text(json.dumps(record))
+    run.parallel.close()
+    return record
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("codec", "out", "options"):
+        parser.add_argument(name)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    work(args.codec, args.out, json.loads(args.options))

@@ -1,0 +1,110 @@
+// @ts-check
+// Bring your own: a picture to edit, a saved run, or a link in the address. The server checks what arrives.
+
+import { find } from "../layout/dom.js";
+import { facts } from "../layout/facts.js";
+import { fitting } from "./shrink.js";
+
+const MIB = 2 ** 20;
+const NAMES = { picture: "The picture", run: "The saved run" };
+const FIELD = "input, textarea, select, [contenteditable]";
+
+/** @param {Blob} file @returns {Promise<string>} */
+function base64(file) {
+  return new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done(String(reader.result).split(",", 2)[1] ?? "");
+    reader.onerror = fail;
+    reader.readAsDataURL(file);
+  });
+}
+
+/** The first picture among what was pasted. @param {DataTransfer | null} pasted */
+export function pastedPicture(pasted) {
+  const files = Array.from(pasted?.items ?? [], (item) => (item.kind === "file" ? item.getAsFile() : null));
+  return files.find((file) => file?.type.startsWith("image/")) ?? null;
+}
+
+export class Bring {
+  /**
+   * @param {import("../stage/stage.js").Stage} stage
+   * @param {{tools: import("../hands/tools.js").Tools | null}} hands
+   * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
+   */
+  constructor(stage, hands, { element, server }) {
+    this.stage = stage;
+    this.hands = hands;
+    this.server = server;
+    this.line = find(".up-say", element);
+    const { pictureBytes, runBytes } = facts();
+    this.most = { picture: pictureBytes, run: runBytes };
+    for (const kind of /** @type {("picture" | "run")[]} */ (["picture", "run"])) {
+      const field = find(`.up-${kind}-file`, element);
+      find(`.up-${kind}`, element).addEventListener("click", () => { field.value = ""; field.click(); });
+      field.addEventListener("change", () => this.bring(kind, field.files[0]));
+    }
+    this.listen();
+    window.addEventListener("hashchange", openLink);
+    openLink();
+  }
+
+  /** A picture or a saved run dropped anywhere, and a picture pasted, do the same. */
+  listen() {
+    document.addEventListener("dragover", (event) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    });
+    document.addEventListener("drop", (event) => {
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      this.bring(file.type.startsWith("image/") ? "picture" : "run", file);
+    });
+    document.addEventListener("paste", (event) => {
+      const picture = pastedPicture(event.clipboardData);
+      // who pastes words into a field that came along with a picture of them means the words
+      const words = event.target instanceof Element && event.target.closest(FIELD) && event.clipboardData?.getData("text/plain");
+      if (!picture || words) return;
+      event.preventDefault();
+      this.bring("picture", picture);
+    });
+  }
+
+  /** The sentence stands in the Edit task: whoever dropped a file elsewhere is taken there. @param {string} words */
+  refuse(words) {
+    this.line.textContent = words;
+    this.stage.choose("edit");
+  }
+
+  /**
+   * Only the bytes are sent: neither the file's name nor its path reaches the server.
+   * @param {"picture" | "run"} kind @param {Blob} file
+   */
+  async bring(kind, file) {
+    if (!file) return;
+    this.line.textContent = "Reading …";
+    const most = this.most[kind];
+    const sent = kind === "picture" ? await fitting(file, most) : file;
+    if (!sent || sent.size > most) return this.refuse(`${NAMES[kind]} is too large: files can have up to ${most / MIB} MiB.`);
+    try {
+      const data = { file: await base64(sent) };
+      const answer = kind === "picture" ? await this.server.upload_picture(data) : await this.server.open_run(data);
+      if (answer.error) return this.refuse(answer.error);
+      this.line.textContent = "";
+      if (kind === "run") this.stage.emit("follow", answer.message);
+      this.stage.take(answer.message);
+      if (kind === "run") return;
+      this.stage.choose("edit");
+      this.hands.tools.choose("mask");
+    } catch {
+      this.refuse("The file did not arrive: try again.");
+    }
+  }
+}
+
+/** A link in the address: carved anew as soon as the page is ready, and again when another one is pasted. */
+function openLink() {
+  if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
+  const button = find("#open-link");
+  if (button) button.click();
+  else requestAnimationFrame(openLink);
+}

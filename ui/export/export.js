@@ -1,0 +1,133 @@
+// @ts-check
+// Save and share: asks the server for a file of the run on screen and hands it to the browser as a download.
+
+import { find, findAll, make } from "../layout/dom.js";
+import { bytesOf, pack } from "../stage/bytes.js";
+
+const WITHOUT_HAND = ", without what was changed by hand.";
+const RELEASE_MS = 30_000;
+
+export class Export {
+  /**
+   * @param {import("../stage/stage.js").Stage} stage
+   * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
+   */
+  constructor(stage, { element, server }) {
+    this.stage = stage;
+    this.server = server;
+    this.panel = find(".ex", element);
+    this.line = find(".ex-say", element);
+    this.address = find(".ex-address", element);
+    this.buttons = findAll(".ex-button", element);
+    this.busy = false;
+    for (const button of this.buttons) {
+      const kind = button.dataset.as;
+      button.addEventListener("click", () => {
+        if (kind) this.ask("Saving …", () => this.save(kind));
+        else this.ask("Making the link …", () => this.share());
+      });
+    }
+    for (const name of ["run", "done"]) stage.on(name, () => { this.tell(""); this.refresh(); });
+    this.linked = new Address(stage);
+    this.refresh();
+  }
+
+  /** @param {string} words */
+  tell(words) {
+    this.line.textContent = words;
+    this.address.hidden = true;
+  }
+
+  refresh() {
+    const { run } = this.stage;
+    this.panel.hidden = !run;
+    for (const button of this.buttons) button.disabled = !run || run.state === "running" || this.busy;
+  }
+
+  /**
+   * Asks and answers in order; the buttons rest meanwhile, so that nobody asks twice.
+   * @param {string} words @param {() => Promise<string | void>} work
+   */
+  async ask(words, work) {
+    this.busy = true;
+    this.refresh();
+    this.tell(words);
+    try {
+      const said = await work();
+      if (said) this.line.textContent = said;
+    } catch {
+      this.tell("That did not arrive: try again.");
+    }
+    this.busy = false;
+    this.refresh();
+  }
+
+  /** @param {string} kind */
+  async save(kind) {
+    const { run, shown, byHand, tokens } = this.stage;
+    /** @type {Record<string, any>} */
+    const data = { run: run.id, step: shown + run.offset, as: kind };
+    const hand = byHand.size > 0;
+    if (hand && kind === "png") data.tokens = pack(tokens, Int32Array);
+    const file = await this.server.save(data);
+    if (file.error) return file.error;
+    download(file);
+    return `Saved ${file.name}${hand && kind !== "png" ? WITHOUT_HAND : ""}`;
+  }
+
+  async share() {
+    const { run, byHand } = this.stage;
+    const ending = byHand.size ? WITHOUT_HAND : ".";
+    const answer = await this.server.share({ run: run.id });
+    if (answer.error) return answer.error;
+    const url = this.linked.put(run.id, answer.hash);
+    try {
+      await navigator.clipboard.writeText(url);
+    } catch {
+      // no permission here (a frame, a plain http address): show it to be copied by hand
+      this.address.value = url;
+      this.address.hidden = false;
+      this.address.select();
+      return `Copy the link from the field${ending}`;
+    }
+    return `Link copied${ending}`;
+  }
+}
+
+/**
+ * The address stands for one run: the one that it brought here, or whose link was made. Another one takes it off again,
+ * so that a reload or a copied address never brings back a picture that is no longer there.
+ */
+class Address {
+  /** @param {import("../stage/stage.js").Stage} stage */
+  constructor(stage) {
+    this.run = ""; // the run that the address stands for
+    this.asked = false; // what comes onto the canvas now was made by a press, not by the address
+    stage.on("ask", () => { this.asked = true; });
+    stage.on("run", (id) => this.shown(id));
+    window.addEventListener("hashchange", () => Object.assign(this, { run: "", asked: false }));
+  }
+
+  /** @param {string} run @param {string} hash */
+  put(run, hash) {
+    this.run = run;
+    history.replaceState(history.state, "", `#${hash}`);
+    return location.href;
+  }
+
+  /** @param {string} run */
+  shown(run) {
+    if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
+    if (!this.run && !this.asked) this.run = run;
+    if (this.run === run) return;
+    this.run = "";
+    history.replaceState(history.state, "", location.href.split("#")[0]);
+  }
+}
+
+/** @param {{name: string, type: string, data: string}} file */
+function download(file) {
+  const url = URL.createObjectURL(new Blob([bytesOf(file.data)], { type: file.type }));
+  make("a", { href: url, download: file.name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), RELEASE_MS);
+}

@@ -1,0 +1,123 @@
+// @ts-check
+// What a hand does to cells: lock, mask, break, stamp. Locked cells are passed over.
+
+/** Every tool, and what it is for. */
+export const HINTS = {
+  inspect: "Pick a cell to see what the model thinks of it.",
+  lock: "Paint over cells that must stay. They never change, whatever you do next. Paint again to unlock.",
+  mask: "Paint over what should be made anew, then press Repaint, with this prompt or another.",
+  break: "Put wrong tokens in on purpose, then press Heal and watch the model mend them.",
+  choose: "Pick a cell and choose its token in the panel, or stamp its token onto other cells.",
+};
+export const TOOLS = Object.keys(HINTS);
+const BROKEN_SHARE = 0.1;
+
+export class Hands {
+  /** @param {import("../stage/stage.js").Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    this.stamp = -1; // the token that the Choose tool stamps, -1 for none
+    this.on = false; // what the stroke under way does: lock or unlock, mask or bring back
+  }
+
+  /**
+   * One touch of a stroke.
+   * @param {string} tool @param {number[]} cells @param {boolean} first of the stroke @param {number} from where it began
+   */
+  apply(tool, cells, first, from) {
+    const { stage } = this;
+    const { run, shown, sheet, tokens } = stage;
+    if (tool === "lock") {
+      if (first) this.on = !sheet.isLocked(from);
+      sheet.lock(run, shown, cells, this.on);
+    } else if (tool === "mask") {
+      if (first) this.on = tokens[from] !== run.maskId;
+      this.mask(cells, this.on);
+    } else if (tool === "break") {
+      this.break(cells);
+    } else if (tool === "choose" && this.stamp >= 0) {
+      this.put(cells.map((cell) => [cell, this.stamp]));
+    } else if (tool === "choose") {
+      stage.select(from);
+    }
+    stage.look();
+  }
+
+  /** @param {number[][]} pairs [[cell, token], ...] */
+  put(pairs) {
+    this.stage.sheet.put(this.stage.run, this.stage.shown, pairs);
+  }
+
+  /** Masks cells, or gives them back the tokens that the run left there. @param {number[]} cells @param {boolean} on */
+  mask(cells, on) {
+    const { run, frame } = this.stage;
+    this.put(cells.map((cell) => [cell, on ? run.maskId : frame.tokens[cell]]));
+  }
+
+  /** Gives each cell a token that is not its own, from the whole codebook. @param {number[]} cells */
+  break(cells) {
+    const { run, tokens, sheet } = this.stage;
+    this.put(cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => {
+      const token = Math.floor(Math.random() * (run.maskId - 1));
+      return [cell, token + Number(token >= tokens[cell])];
+    }));
+  }
+
+  /** Breaks a share of the free cells, anywhere. */
+  breakSome() {
+    const { run, sheet } = this.stage;
+    const free = [...run.frames[0].tokens.keys()].filter((cell) => !sheet.isLocked(cell));
+    for (let i = free.length - 1; i > 0; i--) {
+      const j = Math.floor(Math.random() * (i + 1));
+      [free[i], free[j]] = [free[j], free[i]];
+    }
+    this.break(free.slice(0, Math.max(1, Math.round(run.cells * BROKEN_SHARE))));
+  }
+
+  /** Forgets locks and changes at this step. */
+  clear() {
+    const { sheet, frame } = this.stage;
+    sheet.locks = null;
+    this.put(Array.from(frame.tokens, (token, cell) => [cell, token]));
+  }
+
+  unlock() {
+    this.stage.sheet.locks = null;
+  }
+
+  // ---- the chosen cell --------------------------------------------------------------------------------------
+
+  /** Its token as it stands on the canvas, -1 where no cell is chosen. */
+  get held() {
+    const { run, selected, tokens } = this.stage;
+    return run && selected >= 0 ? tokens[selected] : -1;
+  }
+
+  get holdsToken() {
+    return this.held >= 0 && this.held !== this.stage.run.maskId;
+  }
+
+  /** A cell that the run itself left masked has nothing to go back to. */
+  get canMask() {
+    const { run, selected, frame } = this.stage;
+    return this.holdsToken || (this.held >= 0 && frame.tokens[selected] !== run.maskId);
+  }
+
+  lockCell() {
+    const { run, shown, selected, sheet } = this.stage;
+    sheet.lock(run, shown, [selected], !sheet.isLocked(selected));
+  }
+
+  /** Repaint stands in Edit, so that is where a masked cell leads. */
+  maskCell() {
+    const on = this.holdsToken;
+    if (on) this.stage.choose("edit");
+    this.stage.change(() => this.mask([this.stage.selected], on));
+  }
+
+  /** @param {number} token */
+  setStamp(token) {
+    this.stamp = token;
+    this.stage.changed();
+  }
+}

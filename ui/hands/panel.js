@@ -1,0 +1,81 @@
+// @ts-check
+// The buttons of the hands, wherever they stand on the page: which can be pressed, which are on, what they say.
+
+import { findAll } from "../layout/dom.js";
+import { count } from "../stage/words.js";
+import { HINTS } from "./hands.js";
+
+export class HandsPanel {
+  /**
+   * @param {import("../stage/stage.js").Stage} stage
+   * @param {import("./hands.js").Hands} hands
+   * @param {import("./tools.js").Tools} tools
+   * @param {Record<string, import("./actions.js").Action>} actions
+   */
+  constructor(stage, hands, tools, actions) {
+    this.stage = stage;
+    this.hands = hands;
+    this.tools = tools;
+    this.actions = actions;
+    stage.on("change", () => this.refresh());
+    document.addEventListener("click", (event) => {
+      const at = (/** @type {string} */ name) => /** @type {Element} */ (event.target).closest(name);
+      const [tool, size, button] = ["button[data-tool]", "[data-size]", "[data-press]"].map(at);
+      if (tool instanceof HTMLElement) tools.choose(tool.dataset.tool);
+      if (size instanceof HTMLElement) tools.setBrush(size.dataset.size);
+      if (button instanceof HTMLElement) this.press(button.dataset.press);
+    });
+  }
+
+  /** @param {string} name */
+  press(name) {
+    const action = this.actions[name];
+    if (action?.can()) action.act();
+  }
+
+  // Some of these pieces come to stand on the page later than others.
+  refresh() {
+    const { stage, hands, tools } = this;
+    const { run, sheet, selected } = stage;
+    for (const button of findAll("[data-press]")) button.disabled = !this.actions[button.dataset.press]?.can();
+    for (const button of findAll("button[data-tool]")) {
+      button.setAttribute("aria-checked", String(button.dataset.tool === tools.tool));
+    }
+    for (const button of findAll("[data-size]")) {
+      const on = tools.rectangle ? "rectangle" : String(tools.size);
+      button.setAttribute("aria-pressed", String(button.dataset.size === on));
+    }
+    const put = (/** @type {string} */ name, /** @type {Record<string, any>} */ has) => {
+      for (const node of findAll(name)) Object.assign(node, has);
+    };
+    put(".cz-tool-hint", { textContent: this.hint() });
+    put(".cz-brush", { hidden: !tools.paints || (tools.tool === "choose" && hands.stamp < 0) });
+    put("[data-press=stamp]", {
+      hidden: tools.tool !== "choose",
+      textContent: hands.stamp >= 0 ? `Stamping token #${hands.stamp}: stop` : "Stamp the picked token",
+    });
+    const one = Boolean(run) && selected >= 0;
+    put("[data-press=lock-cell]", { textContent: one && sheet.isLocked(selected) ? "Unlock" : "Lock" });
+    put("[data-press=mask-cell]", { textContent: one && !hands.holdsToken && hands.canMask ? "Bring back" : "Remask" });
+    put(".cz-marks", { textContent: this.tally() });
+    const n = sheet.countLocked();
+    put(".cz-unlock", { hidden: !n });
+    put(".cz-kept", { textContent: n ? `${count(n, "locked cell")} ${n === 1 ? "stays" : "stay"} in the next picture.` : "" });
+  }
+
+  hint() {
+    const { run, variations } = this.stage;
+    if (!run) return "Make a picture first: Create, then Generate.";
+    if (variations.open) return "Accept one of the variations, or discard them, to go on.";
+    return HINTS[/** @type {keyof typeof HINTS} */ (this.tools.tool)];
+  }
+
+  /** "3 masked · 12 locked · 2 changed by hand" */
+  tally() {
+    const { run, sheet, tokens, byHand } = this.stage;
+    if (!run) return "";
+    const put = [...byHand].filter((cell) => tokens[cell] !== run.maskId).length;
+    const parts = [[this.stage.countMasked(), "masked"], [sheet.countLocked(), "locked"], [put, "changed by hand"]];
+    return parts.filter(([n]) => n).map((part) => part.join(" ")).join(" · ");
+  }
+}

@@ -1,0 +1,57 @@
+// @ts-check
+// Elements: found, made, and waited for.
+
+/**
+ * The first element that fits, or null. Typed as anything, so that a field, a canvas and a button need no casts.
+ * @param {string} selector @param {ParentNode} root @returns {any}
+ */
+export function find(selector, root = document) {
+  return root.querySelector(selector);
+}
+
+/** @param {string} selector @param {ParentNode} root @returns {any[]} */
+export function findAll(selector, root = document) {
+  return Array.from(root.querySelectorAll(selector));
+}
+
+/**
+ * A new element. What the element knows as a property is set as one (className, textContent, onclick ...), all else
+ * as an attribute (aria-label, data-token ...).
+ * @param {string} tag @param {Record<string, any>} has @param {...(Node | string)} children @returns {any}
+ */
+export function make(tag, has = {}, ...children) {
+  /** @type {any} */
+  const node = document.createElement(tag);
+  if (tag === "button") node.type = "button";
+  for (const [name, value] of Object.entries(has)) {
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} tag @param {Record<string, string | number>} has */
+export function makeSvg(tag, has) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(has)) node.setAttribute(name, String(value));
+  return node;
+}
+
+/**
+ * Calls back as soon as an element stands on the page: Gradio brings some of them later than our own.
+ * @param {string} selector @param {(node: any) => void} call
+ */
+export function whenThere(selector, call) {
+  const look = () => {
+    const node = find(selector);
+    if (!node) return;
+    watcher.disconnect();
+    call(node);
+  };
+  const watcher = new MutationObserver(look);
+  watcher.observe(document.body, { childList: true, subtree: true });
+  look();
+}
+
+export const isDark = () => document.body.classList.contains("dark");

@@ -1,0 +1,238 @@
+// @ts-check
+// The guided tour: a small card beside the page that says what to try, rings the place, and waits until it was done.
+// Nothing is blocked meanwhile, any step can be skipped, and Escape or the cross ends it at any time.
+
+import { find, findAll, make } from "../layout/dom.js";
+
+/**
+ * What the steps look at.
+ * @typedef {{state: string, began: boolean, step: number, cell: number, overlay: string, tool: string, locked: number,
+ *   drafted: number, kind: string, edited: number, editsInRun: number}} Seen
+ *
+ * One step: `spot` is the place that is ringed, `then` the next one once it is `half` done; what is said `after` it was
+ * `done` may be an`other` thing, `otherwise`.
+ * @typedef {{title: string, text: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
+ *   view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean}} Step
+ */
+
+const PHONE_PX = 860;
+
+/** @type {Step[]} */
+const TOUR = [
+  {
+    title: "A picture starts as stone",
+    text: "Every cell is masked: nothing is decided. Write what you would like to see and press Generate.",
+    task: "learn",
+    spot: "#generate",
+    done: (s) => s.began && s.state !== "idle" && s.step >= 1,
+    after: "The model set some tokens at every step: blue is new. It looked at the whole picture each time.",
+  },
+  {
+    title: "Few tokens first",
+    text: "Drag the timeline back to step 1, 2 or 3. Which cells came first?",
+    task: "learn",
+    spot: ".cz-timeline",
+    done: (s) => s.step >= 1 && s.step <= 3 && s.state !== "running",
+    after: "The surest ones, mostly background. Each choice makes the next ones easier, so more follow at every step.",
+  },
+  {
+    title: "How sure is it?",
+    text: "Choose the view Confidence, then pick a cell of the grid.",
+    task: "learn",
+    spot: "[data-view=confidence]",
+    then: ".cz-canvas",
+    half: (s) => s.overlay === "confidence",
+    done: (s) => s.overlay === "confidence" && s.cell >= 0,
+    after: "Bright is sure, dark is unsure. The inspector shows what else the cell could have become.",
+  },
+  {
+    title: "Changing its mind",
+    text: "An orange bar below the timeline is an edit: a token the model took back. Go to a step that has one.",
+    task: "learn",
+    view: "picture",
+    spot: ".cz-timeline",
+    done: (s) => s.edited > 0 || (s.state === "done" && s.editsInRun === 0),
+    after: "Ordinary masked models cannot do this: there, what is set stays set.",
+    other: "This picture needed no edit at all. Generate another one to see some, or go on.",
+    otherwise: (s) => s.edited === 0,
+  },
+  {
+    title: "Lock what you like",
+    view: "picture",
+    text: "You are in Edit now. Choose the tool Lock and draw over the cells that should stay.",
+    task: "edit",
+    spot: "[data-tool=lock]",
+    then: ".cz-canvas",
+    half: (s) => s.tool === "lock",
+    done: (s) => s.locked > 0,
+    after: "A locked token never changes, whatever you make of the rest.",
+  },
+  {
+    title: "Break it, and heal it",
+    view: "picture",
+    text: "Choose Break and draw over a part of the picture. Then press Heal.",
+    task: "edit",
+    spot: "[data-tool=break]",
+    then: "[data-press=heal]",
+    half: (s) => s.drafted > 0,
+    done: (s) => s.kind === "heal" && s.state === "done",
+    after: "Nobody told it which cells were wrong. It found tokens that do not fit and took them back: that is editing.",
+  },
+];
+
+/** @param {string} tag @param {string} className @param {Record<string, any>} has @param {...Node} children */
+const part = (tag, className, has = {}, ...children) => make(tag, { className, ...has }, ...children);
+
+export class Tour {
+  /**
+   * @param {import("../stage/stage.js").Stage} stage
+   * @param {{tools: {tool: string} | null}} hands
+   * @param {{element: HTMLElement}} piece
+   */
+  constructor(stage, hands, { element }) {
+    this.stage = stage;
+    this.hands = hands;
+    this.at = -1;
+    this.met = false; // the visitor did what this step asks for
+    /** @type {HTMLElement | null} */
+    this.ringed = null;
+    this.runAtStart = "";
+    this.lockedBefore = false; // the visitor came with locks of their own
+    this.startButton = find("[data-tour=start]", element);
+    this.startButton.addEventListener("click", () => this.start());
+    this.where = part("p", "cz-tour-where");
+    this.title = part("h2", "cz-tour-title");
+    this.words = part("p", "cz-tour-words");
+    this.said = part("p", "cz-tour-said", { role: "status" });
+    this.dots = TOUR.map(() => part("i", ""));
+    this.back = part("button", "cz-button", { textContent: "Back", onclick: () => this.open(Math.max(this.at - 1, 0)) });
+    this.next = part("button", "cz-button", { textContent: "Skip", onclick: () => this.go(1) });
+    const leave = { textContent: "×", "aria-label": "Leave the tour", onclick: () => this.end(false) };
+    const onkeydown = (/** @type {KeyboardEvent} */ event) => this.key(event);
+    this.card = part("aside", "cz-tour", { hidden: true, "aria-label": "Guided tour", onkeydown },
+      part("button", "cz-icon cz-tour-leave", leave), this.where, this.title, this.words, this.said,
+      part("div", "cz-tour-row", {}, this.back, part("div", "cz-tour-dots", { "aria-hidden": "true" }, ...this.dots), this.next));
+    // inside Gradio's own container: its copies of our rules reach no further
+    (element.closest(".contain") || document.body).append(this.card);
+    for (const name of ["change", "task"]) stage.on(name, () => setTimeout(() => this.watch()));
+  }
+
+  /** @returns {Seen} */
+  look() {
+    const { run, shown, selected, overlay, sheet, byHand } = this.stage;
+    return {
+      state: run ? run.state : "idle",
+      began: Boolean(run) && run.id !== this.runAtStart,
+      step: run ? shown : -1,
+      cell: selected,
+      overlay,
+      tool: this.hands.tools?.tool ?? "",
+      locked: sheet.countLocked(),
+      drafted: byHand.size,
+      kind: run ? run.kind : "",
+      edited: run ? run.frames[shown].edited.length : 0,
+      editsInRun: run ? run.frames.reduce((n, frame) => n + frame.edited.length, 0) : 0,
+    };
+  }
+
+  watch() {
+    if (this.at < 0) return;
+    const step = TOUR[this.at];
+    const seen = this.look();
+    if (!this.met && step.done(seen)) {
+      this.met = true;
+      this.said.textContent = step.otherwise?.(seen) ? step.other : step.after;
+      this.card.classList.add("is-met");
+      this.next.textContent = this.at === TOUR.length - 1 ? "Finish" : "Next";
+      this.next.classList.add("is-main");
+      this.ring(null);
+      if (this.at === 0) bring(find(".cz-frame"));
+    }
+    this.ring(this.met ? null : step.half?.(seen) ? step.then : step.spot);
+  }
+
+  /** @param {string | null} selector */
+  ring(selector) {
+    const found = selector ? findAll(selector).find((node) => node.offsetParent !== null) : null;
+    const target = found?.matches(".cz-canvas") ? found.closest(".cz-frame") : found || null;
+    if (target === this.ringed) return;
+    this.ringed?.classList.remove("cz-spot");
+    this.ringed = target;
+    if (!target) return;
+    target.classList.add("cz-spot");
+    bring(target);
+  }
+
+  start() {
+    this.lockedBefore = Boolean(this.stage.sheet.locks);
+    this.card.hidden = false;
+    this.startButton.textContent = "Start again";
+    this.open(0);
+    this.next.focus({ preventScroll: true });
+  }
+
+  /** @param {number} at */
+  open(at) {
+    const { stage } = this;
+    const step = TOUR[at];
+    this.at = at;
+    this.met = false;
+    if (at === 0) this.runAtStart = stage.run?.id ?? "";
+    stage.choose(step.task);
+    if (step.view) stage.view(step.view);
+    if (step.task === "edit" && stage.run) stage.go(stage.run.last); // hands work on the finished picture
+    this.where.textContent = `Step ${at + 1} of ${TOUR.length}`;
+    this.title.textContent = step.title;
+    this.words.textContent = step.text;
+    this.said.textContent = "";
+    this.card.classList.remove("is-met");
+    Object.assign(this.card.dataset, { step: String(at + 1), task: step.task });
+    this.next.textContent = "Skip";
+    this.next.classList.remove("is-main");
+    this.back.disabled = at === 0;
+    this.dots.forEach((dot, i) => { dot.className = i === at ? "is-here" : i < at ? "is-past" : ""; });
+    this.watch();
+  }
+
+  /** A step on, or back. @param {number} by */
+  go(by) {
+    const at = this.at + by;
+    if (at >= TOUR.length) this.end(true);
+    else if (at >= 0) this.open(at);
+  }
+
+  /** @param {boolean} finished */
+  end(finished) {
+    const { stage } = this;
+    const inside = this.card.contains(document.activeElement);
+    this.at = -1;
+    this.ring(null);
+    this.card.hidden = true;
+    stage.choose(finished ? "create" : "learn");
+    if (finished) {
+      stage.view("picture");
+      // what was locked to try it out must not stay in the next picture
+      if (!this.lockedBefore && stage.sheet.locks) stage.change(() => { stage.sheet.locks = null; });
+    }
+    if (inside) (finished ? find("#prompt textarea") : this.startButton).focus({ preventScroll: true });
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const last = this.at + 1 === TOUR.length;
+    const move = { ArrowRight: () => last || this.go(1), ArrowLeft: () => this.go(-1), Escape: () => this.end(false) }[event.key];
+    if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    move();
+  }
+}
+
+/**
+ * On a phone the card takes the lower part of the screen, so what matters goes to the top; the stage goes there whole.
+ * @param {HTMLElement} node
+ */
+function bring(node) {
+  const phone = window.innerWidth <= PHONE_PX;
+  const to = phone && node.closest(".cz") ? find(".cz-top") : node;
+  to.scrollIntoView({ block: phone ? "start" : "nearest" });
+}

@@ -1,0 +1,102 @@
+// @ts-check
+// The page's own script: one Stage, and every piece of the page tied to it as Gradio puts the piece up. Each piece is a
+// gr.HTML of Python's that calls by its name here (see ui/assemble.py), in no certain order.
+
+import { Bring } from "./bring/bring.js";
+import { Export } from "./export/export.js";
+import { handle } from "./handle.js";
+import { actions } from "./hands/actions.js";
+import { Hands } from "./hands/hands.js";
+import { listen } from "./hands/keys.js";
+import { Loupe } from "./hands/loupe.js";
+import { HandsPanel } from "./hands/panel.js";
+import { Previews } from "./hands/previews.js";
+import { Tools } from "./hands/tools.js";
+import { Inspector } from "./inspector/inspector.js";
+import { find, findAll } from "./layout/dom.js";
+import { facts } from "./layout/facts.js";
+import { notice, said } from "./layout/notice.js";
+import { tasks } from "./layout/tasks.js";
+import { theme } from "./layout/theme.js";
+import { tips } from "./layout/tips.js";
+import { classMode } from "./learn/class_mode.js";
+import { Explorer } from "./learn/explorer.js";
+import { Lab } from "./learn/lab.js";
+import { Narrator } from "./learn/narrator.js";
+import { Tour } from "./learn/tour.js";
+import { Hint } from "./prompt/hint.js";
+import { Palette } from "./prompt/palette.js";
+import { followRuns, write } from "./prompt/prompt_box.js";
+import { Canvas } from "./stage/canvas.js";
+import { Keeper } from "./stage/keep.js";
+import { ShelfView } from "./stage/shelf.js";
+import { Stage } from "./stage/stage.js";
+import { VariationsView } from "./stage/variations.js";
+import { StageView } from "./stage/view.js";
+import { Zoom } from "./stage/zoom.js";
+
+/**
+ * What Gradio gives to the script of a gr.HTML.
+ * @typedef {{element: HTMLElement, props: any, trigger: (name: string, data: any) => void,
+ *   watch: (name: string, call: () => void) => void, server: Record<string, (data: any) => Promise<any>>}} Piece
+ *
+ * The parts that come up with the canvas.
+ * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"]}} Grid
+ */
+
+const { grid: model } = facts();
+const stage = new Stage(model ? { rows: model[0], columns: model[1] } : undefined);
+const hands = new Hands(stage);
+/** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
+const held = { tools: null };
+
+/** @type {Record<string, (piece: Piece) => void>} */
+const PIECES = {
+  header: ({ element }) => theme(element),
+  tasks: ({ element }) => tasks(stage, element),
+  notice: (piece) => notice(stage, piece),
+  buttons: () => stage.changed(), // a piece with buttons of the hands, which now learn whether they can be pressed
+  grid,
+  bring: (piece) => new Bring(stage, held, piece),
+  export: (piece) => new Export(stage, piece),
+  hint: (piece) => new Hint(piece),
+  palette: (piece) => new Palette(piece),
+  tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
+  explorer: (piece) => new Explorer(stage, piece),
+  lab: (piece) => new Lab(stage, piece),
+  narrator: (piece) => new Narrator(stage, piece),
+};
+
+/** @param {Piece} piece */
+function grid({ element, props, watch, server }) {
+  const part = (/** @type {string} */ name) => find(name, element);
+  const node = part(".cz-canvas");
+  const tools = new Tools(stage, hands, node);
+  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"));
+  const canvas = new Canvas(stage, element, tools, zoom);
+  const choose = (/** @type {number} */ cell, /** @type {number} */ token) => stage.change(() => hands.put([[cell, token]]));
+  const panel = new HandsPanel(stage, hands, tools, actions(stage, hands));
+  new StageView(stage, element, tools);
+  new Inspector(stage, part(".cz-inspector"), server, canvas.painter, choose);
+  new ShelfView(stage, part(".cz-runs"));
+  new VariationsView(stage, part(".cz-variations"));
+  new Previews(stage, server);
+  new Loupe(node, part(".cz-loupe"));
+  listen(stage, tools, zoom, node);
+  followRuns(stage);
+  tips();
+  held.tools = tools;
+  Object.assign(window, { chisel: handle(stage, { canvas, hands, tools, panel, server }) });
+  watch("value", () => stage.take(props.value));
+  stage.changed();
+  new Keeper(stage, write).restore();
+  // after a refusal the page is free as soon as it says so, a moment before the event is over
+  stage.asks.listen(() => !stage.busy || (stage.asks.waiting && said()));
+}
+
+// Pieces that came up before this script have left word; those that come later call at once.
+const wake = (/** @type {[string, Piece]} */ [name, piece]) => PIECES[name](piece);
+/** @type {any} */
+const page = window;
+(page.chiselPieces ?? []).forEach(wake);
+page.chiselPieces = { push: wake };

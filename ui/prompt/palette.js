@@ -1,0 +1,96 @@
+// @ts-check
+// The palette of what the model knows: read from its card when it is first opened, searched in the browser.
+
+import { find, make } from "../layout/dom.js";
+import { box, write } from "./prompt_box.js";
+
+/** @typedef {[title: string, words: string[]]} Section */
+
+const OTHERS = ["numbers", "colours", "backgrounds", "styles", "relations"]; // all other headings hold things
+
+/**
+ * A thing right after another one: the captions that the model learnt say "and" between them.
+ * @param {Section[]} sections @param {string} before @param {string} word
+ */
+export function joins(sections, before, word) {
+  const text = before.trimEnd().toLowerCase();
+  const things = sections.filter(([title]) => !OTHERS.includes(title)).flatMap(([, words]) => words.map((w) => w.toLowerCase()));
+  return things.includes(word.toLowerCase()) && things.some((thing) => text === thing || text.endsWith(` ${thing}`));
+}
+
+/**
+ * The prompt with a word between `before` and `after`, and the place behind it, with the spaces it needs.
+ * @param {Section[]} sections @param {string} before @param {string} after @param {string} word @returns {[string, number]}
+ */
+export function inserted(sections, before, after, word) {
+  const space = before && !/\s$/.test(before) ? " " : "";
+  const and = joins(sections, before, word) ? "and " : "";
+  const head = `${before}${space}${and}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
+  return [head + after, head.length];
+}
+
+export class Palette {
+  /** @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece */
+  constructor({ element, server }) {
+    this.server = server;
+    this.list = find(".cz-palette-list", element);
+    this.none = find(".cz-palette-none", element);
+    this.search = find("input[type=search]", element);
+    /** @type {Section[] | null} */
+    this.sections = null;
+    const fold = find("details", element);
+    fold.addEventListener("toggle", () => { if (fold.open) this.open(); });
+    this.search.addEventListener("input", () => this.show());
+    this.search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      const first = find(".cz-word", element);
+      if (event.key === "Enter" && first) this.insert(first.textContent);
+      if (event.key === "Escape" && this.search.value) {
+        this.search.value = "";
+        this.show();
+        event.stopPropagation();
+      }
+    });
+  }
+
+  async open() {
+    if (!this.sections) {
+      const told = await this.server.palette(null);
+      this.sections = told.error ? [] : told.sections;
+    }
+    this.show();
+  }
+
+  /** Puts a word where the caret is. @param {string} word */
+  insert(word) {
+    const { value, selectionStart, selectionEnd } = box();
+    const at = selectionStart ?? value.length;
+    write(...inserted(this.sections, value.slice(0, at), value.slice(selectionEnd ?? at), word));
+    this.say(`${word} added to the prompt`);
+  }
+
+  /** @param {string} words */
+  say(words) {
+    this.none.hidden = !words;
+    this.none.textContent = words;
+  }
+
+  show() {
+    if (!this.sections) return;
+    const wanted = this.search.value.trim().toLowerCase();
+    /** @type {Section[]} */
+    const found = this.sections.map(([title, words]) => {
+      return [title, words.filter((word) => title === wanted || word.toLowerCase().includes(wanted))];
+    });
+    const groups = found.filter(([, words]) => words.length).map(([title, words]) => {
+      const chips = words.map((word) => {
+        return make("button", { className: "cz-word", textContent: word, onclick: () => this.insert(word) });
+      });
+      return make("section", {}, make("h3", { textContent: title }), make("div", { className: "cz-words" }, ...chips));
+    });
+    this.list.replaceChildren(...groups);
+    const nothing = this.sections.length
+      ? `Nothing it knows is called “${this.search.value.trim()}”.`
+      : "This model does not say what it knows.";
+    this.say(groups.length ? "" : nothing);
+  }
+}

@@ -1,0 +1,28 @@
+// @ts-check
+// Numbers and places as people read them.
+
+/** "1 step", "12 steps" @param {number} n @param {string} noun */
+export function count(n, noun) {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/**
+ * Small probabilities matter here (a vocabulary has thousands of entries), so they keep two digits that mean something.
+ * @param {number} p
+ */
+export function percent(p) {
+  if (p >= 0.995) return p === 1 ? "100 %" : "> 99 %";
+  if (p >= 0.1) return `${Math.round(p * 100)} %`;
+  if (p >= 0.0001) return `${(p * 100).toPrecision(2)} %`;
+  return "< 0.01 %";
+}
+
+/** "row 3, column 5" @param {number} cell @param {number} columns */
+export function place(cell, columns) {
+  return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
+}
+
+/** @param {string} words */
+export function capital(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
