@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainer.muon import Muon, orthogonalise, same_shape
+from trainer.optim import build_optimizers, parameter_groups
 
 SHAPES = [(24, 8), (8, 24), (24, 8), (16, 16), (24, 8)]
 
@@ -67,6 +68,28 @@ def test_a_parameter_without_a_gradient_stays_and_others_resume_exactly():
     params[0].grad = None
     one.step()
     assert torch.equal(params[0], before) and not torch.equal(params[1], again[1])
+
+
+def test_an_older_pytorch_trains_with_muon_too(monkeypatch):
+    """The Muon here needs nothing of PyTorch's, which 2.9 brought: neither the trainer nor table A leaves it out."""
+    from types import SimpleNamespace
+
+    from conftest import tiny_config
+
+    from trainer.objectives import Arm, Bench
+    from trainer.recipe import Recipe
+
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    config = tiny_config()
+    shared = SimpleNamespace(
+        model_config=config.model, codec_config=config.tokenizer, device=torch.device("cpu")
+    )
+    model, optimizers, _ = Bench.start(shared, Arm(), seed=0)
+    assert [type(o) for o in optimizers] == [Muon, torch.optim.AdamW]
+    assert len(optimizers[0].param_groups[0]["params"]) == len(parameter_groups(model)[0]) > 0
+    recipe = Recipe()
+    made = build_optimizers(model, lr=recipe.lr, matrix_lr=recipe.matrix_lr)
+    assert [type(o) for o in made] == [Muon, torch.optim.AdamW]
 
 
 def test_only_matrices():
