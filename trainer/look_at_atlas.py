@@ -11,12 +11,12 @@ near ones still want a look: a fork and a spoon are two things however near they
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from trainer.atlas import Atlas
+from trainer.command import out_folder, run_command, to_path, whole
 
 SIDE = 24  # pixels of the small pictures that are compared
 GREY = 128
@@ -83,12 +83,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("atlas", type=Path, help="folder of the atlas")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the contact sheets")
-    parser.add_argument("--pairs", type=int, default=60, help="how many look-alikes to print")
+    parser.add_argument("atlas", type=to_path, help="folder of the atlas")
+    parser.add_argument("--out", type=to_path, required=True, help="folder for the contact sheets")
+    parser.add_argument("--pairs", type=whole(0), default=60, help="how many look-alikes to print")
     args = parser.parse_args()
     atlas = Atlas.load(args.atlas)
-    args.out.mkdir(parents=True, exist_ok=True)
+    out_folder(args.out)
     for style in atlas.styles:
         for number, first in enumerate(range(0, len(atlas), 208)):
             some = range(first, min(first + 208, len(atlas)))
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
