@@ -57,13 +57,14 @@ def main() -> None:
     parser.add_argument("--out", type=to_path, default=Path("assets/evidence"))
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
-    out_folder(args.out)
     if args.measure:
+        out_folder(args.out)
         measure(args)
     elif not any(args.out.glob("*.json")):
         parser.error(
             f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
         )
+    out_folder(args.out)
     text = page(args.out, args.out.parent / "benchmarks")
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     print(text)
