@@ -17,11 +17,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.config import SampleConfig, located
+from mdm_core.diffusion.sampler import EDITS, ORDERS, check_seed
+from mdm_core.diffusion.schedule import SCHEDULES
+from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline
-from mdm_core.sampler import EDITS, ORDERS, check_seed
-from mdm_core.schedule import SCHEDULES
-from mdm_core.trajectory import Trajectory
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mdm_core.backbone import TransformerBackbone as TransformerBackbone
 from mdm_core.config import (
     ModelConfig,
     PipelineConfig,
@@ -22,17 +21,18 @@ from mdm_core.config import (
     located,
     save_config,
 )
-from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.model import MaskedDiffusionTransformer
+from mdm_core.diffusion.sampler import check_seed, sample
+from mdm_core.diffusion.trajectory import StepRecord, Trajectory
+from mdm_core.families.chisel.backbone import TransformerBackbone as TransformerBackbone
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
+from mdm_core.families.weights import load_weights, save_weights
+from mdm_core.images.pictures import plain
+from mdm_core.images.regions import as_cells, centre_box, composite, nearest_visible
 from mdm_core.ops import SampleStep, sample_step
-from mdm_core.pictures import plain
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
-from mdm_core.regions import as_cells, centre_box, composite, nearest_visible
-from mdm_core.sampler import check_seed, sample
 from mdm_core.shipped import shipped
-from mdm_core.text import TextTokenizer
-from mdm_core.trajectory import StepRecord, Trajectory
-from mdm_core.weights import load_weights, save_weights
 
 SHIPPED = shipped("model")
 MAX_PROMPT = 500  # characters

@@ -16,7 +16,9 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mdm_core.ops import gce_stream_triton, gce_triton, sample_triton
+from mdm_core.ops.gce import objective_triton as gce_triton
+from mdm_core.ops.gce import stream_triton as gce_stream_triton
+from mdm_core.ops.sample import sample_triton
 
 HALF, FULL = sample_triton.TILE_HALF, sample_triton.TILE_FULL
 POINTERS = {

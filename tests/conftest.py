@@ -15,10 +15,10 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported, by whichever test comes first
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
-from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.model import MaskedDiffusionTransformer
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.pipeline import Pipeline, TransformerBackbone
-from mdm_core.text import TextTokenizer
 
 TINY_LEVELS = (4, 4, 2)  # V = 32
 

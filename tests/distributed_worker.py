@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from tiny_run import tiny_recipe
 
-from trainer.loop import Trainer
-from trainer.parallel import full
+from trainer.engine.loop import Trainer
+from trainer.engine.parallel import full
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(

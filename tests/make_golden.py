@@ -18,8 +18,8 @@ from conftest import build_tiny
 from tiny_run import codec_folder, tiny_run
 
 from mdm_core.pipeline import Pipeline, TransformerBackbone
-from trainer import checkpoint
-from trainer.state import folder
+from trainer.engine import checkpoint
+from trainer.engine.state import folder
 
 HERE = Path(__file__).parent / "golden"
 CHECKPOINT = HERE / f"checkpoint-{checkpoint.FORMAT_VERSION}"

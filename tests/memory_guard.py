@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mdm_core.ops import gce_autograd
+from mdm_core.ops.gce import autograd as gce_autograd
 
 BYTES = 64  # one row of an AMX tile
 # which argument of a product is its left operand

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from tiny_run import TinyData, TinySource, tiny_recipe
 
-from trainer import loop
-from trainer.loop import Trainer
-from trainer.train import leave_on_signals
+from trainer.engine import loop
+from trainer.engine.loop import Trainer
+from trainer.engine.train import leave_on_signals
 
 
 def work(codec, out, options: dict) -> dict:

@@ -21,8 +21,9 @@ import pytest
 from conftest import build_tiny
 
 from mdm_core.pipeline import Pipeline
-from ui import address, launch
+from ui import launch
 from ui.record.browser import serving
+from ui.server import address
 
 ROOT = Path(__file__).resolve().parent.parent
 DEAD = "http://127.0.0.1:9"
@@ -381,7 +382,7 @@ def policy_of(url):
 
 
 def test_the_named_sites_may_frame_the_page_and_no_others(prefixed):
-    from ui.guard import headers
+    from ui.server.guard import headers
 
     spaces = ["'self'", "https://huggingface.co", "https://*.huggingface.co", "https://*.hf.space"]
     assert policy_of(prefixed.address) == [*spaces, "https://school.example", "http://10.0.0.5:8000"]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from trainer.atlas import ATLAS_DIR, Atlas
-from trainer.captions import RELATIONS, article
-from trainer.object_list import read_objects, regular_plural
-from trainer.palette import BACKGROUNDS, COLOUR_NAMES
-from trainer.sprites import fit
+from trainer.art.object_list import read_objects, regular_plural
+from trainer.art.sprites import fit
+from trainer.scenes.atlas import ATLAS_DIR, Atlas
+from trainer.scenes.captions import RELATIONS, article
+from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES
 
 
 @pytest.fixture(scope="module")

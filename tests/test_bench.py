@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.bench import gce_peers, measure, record, sample
+from trainer import record
+from trainer.bench import gce_peers, measure, sample
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parent.parent

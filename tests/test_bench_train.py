@@ -7,7 +7,7 @@ import torch
 from tiny_run import CPU, codec_folder, tiny_run
 
 from trainer.bench import train
-from trainer.plan import work_per_sample
+from trainer.engine.plan import work_per_sample
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_small_benchmark_fills_every_column(monkeypatch):
 
 
 def test_the_gpu_model_has_300_million_parameters():
-    from mdm_core.model import count_parameters
-    from trainer.plan import build_on_meta
+    from mdm_core.families.chisel.transformer import count_parameters
+    from trainer.engine.plan import build_on_meta
 
     assert count_parameters(build_on_meta(train.gpu_recipe(512).model)) == pytest.approx(3e8, rel=0.05)

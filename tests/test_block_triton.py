@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mdm_core import block_ops
-from mdm_core.layers import Attention, SwiGLU, TransformerBlock, rotary_2d
+from mdm_core.families.chisel.layers import Attention, SwiGLU, TransformerBlock, rotary_2d
+from mdm_core.ops.block import training as block_ops
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytest.importorskip("triton")
@@ -41,7 +41,7 @@ def test_norm_and_its_residual_sum(rows, columns):
 
 
 def test_norm_sums_over_more_rows_than_one_program_holds(monkeypatch):
-    from mdm_core import block_triton
+    from mdm_core.ops.block import training_triton as block_triton
 
     monkeypatch.setattr(block_triton, "PROGRAMS", 3)
     x, weight = numbers(3, 30, 700), numbers(700, seed=1)

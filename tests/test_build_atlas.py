@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mdm_core.vocabulary import Vocabulary
-from trainer.art_sets import IconSet, open_set
-from trainer.atlas import ATLAS_DIR, Atlas
-from trainer.build_atlas import PLANS, AtlasPlan, Style, build
-from trainer.card import words
-from trainer.look_at_atlas import contact_sheet, distances, nearest_pairs
-from trainer.sprites import backed, fit, near_lossless
+from mdm_core.explain.vocabulary import Vocabulary
+from trainer.art.art_sets import IconSet, open_set
+from trainer.art.build_atlas import PLANS, AtlasPlan, Style, build
+from trainer.art.look_at_atlas import contact_sheet, distances, nearest_pairs
+from trainer.art.sprites import backed, fit, near_lossless
+from trainer.scenes.atlas import ATLAS_DIR, Atlas
+from trainer.scenes.words import words
 
 PLAN = AtlasPlan("list.txt", "art.md", 32, 2, 64, (Style("solid", ("dense",), "@made/up"),), rows=1)
 CODES = [f"{0x1F400 + i:x}" for i in range(23)]

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picture_files import disc, encoded, tar_shard
 
-from trainer.folder import FolderRecords
-from trainer.hub import unpack
-from trainer.metadata import rows
-from trainer.texts import LONGEST_CAPTION, clean, lost, text_of, usable
-from trainer.token_shards import FORMAT, MANIFEST, TokenShards, encode_shard, shard_names
-from trainer.webdataset import TarRecords
+from trainer.data.folder import FolderRecords
+from trainer.data.metadata import rows
+from trainer.data.stream import unpack
+from trainer.data.texts import LONGEST_CAPTION, clean, lost, text_of, usable
+from trainer.data.token_shards import FORMAT, MANIFEST, TokenShards, encode_shard, shard_names
+from trainer.data.webdataset import TarRecords
 
 PICTURE = encoded(disc("red"))
 WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")

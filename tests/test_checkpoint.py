@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny_run import codec_folder, tiny_run
 
-from trainer import checkpoint
-from trainer.checkpoint import CheckpointError, Reader, check_writable, is_whole, newest
+from trainer.engine import checkpoint
+from trainer.engine.checkpoint import CheckpointError, Reader, check_writable, is_whole, newest
 
 
 def tensors(value=1.0):

@@ -7,8 +7,8 @@ from conftest import build_tiny
 from PIL import Image
 
 from mdm_core.__main__ import main
+from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
-from mdm_core.trajectory import Trajectory
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mdm_core.corruption import CorruptionConfig, corrupt
+from mdm_core.diffusion.corruption import CorruptionConfig, corrupt
 from mdm_core.groups import Groups
 
 V, L = 64, 100

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.atlas import Atlas
 from trainer.evaluate.controls import frechet, shuffled
 from trainer.evaluate.generate import Artist
 from trainer.evaluate.layouts import accepts
@@ -22,12 +21,13 @@ from trainer.evaluate.scoring import (
     wilson,
 )
 from trainer.evaluate.templates import Templates
-from trainer.freeform import load as load_freeform
-from trainer.palette import COLOUR_NAMES
-from trainer.scenes import RELATIONS, Scene, SceneGenerator
-from trainer.splits import is_held_out
-from trainer.tune import prompts_apart
-from trainer.verifier import NOTHING, Detection
+from trainer.evidence.freeform import load as load_freeform
+from trainer.evidence.tune import prompts_apart
+from trainer.judge.detector import NOTHING, Detection
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.colours import COLOUR_NAMES
+from trainer.scenes.generator import RELATIONS, Scene, SceneGenerator
+from trainer.scenes.splits import is_held_out
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,21 @@ import torch
 import torch.nn.functional as F
 
 from mdm_core.config import load_config
-from mdm_core.corruption import Corrupted
+from mdm_core.diffusion.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.pipeline import SHIPPED
-from trainer.evaluate import editing
-from trainer.evaluate.editing import HEAL, heal
 from trainer.evaluate.generate import decode, encode, generate
-from trainer.evaluate.plots import draw_all
 from trainer.evaluate.prompts import load
 from trainer.evaluate.scoring import summary
-from trainer.evaluate.table_pages import differences, page
-from trainer.failures import CAUSES, cause, write
-from trainer.geneval_export import export, read
-from trainer.model_card import card
-from trainer.objectives import ARMS, cells, smoothing
-from trainer.verifier import Detection
+from trainer.evidence import editing
+from trainer.evidence.arms import ARMS, cells, smoothing
+from trainer.evidence.editing import HEAL, heal
+from trainer.evidence.failures import CAUSES, cause, write
+from trainer.evidence.geneval_export import export, read
+from trainer.evidence.model_card import card
+from trainer.evidence.pages import differences, page
+from trainer.evidence.plots import draw_all
+from trainer.judge.detector import Detection
 
 INFO = {"device": "a machine", "versions": {"torch": "2.11"}, "commit": "abc", "date": "2026-11-23"}
 

@@ -12,14 +12,16 @@ import pytest
 from PIL import Image
 from test_sharelink import carve, edited, settings
 
-from mdm_core.trajectory import Trajectory
-from ui import asks, draw, export, limits, replay
-from ui.export import Exports
-from ui.frames import pack
-from ui.handlers import Studio
-from ui.limits import Refused
-from ui.opening import Opening
-from ui.runs import Request, Run
+from mdm_core.diffusion.trajectory import Trajectory
+from ui.bring.opening import Opening
+from ui.export import draw, export, replay
+from ui.export.export import Exports
+from ui.server import asks
+from ui.server import form as limits
+from ui.server.form import Refused
+from ui.server.frames import pack
+from ui.server.runs import Request, Run
+from ui.server.studio import Studio
 
 XSS = (
     "<script>window.hacked=1</script>",

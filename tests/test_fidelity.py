@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from mdm_core.config import ImageTokenizerConfig
-from mdm_core.image_tokenizer import ImageTokenizer
-from trainer.fidelity import fidelity, save_sheet, ssim
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from trainer.tokenizer.fidelity import fidelity, save_sheet, ssim
 
 SMALL = ImageTokenizerConfig(
     image_size=32, levels=(4, 4), encoder_width=16, decoder_width=16, decoder_depth=1

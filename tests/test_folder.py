@@ -7,8 +7,8 @@ import time
 import pytest
 from picture_files import captioned_folder, disc
 
-from trainer.folder import LONGEST_CAPTION, FolderRecords, clean
-from trainer.own_data import OwnDataConfig
+from trainer.data.folder import LONGEST_CAPTION, FolderRecords, clean
+from trainer.data.own import OwnDataConfig
 
 
 def put(root, *names):

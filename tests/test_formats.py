@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 from test_sharelink import GRID, Tab, V, carve, settings
 
-from mdm_core.trajectory import Trajectory
-from ui import export, limits, replay, sharelink
-from ui.frames import message
-from ui.handlers import Studio
-from ui.opening import Opening
-from ui.runs import Request
+from mdm_core.diffusion.trajectory import Trajectory
+from ui.bring.opening import Opening
+from ui.export import export, replay, sharelink
+from ui.server import form as limits
+from ui.server.frames import message
+from ui.server.runs import Request
+from ui.server.studio import Studio
 
 GOLDEN = Path(__file__).parent / "golden"
 LINKS = json.loads((GOLDEN / "links.json").read_text())

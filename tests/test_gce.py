@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from mdm_core.groups import Groups
-from mdm_core.ops import gce_schedules, linear_grouped_cross_entropy
-from mdm_core.ops.gce_autograd import witness_of
+from mdm_core.ops import linear_grouped_cross_entropy
+from mdm_core.ops.gce import schedules as gce_schedules
+from mdm_core.ops.gce.autograd import witness_of
 
 SCHEDULES = [
     ("mean", "rows"),

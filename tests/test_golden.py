@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_run import codec_folder, tiny_run
 
-from mdm_core.trajectory import Trajectory
-from trainer import checkpoint
-from trainer.state import _tensors, folder
+from mdm_core.diffusion.trajectory import Trajectory
+from trainer.engine import checkpoint
+from trainer.engine.state import _tensors, folder
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = json.loads((GOLDEN / "numbers.json").read_text())

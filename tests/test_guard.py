@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from test_ui import Pipe, within_a_loop
 
-from ui import guard, page
-from ui.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, TABS, Guard, shape
+from ui import page
+from ui.server import guard
+from ui.server.guard import HEADERS, LARGE_AT_ONCE, MAX_BODY, MAX_SMALL, TABS, Guard, shape
 
 
 async def inner(scope, receive, send):

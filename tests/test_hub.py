@@ -11,10 +11,10 @@ import pytest
 import torch
 from picture_files import COLOURS, disc, encoded
 
-from mdm_core.text import TextTokenizer
-from trainer import hub
-from trainer.hub import HubStream, open_dataset, unpack
-from trainer.own_data import OwnDataConfig
+from mdm_core.families.chisel.text import TextTokenizer
+from trainer.data import stream as hub
+from trainer.data.own import OwnDataConfig
+from trainer.data.stream import HubStream, open_dataset, unpack
 
 
 class Streamed:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdm_core.config import ImageTokenizerConfig
-from mdm_core.image_tokenizer import FSQ, ImageTokenizer, psnr, to_float, to_uint8
+from mdm_core.families.chisel.image_tokenizer import FSQ, ImageTokenizer, psnr, to_float, to_uint8
 
 
 def test_ids_and_lattice_places_are_inverse_and_first_dimension_is_fastest():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import build_tiny
 
-from mdm_core.inference import InferenceModel, stamp
-from mdm_core.model import MaskedDiffusionTransformer
+from mdm_core.families.chisel.inference import InferenceModel, stamp
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 
 pytest.importorskip("triton")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

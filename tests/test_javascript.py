@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from test_ui import record
 
-from ui import assemble, limits, opening, page, replay, upload
-from ui.frames import pack_record
+from ui import assemble, page
+from ui.bring import opening, upload
+from ui.export import replay
+from ui.server import form as limits
+from ui.server.frames import pack_record
 
 ROOT = assemble.HERE.parent
 NODE = shutil.which("node")

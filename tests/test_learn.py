@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from test_limits import GOOD
 
-from mdm_core import outlook as core
+from mdm_core.explain import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
-from ui import asks, explorer, lab, limits, words
-from ui import lookups as inspect
-from ui.handlers import Studio
-from ui.runs import FORGOTTEN, Request, Run
+from ui.inspector import lookups as inspect
+from ui.learn import explorer, lab
+from ui.prompt import words
+from ui.server import asks
+from ui.server import form as limits
+from ui.server.runs import FORGOTTEN, Request, Run
+from ui.server.studio import Studio
 
 import torch  # isort: skip
 

@@ -14,12 +14,13 @@ import pytest
 from test_limits import GOOD
 from test_sharelink import Tab, V, carve, edited, settings
 
-from ui import asks, sharelink
-from ui.frames import pack
-from ui.handlers import Studio
-from ui.lab import Lab
-from ui.opening import Opening
-from ui.runs import Request
+from ui.bring.opening import Opening
+from ui.export import sharelink
+from ui.learn.lab import Lab
+from ui.server import asks
+from ui.server.frames import pack
+from ui.server.runs import Request
+from ui.server.studio import Studio
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import math
 
 import pytest
 
+from mdm_core.diffusion.sampler import EDITS, ORDERS
+from mdm_core.diffusion.schedule import SCHEDULES
 from mdm_core.pipeline import SHIPPED
-from mdm_core.sampler import EDITS, ORDERS
-from mdm_core.schedule import SCHEDULES
-from ui import limits, page
+from ui import page
+from ui.server import form as limits
 
 GOOD = {
     "text": "a panda",
@@ -113,7 +114,7 @@ def test_the_choices_are_those_of_the_sampler():
 
 def test_the_page_cannot_ask_for_what_the_sampler_refuses():
     from mdm_core.config import SampleConfig
-    from mdm_core.sampler import check
+    from mdm_core.diffusion.sampler import check
 
     numbers = (
         "steps",

@@ -7,10 +7,10 @@ import pytest
 from test_limits import GOOD
 from test_ui import Pipe, Request
 
-from ui import line as line_module
-from ui.handlers import Studio
-from ui.limits import Refused
-from ui.line import Line
+from ui.server import line as line_module
+from ui.server.form import Refused
+from ui.server.line import Line
+from ui.server.studio import Studio
 
 
 def test_a_free_line_lets_the_first_through_at_once():

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mdm_core.corruption import Corrupted, CorruptionConfig, corrupt
+from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
+from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.groups import Groups
-from mdm_core.loss import ObjectiveConfig, bits_per_token, objective
 
 V, D, B, L = 64, 16, 4, 32
 

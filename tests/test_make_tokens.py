@@ -16,13 +16,13 @@ import torch
 from picture_files import captioned_folder
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
-from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.text import TextTokenizer
-from mdm_core.weights import save_weights
-from trainer.make_tokens import Job, open_codec, report_skipped, tokenize
-from trainer.own_data import OwnDataConfig, TokenSource
-from trainer.pictures import Framing, read_picture, square
-from trainer.token_shards import TokenShards, map_shard
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.families.weights import save_weights
+from trainer.data.make_tokens import Job, open_codec, report_skipped, tokenize
+from trainer.data.own import OwnDataConfig, TokenSource
+from trainer.data.pictures import Framing, read_picture, square
+from trainer.data.token_shards import TokenShards, map_shard
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,7 +94,7 @@ def test_kill_at_any_time_then_the_same_command(job, tmp_path):
     expected = dataclasses.replace(job, out=tmp_path / "undisturbed", shard_size=2)
     tokenize(expected, 1)
     command = [
-        sys.executable, "-m", "trainer.make_tokens", job.source, "--codec", str(job.codec), "--out", str(job.out),
+        sys.executable, "-m", "trainer.data.make_tokens", job.source, "--codec", str(job.codec), "--out", str(job.out),
         "--shard-size", "2", "--processes", "1",
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -182,7 +182,7 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path, codec):
     command = [
         sys.executable,
         "-m",
-        "trainer.make_tokens",
+        "trainer.data.make_tokens",
         str(tmp_path),
         "--codec",
         str(codec),

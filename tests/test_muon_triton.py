@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from trainer.muon import COEFFICIENTS, NEWTON_SCHULZ_STEPS
+from trainer.engine.muon import COEFFICIENTS, NEWTON_SCHULZ_STEPS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytest.importorskip("triton")
-muon_triton = pytest.importorskip("trainer.muon_triton")
+muon_triton = pytest.importorskip("trainer.engine.muon_triton")
 SMALL = (16, 32, 16, 4, 1)  # a tile that makes several of a small matrix
 
 
@@ -61,7 +61,7 @@ def test_momentum_and_weights_in_one_pass(rows, columns, turn):
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="bf16 products need a GPU")
 def test_muon_on_the_gpu_is_muon_on_the_cpu():
-    from trainer.muon import Muon
+    from trainer.engine.muon import Muon
 
     shapes = [(384, 256), (256, 384), (384, 256), (256, 256), (64, 200)]
     runs = []

@@ -9,12 +9,12 @@ import pytest
 from picture_files import captioned_folder, disc, encoded, tar_shard
 from tiny_run import codec_folder
 
-from mdm_core.text import TextTokenizer
-from trainer.file_names import Names, folders_apart, kept_apart, same_name
-from trainer.folder import FolderRecords
-from trainer.hub import left_out, local_files
-from trainer.own_data import OwnDataConfig, open_records
-from trainer.webdataset import TarRecords, expand
+from mdm_core.families.chisel.text import TextTokenizer
+from trainer.data.file_names import Names, folders_apart, kept_apart, same_name
+from trainer.data.folder import FolderRecords
+from trainer.data.own import OwnDataConfig, open_records
+from trainer.data.stream import left_out, local_files
+from trainer.data.webdataset import TarRecords, expand
 
 PICTURE = encoded(disc("red"))
 NFC, NFD = (unicodedata.normalize(form, "café Ünïcode.png") for form in ("NFC", "NFD"))
@@ -219,7 +219,7 @@ def test_home_in_every_path_of_data(tmp_path, monkeypatch):
 def test_home_in_the_paths_of_a_run(tmp_path, monkeypatch):
     from tiny_run import CPU, tiny_recipe
 
-    from trainer.loop import Trainer
+    from trainer.engine.loop import Trainer
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -97,7 +97,7 @@ def test_gce_rows_with_ignored_targets_weights_and_upstream():
 
 
 def test_gce_of_rows_longer_than_one_sweep(monkeypatch):
-    from mdm_core.ops import gce_triton
+    from mdm_core.ops.gce import objective_triton as gce_triton
 
     monkeypatch.setattr(gce_triton, "ONE_SWEEP", 16)
     same(*both(3, 4, 9000, mixed(9000), group_weight=0.5))
@@ -211,7 +211,11 @@ def test_gce_reports_undefined_logits_and_takes_no_rows():
 
 
 def test_streaming_in_several_stretches_and_with_patches_too_large_for_its_kernel(monkeypatch):
-    from mdm_core.ops import gce_schedules, gce_stream_triton, gce_torch, gce_triton, product_triton
+    from mdm_core.ops import product_triton
+    from mdm_core.ops.gce import objective_triton as gce_triton
+    from mdm_core.ops.gce import pytorch as gce_torch
+    from mdm_core.ops.gce import schedules as gce_schedules
+    from mdm_core.ops.gce import stream_triton as gce_stream_triton
 
     g = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(37, 6, generator=g).to(DEVICE), torch.randn(300, 6, generator=g).to(DEVICE)
@@ -265,7 +269,8 @@ def test_half_precision_where_a_gradient_follows_later(spread):
 
 def test_offsets_are_64_bit():
     """Rows so far apart that the second begins beyond 2^31 elements; the memory between is never touched."""
-    from mdm_core.ops import gce_torch, gce_triton
+    from mdm_core.ops.gce import objective_triton as gce_triton
+    from mdm_core.ops.gce import pytorch as gce_torch
 
     stride = 2**31 + 65
     store = torch.empty(stride + 65, dtype=torch.float16, device=DEVICE)
@@ -301,7 +306,7 @@ def test_offsets_are_64_bit():
 
 
 def test_a_unit_upstream_gradient_leaves_the_gradients_alone():
-    from mdm_core.ops import gce_triton
+    from mdm_core.ops.gce import objective_triton as gce_triton
 
     values = torch.randn(20_000, device=DEVICE)
     kept = values.clone()

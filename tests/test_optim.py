@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainer.muon import Muon, orthogonalise, same_shape
-from trainer.optim import build_optimizers, parameter_groups
+from trainer.engine.muon import Muon, orthogonalise, same_shape
+from trainer.engine.optim import build_optimizers, parameter_groups
 
 SHAPES = [(24, 8), (8, 24), (24, 8), (16, 16), (24, 8)]
 
@@ -76,8 +76,8 @@ def test_an_older_pytorch_trains_with_muon_too(monkeypatch):
 
     from conftest import tiny_config
 
-    from trainer.objectives import Arm, Bench
-    from trainer.recipe import Recipe
+    from trainer.evidence.arms import Arm, Bench
+    from trainer.recipes.recipe import Recipe
 
     monkeypatch.delattr(torch.optim, "Muon", raising=False)
     config = tiny_config()

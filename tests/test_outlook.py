@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdm_core import outlook as core
+from mdm_core.explain import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from picture_files import captioned_folder, disc, encoded, tar_shard
 
+from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.pipeline import SHIPPED
-from mdm_core.text import TextTokenizer
-from trainer.own_data import Order, OwnDataConfig, PictureSource, encode_captions, open_records, split_rows
-from trainer.source import batches
+from trainer.data.own import Order, OwnDataConfig, PictureSource, encode_captions, open_records, split_rows
+from trainer.data.source import batches
 
 
 @pytest.fixture(scope="module")

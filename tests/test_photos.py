@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import photos
-from trainer.photos import HELD_SIDE, SIDE, Source, cut, load_pictures, pack, unpack
+from trainer.tokenizer import photos
+from trainer.tokenizer.photos import HELD_SIDE, SIDE, Source, cut, load_pictures, pack, unpack
 
 
 def noise(seed: int, side: int = 200) -> Image.Image:

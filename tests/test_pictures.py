@@ -5,7 +5,7 @@ import pytest
 from picture_files import bomb, disc, encoded
 from PIL import Image
 
-from trainer.pictures import Framing, read_picture, square
+from trainer.data.pictures import Framing, read_picture, square
 
 
 def centre(image: Image.Image) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdm_core.images.regions import as_cells, composite
 from mdm_core.pipeline import Pipeline
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
-from mdm_core.regions import as_cells, composite
 
 
 def test_generate_gives_a_picture_and_its_story(tiny):

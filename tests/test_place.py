@@ -14,11 +14,11 @@ from place_worker import work
 from tiny_run import TinyData, TinySource, codec_folder
 
 from mdm_core.config import ImageTokenizerConfig
-from trainer import checkpoint
-from trainer.data import SceneDataConfig
-from trainer.source import Placed, joined
-from trainer.tokenizer_data import TokenizerData
-from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer
+from trainer.data.source import Placed, joined
+from trainer.engine import checkpoint
+from trainer.scenes.source import SceneDataConfig
+from trainer.tokenizer.data import TokenizerData
+from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
 
 HERE = Path(__file__).parent
 

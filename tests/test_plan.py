@@ -15,18 +15,18 @@ from picture_files import captioned_folder
 from tiny_run import CPU, TinyData, codec_folder, tiny_run
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
-from mdm_core.corruption import CorruptionConfig
-from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.model import MaskedDiffusionTransformer, count_parameters
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
+from mdm_core.families.weights import save_weights
 from mdm_core.pipeline import Pipeline
-from mdm_core.weights import save_weights
 from trainer.bench.measure import peak_bytes
 from trainer.bench.train import cpu_recipe, gradients_only, make_trainer, step
-from trainer.loop import Trainer
-from trainer.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
-from trainer.recipe import load_recipe
-from trainer.step import make_groups
-from trainer.train import main
+from trainer.engine.loop import Trainer
+from trainer.engine.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
+from trainer.engine.step import make_groups
+from trainer.engine.train import main
+from trainer.recipes.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,7 +120,7 @@ def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
 
 def test_the_forecast_scales_the_best_by_what_a_whole_step_reached(tmp_path):
     from trainer.bench.train import gpu_recipe
-    from trainer.plan import forecast, parts_of_a_step
+    from trainer.engine.plan import forecast, parts_of_a_step
 
     def best(recipe, gpus):
         model = build_on_meta(recipe.model)
@@ -230,7 +230,8 @@ SHRUNKEN = (
 
 def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     """Tokenizer, tokens, training, as the recipe's head tells, with the vocabulary of 131,072 and 16 px patches."""
-    from trainer import make_tokens, train_tokenizer
+    from trainer.data import make_tokens
+    from trainer.tokenizer import train as train_tokenizer
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     pictures, codec, tokens = (tmp_path / name for name in ("pictures", "codec", "tokens"))

@@ -12,10 +12,10 @@ import pytest
 from picture_files import bomb, encoded, grey_profile, matrix_profile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from mdm_core.containers import orientation, take_apart
-from mdm_core.pictures import FORMATS, SUFFIXES, WEB_FORMATS, Unreadable, plain, read, unread
-from trainer.pictures import read_picture
-from ui.upload import read_image
+from mdm_core.images.containers import orientation, take_apart
+from mdm_core.images.pictures import FORMATS, SUFFIXES, WEB_FORMATS, Unreadable, plain, read, unread
+from trainer.data.pictures import read_picture
+from ui.bring.upload import read_image
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 
@@ -336,7 +336,7 @@ def test_the_photographs_of_phones_and_cameras_fit(kind, size):
 
 MEMORY = """
 import resource, sys
-from ui.upload import read_image
+from ui.bring.upload import read_image
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
         data = file.read()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from mdm_core.regions import as_cells, as_pixels, centre_box, composite, nearest_visible
+from mdm_core.images.regions import as_cells, as_pixels, centre_box, composite, nearest_visible
 
 GRID, SIDE = (16, 16), 128
 

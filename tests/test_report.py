@@ -16,9 +16,9 @@ from tiny_run import TinyData, codec_folder, tiny_run
 
 import trainer.recipes
 from mdm_core.pipeline import Pipeline
-from trainer import train
-from trainer.loop import DivergedError
-from trainer.recipe import Recipe
+from trainer.engine import train
+from trainer.engine.loop import DivergedError
+from trainer.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 
@@ -139,7 +139,7 @@ def test_the_command_line_trains_resumes_and_exports(tmp_path, monkeypatch, caps
 def test_help_and_errors_are_for_people(tmp_path):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "trainer.train", *arguments], cwd=ROOT, capture_output=True, text=True,
+            [sys.executable, "-m", "trainer.engine.train", *arguments], cwd=ROOT, capture_output=True, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_what_a_person_can_put_right_is_one_sentence(monkeypatch, failure, said)
 SIGNALLED = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
-from trainer import train
+from trainer.engine import train
 from tiny_run import TinyData, tiny_recipe
 recipe = tiny_recipe(steps=10**6, data=TinyData(workers=2), save_every=10**6, log_every=5)
 train.load_recipe = lambda *_: recipe

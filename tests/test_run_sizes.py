@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from test_limits import GOOD
 
-from mdm_core.trajectory import StepRecord, Trajectory, most_bytes
-from ui import export, limits, opening, page
-from ui.guard import MAX_BODY, Guard, many, shape
-from ui.handlers import Studio
-from ui.opening import LEAST_JSON, MOST_JSON, largest_body, largest_run
-from ui.runs import MAX_RECORDS, Request, Run
+from mdm_core.diffusion.trajectory import StepRecord, Trajectory, most_bytes
+from ui import page
+from ui.bring import opening
+from ui.bring.opening import LEAST_JSON, MOST_JSON, largest_body, largest_run
+from ui.export import export
+from ui.server import form as limits
+from ui.server.guard import MAX_BODY, Guard, many, shape
+from ui.server.runs import MAX_RECORDS, Request, Run
+from ui.server.studio import Studio
 
 V = 65_536
 

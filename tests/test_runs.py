@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from test_limits import GOOD
 
-from ui import asks, limits
-from ui.handlers import Studio
-from ui.limits import Refused
-from ui.runs import HEALING, Request, Run, Store
+from ui.server import asks
+from ui.server import form as limits
+from ui.server.form import Refused
+from ui.server.runs import HEALING, Request, Run, Store
+from ui.server.studio import Studio
 
 SETTINGS = limits.check_run(**{**GOOD, "steps": 4, "guidance": 1})
 GRID, V = (4, 4), 32

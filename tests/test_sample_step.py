@@ -133,7 +133,7 @@ def test_the_batch_and_the_row_order_do_not_matter():
 
 
 def test_tiles_do_not_matter(monkeypatch):
-    from mdm_core.ops import sample_torch
+    from mdm_core.ops.sample import pytorch as sample_torch
 
     hidden, weight, current = problem(n=20, v=1000)
     whole = sample_step(hidden, weight, current, temperature=0.8, seed=1, step=0)

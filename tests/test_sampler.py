@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdm_core.config import SampleConfig
+from mdm_core.diffusion.sampler import EDITS, ORDERS, check, commit_quota, sample
+from mdm_core.diffusion.schedule import SCHEDULES
 from mdm_core.ops import SampleStep, sample_step
-from mdm_core.sampler import EDITS, ORDERS, check, commit_quota, sample
-from mdm_core.schedule import SCHEDULES
 
 V, GRID = 32, (4, 4)
 L = GRID[0] * GRID[1]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.atlas import Atlas
-from trainer.captions import WORDS
-from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES, IMAGE, PATCH, paint
-from trainer.render import SpriteBank, recolour, render, render_one
-from trainer.scenes import HELD_OUT_KINDS, KINDS, SIZES, SceneBatch, SceneGenerator, sprite_index
-from trainer.splits import is_held_out
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.captions import WORDS
+from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES, IMAGE, PATCH, paint
+from trainer.scenes.generator import HELD_OUT_KINDS, KINDS, SIZES, SceneBatch, SceneGenerator, sprite_index
+from trainer.scenes.render import SpriteBank, recolour, render, render_one
+from trainer.scenes.splits import is_held_out
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mdm_core.schedule import SCHEDULES, commit_counts, mask_ratio
+from mdm_core.diffusion.schedule import SCHEDULES, commit_counts, mask_ratio
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -18,13 +18,13 @@ from mdm_core.config import (
     load_config,
     save_config,
 )
-from mdm_core.corruption import CorruptionConfig
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.diffusion.sampler import check_seed
+from mdm_core.diffusion.trajectory import Trajectory
+from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.pipeline import Pipeline
-from mdm_core.sampler import check_seed
-from mdm_core.text import TextTokenizer
-from mdm_core.trajectory import Trajectory
-from mdm_core.weights import load_weights, save_weights
-from trainer.loop import Trainer
+from trainer.engine.loop import Trainer
 
 WRONG = [
     (SampleConfig, {"steps": -3}, "steps must be a whole number from 1 to 256, got -3"),

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from test_limits import GOOD
 
-from mdm_core.trajectory import Trajectory
-from ui import asks, limits, sharelink
-from ui.handlers import Studio
-from ui.limits import Refused
-from ui.opening import ROUNDED, Opening, given
-from ui.runs import Request, Run
-from ui.sharelink import sealed
-from ui.upload import Ground
+from mdm_core.diffusion.trajectory import Trajectory
+from ui.bring.opening import ROUNDED, Opening, given
+from ui.bring.upload import Ground
+from ui.export import sharelink
+from ui.export.sharelink import sealed
+from ui.server import asks
+from ui.server import form as limits
+from ui.server.form import Refused
+from ui.server.runs import Request, Run
+from ui.server.studio import Studio
 
 GRID, V, CELLS = (4, 4), 32, 16
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.atlas import Atlas
-from trainer.fidelity import fidelity
-from trainer.make_tokens import open_codec
-from trainer.render import SpriteBank, render
-from trainer.scenes import ONE, SceneObject
-from trainer.tokenizer_report import consistency, one_sprite, scenes
+from trainer.data.make_tokens import open_codec
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.generator import ONE, SceneObject
+from trainer.scenes.render import SpriteBank, render
+from trainer.tokenizer.fidelity import fidelity
+from trainer.tokenizer.measure import consistency, one_sprite, scenes
 
 OBJECTS = ("strawberry", "panda", "banana", "penguin", "soccer ball", "cactus", "rocket", "umbrella")
 
@@ -83,7 +83,7 @@ def test_guided_editing_heals_broken_tokens(pipe):
 
 
 def test_places_of_the_atlas_are_what_the_test_assumes():
-    from trainer.palette import BACKGROUNDS
+    from trainer.scenes.colours import BACKGROUNDS
 
     assert BACKGROUNDS[12].name == "lavender"
     assert SceneObject("a", None, 96, 0, 0).size == 96

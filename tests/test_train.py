@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from mdm_core.config import ModelConfig
-from mdm_core.corruption import CorruptionConfig
+from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.checkpoint import newest
-from trainer.data import SceneDataConfig
-from trainer.loop import Trainer
-from trainer.optim import cosine, parameter_groups, trapezoid
-from trainer.recipe import Recipe, load_recipe
-from trainer.source import batches
+from trainer.data.source import batches
+from trainer.engine.checkpoint import newest
+from trainer.engine.loop import Trainer
+from trainer.engine.optim import cosine, parameter_groups, trapezoid
+from trainer.recipes.recipe import Recipe, load_recipe
+from trainer.scenes.source import SceneDataConfig
 
 SMALL = Recipe(
     model=ModelConfig(

@@ -13,11 +13,11 @@ from picture_files import captioned_folder
 from safetensors.torch import load_file
 
 from mdm_core.config import ImageTokenizerConfig
-from trainer import checkpoint
-from trainer.make_tokens import open_codec
-from trainer.tokenizer_data import TokenizerData, augment
-from trainer.tokenizer_loop import TokenizerSettings, TokenizerTrainer, mixed_loss, reconstruction_loss
-from trainer.train_tokenizer import build
+from trainer.data.make_tokens import open_codec
+from trainer.engine import checkpoint
+from trainer.tokenizer.data import TokenizerData, augment
+from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer, mixed_loss, reconstruction_loss
+from trainer.tokenizer.train import build
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ImageTokenizerConfig(
@@ -62,7 +62,7 @@ def test_a_resumed_run_equals_an_unbroken_one(folder, tmp_path, workers):
 def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
     def command(out, *more):
         return [
-            sys.executable, "-m", "trainer.train_tokenizer", "--images", str(folder), "--images-share", "1", "--out",
+            sys.executable, "-m", "trainer.tokenizer.train", "--images", str(folder), "--images-share", "1", "--out",
             str(tmp_path / out), "--image-size", "32", "--levels", "4", "4", "2", "--batch", "2", "--steps", "40",
             "--save-every", "1", "--device", "cpu", *more,
         ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_results_of_a_run(folder, tmp_path):
     assert row["images"] == 1 and row["psnr_db"] > 5 and 0 < row["ssim"] < 1 and row["codes_used"] > 1
     assert (tmp_path / "unseen-pictures.png").stat().st_size > 100
     assert "00003.png" in (tmp_path / "skipped.txt").read_text()
-    codec = open_codec(tmp_path)  # as trainer.train and trainer.make_tokens open --codec
+    codec = open_codec(tmp_path)  # as trainer.engine.train and trainer.data.make_tokens open --codec
     assert codec.config == SMALL and torch.equal(
         codec.embed.weight, run.averaged().embed.weight.half().float()
     )
@@ -191,7 +191,7 @@ def test_the_command_ends_with_that_sentence(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "trainer.train_tokenizer",
+        "trainer.tokenizer.train",
         "--images",
         str(tmp_path),
         "--out",

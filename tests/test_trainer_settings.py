@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import trainer
-from mdm_core.corruption import CorruptionConfig
-from mdm_core.loss import ObjectiveConfig
-from trainer.data import SceneDataConfig
-from trainer.make_tokens import Job
-from trainer.own_data import OwnDataConfig, split_rows
-from trainer.recipe import Recipe, load_recipe
-from trainer.tokenizer_loop import TokenizerSettings
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.diffusion.loss import ObjectiveConfig
+from trainer.data.make_tokens import Job
+from trainer.data.own import OwnDataConfig, split_rows
+from trainer.recipes.recipe import Recipe, load_recipe
+from trainer.scenes.source import SceneDataConfig
+from trainer.tokenizer.loop import TokenizerSettings
 
 HOSTILE = (
     0, -1, 1, 1.5, math.nan, math.inf, -math.inf, 10**30, 10**5000, 1e308, "", "x", "../..", b"x", None, True, (), [],

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mdm_core.trajectory import Trajectory
+from mdm_core.diffusion.trajectory import Trajectory
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from test_limits import GOOD
 
-from ui import launch, limits, page
-from ui.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
-from ui.handlers import BROKEN, Studio
-from ui.runs import Request as Asked
-from ui.runs import Run
+from ui import launch, page
+from ui.server import form as limits
+from ui.server.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
+from ui.server.runs import Request as Asked
+from ui.server.runs import Run
+from ui.server.studio import BROKEN, Studio
 
 V = 16384
 
@@ -230,7 +231,7 @@ def test_callers_without_a_tab_do_not_stop_each_other():
 
 
 def test_the_page_offers_three_endpoints_and_fetches_nothing_from_elsewhere():
-    from ui.token_grid import TEMPLATE
+    from ui.stage.component import TEMPLATE
 
     blocks = within_a_loop(page.build, Pipe)
     names = {f.api_name for f in blocks.fns.values() if f.api_visibility == "public"}

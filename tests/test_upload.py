@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ui import upload
-from ui.limits import Refused
+from ui.bring import upload
+from ui.server.form import Refused
 
 
 def saved(image, kind="PNG", **options):

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.atlas import Atlas
 from trainer.evaluate.generate import Artist
 from trainer.evaluate.prompts import STYLES, load, near_misses
 from trainer.evaluate.scoring import mistakes
-from trainer.render import SpriteBank
-from trainer.train_verifier import SHARES, detection_loss
-from trainer.verifier import (
+from trainer.judge.detector import (
     COLOURS,
     NOTHING,
     VERIFIER_DIR,
@@ -24,7 +21,10 @@ from trainer.verifier import (
     save_quantised,
     sha256,
 )
-from trainer.verifier_data import IGNORE, SIZES, SceneMaker, lesson
+from trainer.judge.lessons import IGNORE, SIZES, SceneMaker, lesson
+from trainer.judge.train import SHARES, detection_loss
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.render import SpriteBank
 
 N = 12
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from mdm_core.vocabulary import Vocabulary, distance, plural, singular
-from trainer.atlas import Atlas
-from trainer.card import fillers, words
+from mdm_core.explain.vocabulary import Vocabulary, distance, plural, singular
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.words import fillers, words
 
 STYLES = ["flat", "cartoon", "simple"]
 
@@ -53,8 +53,8 @@ def test_every_caption_of_the_training_set_is_understood(vocabulary):
     """Nothing that the model was taught to read may ever be called unknown."""
     from random import Random
 
-    from trainer import captions
-    from trainer.palette import BACKGROUNDS
+    from trainer.scenes import captions
+    from trainer.scenes.colours import BACKGROUNDS
 
     rng, atlas = Random(0), Atlas.load()
     for i in range(600):

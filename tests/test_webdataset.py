@@ -6,7 +6,7 @@ import pickle
 import pytest
 from picture_files import disc, encoded, tar_shard
 
-from trainer.webdataset import TarRecords, expand
+from trainer.data.webdataset import TarRecords, expand
 
 PICTURE = encoded(disc("red"))
 

@@ -10,8 +10,8 @@ from conftest import build_tiny
 from safetensors.torch import load_file, save_file
 
 from mdm_core.config import load_config
+from mdm_core.families.weights import FORMAT, load_weights, save_weights
 from mdm_core.pipeline import Pipeline
-from mdm_core.weights import FORMAT, load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.bench import record
+from trainer import record
 
 pytest.importorskip("pip")
 
@@ -99,16 +99,17 @@ def test_the_wheel_holds_what_runs_and_no_more(built):
 def test_the_library_works_in_an_empty_folder(installed):
     target, empty, environment = installed
     code = """
-import json, mdm_core, trainer.plan
+import json, mdm_core, trainer.engine.plan
 from mdm_core import Pipeline
-from trainer.atlas import Atlas
+from trainer.scenes.atlas import Atlas
 from trainer.evaluate.prompts import load
-from trainer.recipe import load_recipe
-from trainer.verifier import Verifier
+from trainer.recipes.recipe import load_recipe
+from trainer.judge.detector import Verifier
 pipe = Pipeline.from_pretrained(device="cpu")
 run = pipe.generate("a cat on a teal background", steps=2, polish=0)
 print(json.dumps([mdm_core.__file__, run.image.size, len(Atlas.load().objects), len(load()),
-                  Verifier.load(device="cpu").card["sha256"], trainer.plan.plan(load_recipe("paper_1024", []), 8)]))
+                  Verifier.load(device="cpu").card["sha256"],
+                  trainer.engine.plan.plan(load_recipe("paper_1024", []), 8)]))
 """
     told = json.loads(said_by([sys.executable, "-c", code], empty, env=environment))
     assert Path(told[0]).is_relative_to(target) and told[1:4] == [[128, 128], 311, 2400]
@@ -167,7 +168,7 @@ def test_a_record_names_the_commit_of_the_code_and_not_of_the_folder_one_stands_
             said_by(["git", *words], tmp_path)
     monkeypatch.chdir(tmp_path)
     assert record.commit_of_the_code() == here
-    monkeypatch.setattr(record, "__file__", str(target / "trainer" / "bench" / "record.py"))
+    monkeypatch.setattr(record, "__file__", str(target / "trainer" / "record.py"))
     assert record.commit_of_the_code() is None
 
 
@@ -185,7 +186,7 @@ def test_what_wants_a_clone_says_so(name, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", name.split())
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"trainer.{name.split()[0]}").main()
+        importlib.import_module(f"trainer.evidence.{name.split()[0]}").main()
     said = capsys.readouterr().err.splitlines()[-1]
     assert ended.value.code == 2 and "run this in a clone" in said and told in said
     assert not list(tmp_path.iterdir())

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from mdm_core.text import TextTokenizer
-from trainer import wordings
-from trainer.atlas import Atlas
-from trainer.captions import WORDS
-from trainer.data import SceneDataConfig
-from trainer.scenes import SceneGenerator
-from trainer.wordings import Wordings, _misspelt
+from mdm_core.families.chisel.text import TextTokenizer
+from trainer.scenes import wordings
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.captions import WORDS
+from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.source import SceneDataConfig
+from trainer.scenes.wordings import Wordings, _misspelt
 
 MODEL = Path(__file__).parent.parent / "assets" / "model"
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")

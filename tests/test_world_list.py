@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from trainer.atlas import ATLAS_DIR
-from trainer.build_atlas import PLANS
-from trainer.captions import RELATIONS, WORDS
-from trainer.object_list import read_left_out, read_objects
-from trainer.palette import BACKGROUNDS, COLOUR_NAMES
+from trainer.art.build_atlas import PLANS
+from trainer.art.object_list import read_left_out, read_objects
+from trainer.scenes.atlas import ATLAS_DIR
+from trainer.scenes.captions import RELATIONS, WORDS
+from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES
 
 SAME_PLURAL = {"fish", "sheep", "pufferfish", "moai", "deer", "shrimp", "squid", "dango", "moose", "bison", "trout",
                "jellyfish", "fried shrimp"}  # fmt: skip

@@ -9,11 +9,11 @@ import torch
 from conftest import build_tiny, tiny_config
 
 from mdm_core.config import save_config
-from mdm_core.corruption import CorruptionConfig
-from mdm_core.weights import save_weights
-from trainer.loop import Trainer
-from trainer.recipe import Recipe
-from trainer.source import Batch
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.weights import save_weights
+from trainer.data.source import Batch
+from trainer.engine.loop import Trainer
+from trainer.recipes.recipe import Recipe
 
 CPU = torch.device("cpu")
 COUNT = 10  # pictures of an epoch
@@ -80,7 +80,7 @@ def tiny_run(folder: Path, out: Path, **changes) -> Trainer:
 
 def whole_state(trainer: Trainer) -> dict:
     """Everything that decides how a run goes on."""
-    from trainer.state import _numbers, _tensors
+    from trainer.engine.state import _numbers, _tensors
 
     numbers = {k: v for k, v in _numbers(trainer).items() if k != "seconds"}
     numbers["log"] = [{k: v for k, v in e.items() if k != "seconds"} for e in numbers["log"]]

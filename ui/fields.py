@@ -1,4 +1,4 @@
-"""Gradio's own fields with their values left as they came: `ui.limits` checks them, so a refusal is our sentence."""
+"""Gradio's own fields with their values left as they came: `ui.server.form` checks them, a refusal is our sentence."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import gradio as gr
 
 
 class Range(gr.Slider):
-    """A slider whose bounds are checked by `ui.limits`, so that a refusal is our sentence, not a toast."""
+    """A slider whose bounds are checked by `ui.server.form`, so that a refusal is our sentence, not a toast."""
 
     def get_block_name(self) -> str:
         """Drawn by Gradio's own slider."""
@@ -42,7 +42,7 @@ class Pick(gr.Dropdown):
 
 
 class Ask(gr.JSON):
-    """What the canvas asks for, filled in by the browser as an event starts; never seen. See `ui.asks`."""
+    """What the canvas asks for, filled in by the browser as an event starts; never seen. See `ui.server.asks`."""
 
     def get_block_name(self) -> str:
         """Known to Gradio as its JSON field."""

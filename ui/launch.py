@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ui import address
+from ui.server import address
 
 # Before Gradio is imported: it would otherwise ask a server about new versions and report its use.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -95,7 +95,7 @@ def load(model: str | None, threads: int | None) -> Any:
     if threads is not None:
         torch.set_num_threads(threads)
     if spaces is not None:
-        from ui import zero_gpu
+        from ui.server import zero_gpu
 
         return zero_gpu.wrap(
             Pipeline.from_pretrained(model, "cpu"), Pipeline.from_pretrained(model, "cuda"), spaces

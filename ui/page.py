@@ -8,13 +8,19 @@ from typing import Any
 
 import gradio as gr
 
-from ui import address, assemble, export, guard, learn, limits, lookups, opening, theme, upload
+from ui import assemble, theme
 from ui.assemble import markup
+from ui.bring import opening, upload
+from ui.export import export
 from ui.fields import Ask, Pick, Range, Whole
-from ui.handlers import Studio
-from ui.limits import Bound
-from ui.line import PLACES
-from ui.token_grid import Notice, Static, TokenGrid, when_over
+from ui.inspector import lookups
+from ui.learn import learn
+from ui.server import address, guard
+from ui.server import form as limits
+from ui.server.form import Bound
+from ui.server.line import PLACES
+from ui.server.studio import Studio
+from ui.stage.component import Notice, Static, TokenGrid, when_over
 
 HERE = Path(__file__).parent
 GRID = (16, 16)  # of the shipped model: what limits are derived from until a model is open

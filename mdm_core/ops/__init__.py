@@ -9,7 +9,7 @@ Each has three backends that agree: reference (the definition), torch (any devic
 from mdm_core.ops.backend import BACKENDS as BACKENDS
 from mdm_core.ops.backend import choose_backend as choose_backend
 from mdm_core.ops.backend import describe_backend as describe_backend
-from mdm_core.ops.gce import linear_grouped_cross_entropy as linear_grouped_cross_entropy
-from mdm_core.ops.gce_schedules import GCE_TILE_BYTES as GCE_TILE_BYTES
-from mdm_core.ops.sample import SampleStep as SampleStep
-from mdm_core.ops.sample import sample_step as sample_step
+from mdm_core.ops.gce.linear import linear_grouped_cross_entropy as linear_grouped_cross_entropy
+from mdm_core.ops.gce.schedules import GCE_TILE_BYTES as GCE_TILE_BYTES
+from mdm_core.ops.sample.step import SampleStep as SampleStep
+from mdm_core.ops.sample.step import sample_step as sample_step

@@ -8,9 +8,9 @@ from hands import make
 from PIL import Image
 from test_ui import record
 
-from ui.frames import pack_record
+from ui.bring.upload import MAX_BYTES
 from ui.record.browser import dataset, settled
-from ui.upload import MAX_BYTES
+from ui.server.frames import pack_record
 
 # A paste as the browser makes it: of a picture, of words, or of both.
 PASTE = """([picture, words, onto]) => {

@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
-from ui.limits import Refused, check_run
 from ui.record.browser import CANVAS, dataset, scrub, settled
+from ui.server.form import Refused, check_run
 
 PROMPT = "three strawberries on a teal background"
 TOLERANCE = 12  # of 255, between two readings of one pixel

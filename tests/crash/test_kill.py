@@ -17,7 +17,7 @@ import time
 import pytest
 from tiny_run import assert_same, codec_folder, tiny_run, whole_state
 
-from trainer import checkpoint
+from trainer.engine import checkpoint
 
 KILLS = 50
 STEPS = 24

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from test_block_triton import *  # noqa: F403
 from test_muon_triton import *  # noqa: F403
 
-from mdm_core import block_ops
-from mdm_core.layers import Attention, TransformerBlock, rotary_2d
+from mdm_core.families.chisel.layers import Attention, TransformerBlock, rotary_2d
+from mdm_core.ops.block import training as block_ops
 
 GPU = torch.device("cuda")
 # the first product in a fresh process of xdist's remarks on its context
@@ -71,7 +71,7 @@ def test_half_attention(B, heads, kv, dim, text, grid):
 
     def plain(qkv, qw, kw):
         layer.q_norm.weight, layer.k_norm.weight = (torch.nn.Parameter(w) for w in (qw, kw))
-        from mdm_core.layers import rotate
+        from mdm_core.families.chisel.layers import rotate
 
         q, k, v = qkv.view(B, -1, heads + 2 * kv, dim).transpose(1, 2).split([heads, kv, kv], 1)
         q, k = (rotate(plain_norm(x, w), cos, sin) for x, w in ((q, qw), (k, kw)))

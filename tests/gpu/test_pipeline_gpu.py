@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from mdm_core import Pipeline
-from mdm_core.backbone import TransformerBackbone, fast_dtype, precision
-from mdm_core.captured import BATCH, CapturedSteps
-from mdm_core.ops import product_triton, sample_triton
+from mdm_core.families.chisel.backbone import TransformerBackbone, fast_dtype, precision
+from mdm_core.families.chisel.captured import BATCH, CapturedSteps
+from mdm_core.ops import product_triton
+from mdm_core.ops.sample import sample_triton
 
 GPU = torch.device("cuda")
 PROMPTS = ["three strawberries on a teal background", "a panda", "two dice", "a red apple in the snow"]

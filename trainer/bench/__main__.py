@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 
 from mdm_core.ops import describe_backend
-from trainer.bench import gce, record, sample
+from trainer import record
+from trainer.bench import gce, sample
 
 
 def main() -> None:

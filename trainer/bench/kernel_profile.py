@@ -14,14 +14,10 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mdm_core.ops import (
-    gce_stream_triton,
-    gce_triton,
-    linear_grouped_cross_entropy,
-    product_triton,
-    sample_step,
-    sample_triton,
-)
+from mdm_core.ops import linear_grouped_cross_entropy, product_triton, sample_step
+from mdm_core.ops.gce import objective_triton as gce_triton
+from mdm_core.ops.gce import stream_triton as gce_stream_triton
+from mdm_core.ops.sample import sample_triton
 from trainer.bench.gce import make_groups, matmul_floor, problem
 from trainer.bench.measure import launching, times
 

@@ -23,7 +23,7 @@ import torch
 from mdm_core.pipeline import SHIPPED
 from trainer.bench import pipeline_server
 from trainer.bench.pipeline_server import BATCH
-from trainer.bench.record import environment
+from trainer.record import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"every step decoded": "one", "final picture only": "picture", "tokens only": "tokens"}

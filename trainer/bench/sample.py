@@ -97,7 +97,7 @@ def sweep_tiles(
     shape: tuple[int, int, int], device: torch.device, seconds: float, report=print
 ) -> list[dict]:
     """Ours on the GPU at several tile shapes: how the default was chosen."""
-    from mdm_core.ops import sample_triton
+    from mdm_core.ops.sample import sample_triton
 
     n, d, v = shape
     hidden, weight = torch.randn(n, d, device=device) * d**-0.5, torch.randn(v, d, device=device).bfloat16()

@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from mdm_core.text import TextTokenizer
-from trainer.bench import record
+from mdm_core.families.chisel.text import TextTokenizer
+from trainer import record
 from trainer.bench.train import RandomTokens, cpu_recipe, gpu_recipe, make_trainer, peak_of, step
-from trainer.plan import work_per_sample
-from trainer.recipe import Recipe, load_recipe
+from trainer.engine.plan import work_per_sample
+from trainer.recipes.recipe import Recipe, load_recipe
 
 WORKER = "CHISEL_SCALING"  # in the environment of a worker: what it shall measure, and where to write
 

@@ -21,16 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
-from mdm_core.image_tokenizer import ImageTokenizer
-from mdm_core.loss import ObjectiveConfig
-from mdm_core.model import count_parameters
-from mdm_core.weights import save_weights
-from trainer.bench import record
+from mdm_core.diffusion.loss import ObjectiveConfig
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.transformer import count_parameters
+from mdm_core.families.weights import save_weights
+from trainer import record
 from trainer.bench.measure import peak_bytes
-from trainer.loop import Trainer
-from trainer.plan import work_per_sample
-from trainer.recipe import Recipe
-from trainer.source import Batch
+from trainer.data.source import Batch
+from trainer.engine.loop import Trainer
+from trainer.engine.plan import work_per_sample
+from trainer.recipes.recipe import Recipe
 
 # dense bf16 matrix products, operations a second, from the vendor's data sheets
 PEAKS = {"H200": 989.4e12, "H100": 989.4e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165.2e12}

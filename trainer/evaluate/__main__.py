@@ -22,9 +22,8 @@ import numpy as np
 import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.atlas import Atlas
-from trainer.bench.record import environment
 from trainer.command import number, out_file, run_command, to_path, whole
+from trainer.engine.parallel import open_device
 from trainer.evaluate.controls import (
     agreement,
     frechet,
@@ -38,8 +37,9 @@ from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
 from trainer.evaluate.templates import Templates
-from trainer.parallel import open_device
-from trainer.verifier import Verifier, sha256
+from trainer.judge.detector import Verifier, sha256
+from trainer.record import environment
+from trainer.scenes.atlas import Atlas
 
 QUICK = 24  # prompts a tag
 

@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from mdm_core.pipeline import Pipeline
-from trainer.atlas import Atlas
 from trainer.evaluate.generate import Artist, decode, encode
 from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import TAGS, Prompt, near_misses
 from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.templates import Templates
-from trainer.verifier import Detection, Verifier
+from trainer.judge.detector import Detection, Verifier
+from trainer.scenes.atlas import Atlas
 
 
 def verdicts(prompts: Sequence[Prompt], found: Sequence[list[Detection]]) -> list[bool]:

@@ -15,12 +15,12 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
-from mdm_core.trajectory import Trajectory
-from trainer.atlas import Atlas
 from trainer.evaluate.prompts import Prompt
-from trainer.render import SpriteBank, render
-from trainer.scenes import Scene, SceneGenerator
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.generator import Scene, SceneGenerator
+from trainer.scenes.render import SpriteBank, render
 
 
 @dataclass

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.evaluate.prompts import Prompt
 from trainer.evaluate.templates import FAR, Templates, crops
-from trainer.scenes import BESIDE, COUNTS, STACKED
+from trainer.scenes.generator import BESIDE, COUNTS, STACKED
 
 REST = 22.0  # root mean square difference in grey levels from the ground allowed where no object should be
 Place = tuple[int, int, int]  # left, top, side

@@ -20,11 +20,11 @@ from random import Random
 
 from mdm_core.config import located
 from mdm_core.shipped import shipped
-from trainer.atlas import Atlas
 from trainer.command import out_folder, run_command, to_path, whole
-from trainer.palette import BACKGROUNDS, CLASHES, COLOUR_NAMES
-from trainer.scenes import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
-from trainer.texts import text_of
+from trainer.data.texts import text_of
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES
+from trainer.scenes.generator import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
 
 FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")

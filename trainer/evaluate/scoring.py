@@ -12,7 +12,7 @@ from statistics import mean
 import numpy as np
 
 from trainer.evaluate.prompts import TAGS, Prompt
-from trainer.verifier import NOTHING, Detection
+from trainer.judge.detector import NOTHING, Detection
 
 MARGIN = 8.0  # pixels by which one centre must lie beyond the other
 

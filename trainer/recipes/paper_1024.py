@@ -1,11 +1,11 @@
 """The paper's shape: 1024 px, 64x64 tokens of a vocabulary of 131,072, on many GPUs. Not trained by us.
 
-    python -m trainer.train paper_1024 --plan --gpus 64
-    python -m trainer.train_tokenizer --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
+    python -m trainer.engine.train paper_1024 --plan --gpus 64
+    python -m trainer.tokenizer.train --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
         --levels 16 16 8 8 8 --minutes 600 --out CODEC
-    python -m trainer.make_tokens PICTURES --codec CODEC --out TOKENS --processes 64
+    python -m trainer.data.make_tokens PICTURES --codec CODEC --out TOKENS --processes 64
     accelerate launch --multi_gpu --num_machines 8 --num_processes 64 --machine_rank N --main_process_ip HOST \\
-        --main_process_port 29500 -m trainer.train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
+        --main_process_port 29500 -m trainer.engine.train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
 
 The last one on each machine, with its N from 0 to 7; CODEC, TOKENS and --out where all machines see them.
 
@@ -28,10 +28,10 @@ GCE weight 0.2 at V/8 groups, prompt dropout 0.1. Ours: the tokenizer is a latti
 """
 
 from mdm_core.config import ModelConfig
-from mdm_core.corruption import CorruptionConfig
-from mdm_core.loss import ObjectiveConfig
-from trainer.own_data import OwnDataConfig
-from trainer.recipe import Recipe
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.diffusion.loss import ObjectiveConfig
+from trainer.data.own import OwnDataConfig
+from trainer.recipes.recipe import Recipe
 
 LEVELS = (16, 16, 8, 8, 8)  # V = 131,072
 

@@ -8,7 +8,7 @@ import { percent, place } from "../stage/words.js";
 
 /** @typedef {{run: string, step: number, cell: number}} Place where the probabilities come from */
 /**
- * See ui/explorer.py.
+ * See ui/learn/explorer.py.
  * @typedef {{token: number, size: number, sizes: number[], trained: number, cell: number, columns: number, step: number,
  *   prompt: string, members: [number, number][], p: number, mass: number, patches: Record<number, string>,
  *   pulls: [lambda: number, loss: number, exact: number, group: number, outside: number][]}} Told

@@ -7,7 +7,7 @@ import { columnAndRow } from "../stage/cells.js";
 import { MARK } from "../stage/colours.js";
 
 /**
- * See ui/lab.py: `broken` are the cells broken, `off` and `on` those of them that came back.
+ * See ui/learn/lab.py: `broken` are the cells broken, `off` and `on` those of them that came back.
  * @typedef {{error?: string, state: string, share: number, columns: number, broken: number[], passes: number,
  *   off: number[], on: number[], harmed: number, pictures?: Record<string, string>}} Told
  */

@@ -170,7 +170,7 @@ def memory(app: Any, runs: int, steps: int = 2) -> dict[str, Any]:
     """The server's memory before and after `runs` identical runs, once what it keeps on purpose is full."""
     from gradio_client import Client
 
-    from ui.runs import RUNS_A_TAB
+    from ui.server.runs import RUNS_A_TAB
 
     client = Client(app.address, verbose=False)
 

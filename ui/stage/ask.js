@@ -1,6 +1,6 @@
 // @ts-check
 // Asks for the model: what a button wants done, from the canvas as it stands. An ask travels in the last field of the
-// form (see ui/asks.py); the form's other fields are the visitor's own settings, some changed for a comparison.
+// form (see ui/server/asks.py); the form's other fields are the visitor's own settings, some changed for a comparison.
 
 import { find } from "../layout/dom.js";
 import { pack } from "./bytes.js";

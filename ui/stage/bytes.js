@@ -1,5 +1,5 @@
 // @ts-check
-// Numbers as text, the way they travel: base64 of a little-endian array. See ui/frames.py.
+// Numbers as text, the way they travel: base64 of a little-endian array. See ui/server/frames.py.
 
 /** @typedef {Uint8ArrayConstructor | Uint16ArrayConstructor | Int32ArrayConstructor} Type */
 

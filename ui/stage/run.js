@@ -5,7 +5,7 @@ import { unpack } from "./bytes.js";
 import { count } from "./words.js";
 
 /**
- * One step as it travels; the wire format is described in ui/frames.py. All numbers are base64, see bytes.js.
+ * One step as it travels; the wire format is described in ui/server/frames.py. All numbers are base64, see bytes.js.
  * @typedef {{k: number, phase: string, ms: number, tokens: string, set: string, edited: string, p: string, h: string,
  *   locked: string, image: string}} Raw
  * @typedef {{v: number, state: string, role: string, run: string, kind: string, seed: number, prompt: string,

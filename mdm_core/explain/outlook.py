@@ -1,0 +1,281 @@
+"""Looking into a run: what the model thought at one place and step, and what grouped cross-entropy would ask there.
+
+A trajectory records one probability per cell and step. The rest of the distribution is computed again from the
+recorded tokens: the forward pass of step k saw the tokens that step k-1 left, so `look(pipe, run, k)` sees exactly
+what the sampler saw, under the same guidance; probabilities are at temperature 1, like the recorded ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdm_core.config import PipelineConfig
+from mdm_core.diffusion.trajectory import Trajectory
+from mdm_core.families.chisel.backbone import precision
+from mdm_core.groups import Groups
+from mdm_core.ops import linear_grouped_cross_entropy
+
+CONTEXT = 3  # cells on each side that a patch is decoded with: one or two grey levels off the whole picture's
+TILE = 2**21  # numbers held at a time while the vocabulary is walked: 8 MiB
+# lattice steps merged per dimension -> groups of that many codes
+FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2), 64: (4, 4, 4)}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The distribution of one cell at one step, as far as people want to see it. k likeliest, m in the group."""
+
+    token: int  # what the cell holds after the step; V while it is masked
+    p: float  # p(token), or of the likeliest where masked: what the record calls confidence
+    entropy: float  # nats
+    ids: np.ndarray  # int64 [k], the likeliest tokens, likeliest first
+    probabilities: np.ndarray  # float32 [k]
+    centre: int  # the token whose group follows: the cell's own, or the likeliest where masked
+    group: np.ndarray  # int64 [m], members of centre's group, likeliest first; [0] without groups
+    group_probabilities: np.ndarray  # float32 [m]
+
+    @property
+    def group_mass(self) -> float:
+        """Probability of the whole group."""
+        return float(self.group_probabilities.sum())
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One forward pass, kept so that any of its cells can be asked about."""
+
+    hidden: Tensor  # float32 [L, D], guidance folded in
+    weight: Tensor  # [V, D]
+
+    @functools.cached_property
+    def _summary(self) -> tuple[Tensor, Tensor]:
+        """LSE [L] and likeliest token [L] of every cell, computed when first asked for.
+
+        The vocabulary is walked in tiles, as in sampling and training: [L, V] never exists.
+        """
+        with torch.inference_mode():
+            rows = self.hidden.to(self.weight.dtype)  # [L, D]
+            lse = best_z = torch.full((len(rows),), -torch.inf, device=rows.device)  # [L]
+            best = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+            step = max(1, TILE // len(rows))
+            for first in range(0, len(self.weight), step):
+                z = (rows @ self.weight[first : first + step].t()).float()  # [L, tile]
+                lse = torch.logaddexp(lse, z.logsumexp(1))
+                top, at = z.max(1)
+                best, best_z = torch.where(top > best_z, at + first, best), torch.maximum(top, best_z)
+            return lse, best
+
+    @torch.inference_mode()
+    def mass(self, ids: Tensor) -> Tensor:
+        """Probability of the tokens `ids` together at each cell: float32 [L], or [L] for ids [L, m]."""
+        ids, row = ids.to(self.weight.device), self.hidden.to(self.weight.dtype)  # [L, D]
+        if ids.ndim == 1:
+            z = row @ self.weight[ids].t()  # [L, m]
+        else:  # the heads of a few cells at a time: [cells, m, D]
+            few = max(1, TILE // (ids.shape[1] * row.shape[1]))
+            parts = zip(ids.split(few), row.split(few), strict=True)
+            z = torch.cat([(self.weight[i] @ r[:, :, None])[..., 0] for i, r in parts])  # [L, m]
+        return (z.float() - self._summary[0][:, None]).exp().sum(1).cpu()
+
+    def most_telling(self, groups: Groups) -> tuple[int, int]:
+        """(cell, token) where the likeliest token's neighbours hold the most probability: GCE's clearest case."""
+        best = self._summary[1].cpu()  # [L]
+        neighbours = [groups.members(int(token)) for token in best]
+        width = max(map(len, neighbours))
+        own = self.mass(best[:, None])  # [L]
+        padded = torch.stack([torch.cat([n, n[:1].expand(width - len(n))]) for n in neighbours])  # [L, width]
+        extra = self.mass(padded) - own  # [L]; exact where all groups are of one size, as on a lattice
+        cell = int(extra.argmax())
+        return cell, int(best[cell])
+
+    @torch.inference_mode()
+    def logits(self, position: int) -> Tensor:
+        """float32 [V] of one cell: operands in the head's own precision, sums in fp32, as the sampler has them."""
+        _check_position(position, len(self.hidden))
+        row = self.hidden[position].to(self.weight.dtype)
+        return (self.weight.float() @ row.float()).cpu()
+
+    def candidates(self, position: int, token: int, k: int = 8, groups: Groups | None = None) -> Candidates:
+        """What this pass thinks of `position`, which holds `token` (V: masked) after the step.
+
+        k: how many of the likeliest tokens. groups: the neighbourhoods to report the token's group from.
+        """
+        logits = self.logits(position)
+        V = len(logits)
+        if not 0 <= token <= V:
+            raise ValueError(f"token must be 0..{V}, got {token}")
+        if not 1 <= k <= V:
+            raise ValueError(f"k must be 1..{V}, got {k}")
+        p = logits.softmax(0)  # [V]
+        top = p.topk(k)
+        centre = int(top.indices[0]) if token == V else token
+        group = groups.members(centre) if groups is not None else torch.zeros(0, dtype=torch.int64)
+        group = group[p[group].argsort(descending=True, stable=True)]  # [m]
+        return Candidates(
+            token=token,
+            p=float(p[centre]),
+            entropy=float(-(p * p.clamp(min=1e-45).log()).sum()),
+            ids=top.indices.numpy(),
+            probabilities=top.values.numpy(),
+            centre=centre,
+            group=group.numpy(),
+            group_probabilities=p[group].numpy(),
+        )
+
+
+@torch.inference_mode()
+def outlook(pipe: Any, prompt: str, tokens: Any, guidance: float) -> Outlook:
+    """One forward pass of the pipeline over `tokens`, int [h, w] (V: masked)."""
+    ids = torch.from_numpy(pipe._tokens(np.asarray(tokens).astype(np.int64)).reshape(1, -1))
+    hidden = pipe.backbone.hidden(ids, pipe._condition(prompt), guidance)  # [1, L, D]
+    return Outlook(hidden[0].float(), pipe.backbone.head_weight)
+
+
+def seen_at(run: Trajectory, index: int) -> np.ndarray:
+    """The tokens [h, w] that record `index` was decided on; for record 0, where nothing was decided, its own."""
+    if not 0 <= index < len(run.records):
+        raise ValueError(f"this run has records 0..{len(run.records) - 1}, got {index}")
+    return run.records[max(index - 1, 0)].tokens.reshape(run.grid)
+
+
+def look(pipe: Any, run: Trajectory, index: int) -> Outlook:
+    """The forward pass behind record `index` of a run, computed again; for record 0 the one it would lead to."""
+    guidance = run.settings.get("guidance", pipe.config.sample.guidance)
+    return outlook(pipe, run.prompt, seen_at(run, index), float(guidance))
+
+
+def candidates(
+    pipe: Any, run: Trajectory, index: int, position: int, k: int = 8, groups: Groups | None = None
+) -> Candidates:
+    """The distribution of one position at record `index` of a run (see `Candidates`).
+
+    >>> run = pipe.generate("a panda")
+    >>> told = candidates(pipe, run, 5, 100)
+    >>> told.p, run.records[5].confidence[100]  # the same number
+    """
+    seen = look(pipe, run, index)
+    _check_position(position, len(seen.hidden))
+    return seen.candidates(position, int(run.records[index].tokens[position]), k, groups)
+
+
+def _check_position(position: int, length: int) -> None:
+    if not 0 <= position < length:
+        raise ValueError(f"position must be 0..{length - 1}, got {position}")
+
+
+# ---- groups -----------------------------------------------------------------------------------------------
+
+
+def group_sizes(config: PipelineConfig) -> list[int]:
+    """Sizes for which this codebook's lattice has even cells; empty where tokens have no lattice."""
+    levels = config.model.code_levels
+    if levels is None:
+        return []
+    return [
+        size
+        for size, merged in FACTORS.items()
+        if len(merged) <= len(levels) and all(n % m == 0 for n, m in zip(levels, merged, strict=False))
+    ]
+
+
+def lattice_groups(config: PipelineConfig, size: int) -> Groups:
+    """Groups of `size` codes that are neighbours on the codebook's lattice; kept once made."""
+    if size not in group_sizes(config):
+        raise ValueError(f"groups here can have {group_sizes(config)} codes, not {size}")
+    return _lattice(tuple(config.model.code_levels), size)
+
+
+@functools.lru_cache(maxsize=16)
+def _lattice(levels: tuple[int, ...], size: int) -> Groups:
+    factor = FACTORS[size] + (1,) * (len(levels) - len(FACTORS[size]))
+    return Groups.lattice(levels, factor)
+
+
+def trained_size(config: PipelineConfig) -> int | None:
+    """Codes per group that the weights were trained with, as their card tells; None where it tells nothing."""
+    factor = config.card.get("recipe", {}).get("group_factor")
+    if not isinstance(factor, int) or config.model.code_levels is None:
+        return None
+    size = math.prod([factor] * min(3, len(config.model.code_levels)))
+    return size if size in group_sizes(config) else None
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What one objective does to the logits of one cell: minus its gradient, so plus means 'make likelier'."""
+
+    weight: float  # lambda of the group term; 0 is plain cross-entropy
+    loss: float
+    exact: float  # on the target token
+    group: float  # summed over the rest of its group
+    outside: float  # summed over all other tokens
+
+
+def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float]) -> list[Pull]:
+    """CE + lambda GCE of one cell for several lambdas, values and gradients taken from the training operator.
+
+    logits: [V]. The operator takes hidden states and a head: a hidden state of one number, 1, makes the head
+    the logits, and the head's gradient theirs. Its reference backend, the definition, needs no warming up.
+    """
+    V = len(logits)
+    if not 0 <= target < V:
+        raise ValueError(f"target must be 0..{V - 1}, got {target}")
+    inside = groups.members(target)
+    one, label = torch.ones(1, 1, dtype=torch.float64), torch.tensor([target])
+    out = []
+    for weight in weights:
+        head = logits.detach().double()[:, None].clone().requires_grad_()  # [V, 1]
+        loss = linear_grouped_cross_entropy(
+            one, head, label, groups, group_weight=float(weight), reduction="sum", backend="reference"
+        )
+        loss.backward()
+        push = -head.grad[:, 0]  # [V]
+        exact, group = float(push[target]), float(push[inside].sum())
+        outside = float(push.sum()) - group
+        out.append(Pull(float(weight), float(loss.detach()), exact, group - exact, outside))
+    return out
+
+
+# ---- patches ----------------------------------------------------------------------------------------------
+
+
+def patches_in_place(pipe: Any, tokens: Any, position: int, ids: Sequence[int]) -> np.ndarray:
+    """How the cell would look with each of `ids` in it, among its neighbours: uint8 [n, p, p, 3].
+
+    tokens: int [h, w]; masked neighbours borrow the candidate itself.
+    """
+    h, w = pipe.grid
+    grid = np.asarray(tokens).reshape(h, w)
+    y, x = divmod(int(position), w)
+    top, left = max(y - CONTEXT, 0), max(x - CONTEXT, 0)
+    near = grid[top : y + CONTEXT + 1, left : x + CONTEXT + 1]  # [a, b]
+    ids = np.asarray(ids, np.int64)
+    block = np.where(near == pipe.vocab_size, ids[:, None, None], near)  # [n, a, b]
+    block[:, y - top, x - left] = ids
+    return _decode(pipe, block, y - top, x - left)
+
+
+def patches_alone(pipe: Any, ids: Sequence[int]) -> np.ndarray:
+    """How each token looks surrounded by itself: uint8 [n, p, p, 3]."""
+    ids = np.asarray(ids, np.int64)
+    return _decode(pipe, np.broadcast_to(ids[:, None, None], (len(ids), 3, 3)).copy(), 1, 1)
+
+
+@torch.inference_mode()
+def _decode(pipe: Any, block: np.ndarray, row: int, column: int) -> np.ndarray:
+    """Decode small blocks of tokens [n, a, b] and cut out one cell of each."""
+    p = pipe.patch
+    if not len(block):
+        return np.zeros((0, p, p, 3), np.uint8)
+    # half the time on a CPU that multiplies bf16; a quarter of a grey level off
+    with precision(pipe.device):
+        pixels = pipe.codec.decode(torch.from_numpy(block).to(pipe.device)).cpu()  # [n, a*p, b*p, 3]
+    return pixels[:, row * p : (row + 1) * p, column * p : (column + 1) * p].contiguous().numpy()

@@ -1,0 +1,346 @@
+"""What a model knows by name, read from its card, and what a prompt holds that it does not know.
+
+The card of a model folder (`config.json`, section `card`) names the objects and styles it was trained on and, under
+`words`, their plurals, synonyms and categories, the backgrounds, colours, numbers and relations
+(`trainer/scenes/words.py` writes it). Nothing here decides what is drawn: any prompt may be sampled, and this
+module only says, kindly, which words the model never met and what it knows that is near.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any
+
+MOST_WORDS = 200  # of a prompt that are looked at
+MOST_NEAR = 3  # suggestions for one unknown word
+MOST_LOOKED_UP = 6  # unknown words of one prompt that are compared with all names
+MOST_TOLD = 3  # unknown words that the sentence names
+LONGEST_NAME = 6  # words of the longest name that is looked for
+
+# English words that carry no picture of their own; a prompt with them needs no hint.
+QUIET = frozenset(
+    "a an the and or of on in at by to for from with is are be it its there this that these those some any my your "
+    "his her their our me i we you he she they s let see like would could can please show draw paint make create "
+    "generate want give picture pictures image images photo drawing painting illustration art style background "
+    "scene front side one two three four as into have has having just only also too very really nice good here "
+    "where which who what t".split()
+)
+# Words for places and numbers: known ones are near every unknown one.
+PLACES = frozenset(
+    "next beside near behind between inside within around through across beyond opposite against among "
+    "touching holding wearing riding eating".split()
+)
+MANY = frozenset(
+    "five six seven eight nine ten eleven twelve thirteen twenty thirty forty fifty hundred thousand dozen many "
+    "several few lots multiple plenty".split()
+)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object that the model was trained on."""
+
+    name: str
+    category: str = ""
+    plural: str = ""
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A name found in a prompt: prompt[start:end] means `name`, one of `kind`."""
+
+    start: int
+    end: int
+    kind: str  # "object", "style", "background", "colour", "number" or "relation"
+    name: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A word the model never met: prompt[start:end], and known names near it, nearest first."""
+
+    start: int
+    end: int
+    word: str
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What a prompt names, and what to tell the visitor about it: nothing where `parts` are empty.
+
+    `parts` in order are pieces of text and, where known names are offered for a word, its `Unknown`: whoever shows
+    them may make something to press of each name of `near`, and need not search the text for them.
+    """
+
+    known: tuple[Known, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    parts: tuple[str | Unknown, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The parts as plain text, the offered names one after another."""
+        return "".join(", ".join(p.near) if isinstance(p, Unknown) else p for p in self.parts)
+
+    @property
+    def objects(self) -> list[str]:
+        """Names of the objects found, in the prompt's order."""
+        return [k.name for k in self.known if k.kind == "object"]
+
+
+@dataclass
+class Vocabulary:
+    """The names a model knows. Empty for a model whose card names nothing: then every prompt is left in peace."""
+
+    things: list[Thing] = field(default_factory=list)
+    styles: dict[str, list[str]] = field(default_factory=dict)  # name -> other names
+    backgrounds: dict[str, list[str]] = field(default_factory=dict)
+    colours: list[str] = field(default_factory=list)
+    numbers: dict[str, list[str]] = field(default_factory=dict)
+    relations: dict[str, list[str]] = field(default_factory=dict)
+    fillers: frozenset[str] = frozenset()  # words of the captions that name nothing
+    clues: dict[str, list[str]] = field(default_factory=dict)  # "bamboo" -> ["panda"]
+    others: dict[str, str] = field(default_factory=dict)  # things the model was not taught -> their category
+    whole: bool = True  # False where the card names objects alone: a word it lacks may be known all the same
+
+    def __post_init__(self):
+        self._forms: dict[tuple[str, ...], tuple[str, str]] = {}  # words of a name -> (kind, name)
+        for kind, names in (
+            ("relation", self.relations), ("number", self.numbers), ("style", self.styles),
+            ("background", self.backgrounds), ("colour", {c: [] for c in self.colours}),
+        ):  # fmt: skip
+            for name, also in names.items():
+                for form in (name, *also):
+                    self._forms.setdefault(_split(form), (kind, name))
+        for thing in self.things:  # an object's own name goes before another's synonym
+            for form in (thing.name, thing.plural or plural(thing.name)):
+                self._forms[_split(form)] = ("object", thing.name)
+        for thing in self.things:
+            for form in thing.synonyms:
+                self._forms.setdefault(_split(form), ("object", thing.name))
+                self._forms.setdefault(_split(plural(form)), ("object", thing.name))
+        self._forms.pop((), None)
+        # colours whose plural is a thing: an orange
+        self._either = {c for c in self.colours if self._forms.get(_split(plural(c)), ("",))[0] == "object"}
+        self._spelt = {" ".join(words): name for words, (_, name) in self._forms.items()}
+
+    @classmethod
+    def from_card(cls, card: dict[str, Any]) -> Vocabulary:
+        """Read a card; a part of it that is missing or of another shape is taken as empty, for it only advises."""
+        words = card.get("words")
+        words = words if isinstance(words, dict) else {}
+        told = words.get("objects")
+        told = told if isinstance(told, dict) else {}
+        things = []
+        for name in _strings(card.get("objects")):
+            category, _, names = str(told.get(name, "")).partition(":")
+            also = [n.strip() for n in names.split(",") if n.strip()]
+            things.append(Thing(name, category.strip(), also[0] if also else "", tuple(also[1:])))
+        names = _lists(words.get("styles"))
+        styles = {s: names.get(s, []) for s in _strings(card.get("styles"))}
+        others = {n: c for c, group in _lists(words.get("others")).items() for n in group}
+        return cls(
+            things, styles, _lists(words.get("backgrounds")), _strings(words.get("colours")),
+            _lists(words.get("numbers")), _lists(words.get("relations")),
+            frozenset(_strings(words.get("fillers"))), _lists(words.get("clues")), others, bool(words),
+        )  # fmt: skip
+
+    def __bool__(self) -> bool:
+        return bool(self.things)
+
+    def sections(self) -> list[tuple[str, list[str]]]:
+        """All there is to insert into a prompt, by heading; objects by category, the largest category first."""
+        by_category: dict[str, list[str]] = {}
+        for thing in self.things:
+            by_category.setdefault(thing.category or "object", []).append(thing.name)
+        objects = sorted(by_category.items(), key=lambda item: -len(item[1]))
+        rest = [
+            ("numbers", list(self.numbers)), ("colours", list(self.colours)),
+            ("backgrounds", list(self.backgrounds)), ("styles", list(self.styles)),
+            ("relations", list(self.relations)),
+        ]  # fmt: skip
+        return [(name, words) for name, words in [*objects, *rest] if words]
+
+    # ---- reading a prompt ---------------------------------------------------------------------------------
+
+    def understand(self, prompt: str) -> Understanding:
+        """Known names, unknown words and what to say about them. Never refuses anything."""
+        if not self or not isinstance(prompt, str):
+            return Understanding()
+        words = _words(prompt)[:MOST_WORDS]
+        known: list[Known] = []
+        unknown: list[Unknown] = []
+        doubtful = False  # a word was met that the card does not name
+        i = 0
+        while i < len(words):
+            length = next(
+                (n for n in range(min(LONGEST_NAME, len(words) - i), 0, -1) if self._at(words, i, n)), 0
+            )
+            if length:
+                kind, name = self._at(words, i, length)
+                known.append(Known(words[i][1], words[i + length - 1][2], kind, name))
+            else:
+                word, start, end = words[i]
+                quiet = word in QUIET or word in self.fillers
+                if not quiet and not (unknown and unknown[-1].start == start):  # a sign has one name
+                    near = self._near(words, i) if len(unknown) < MOST_LOOKED_UP else ()
+                    if near or self.whole:
+                        unknown.append(Unknown(start, end, prompt[start:end], near))
+                    doubtful = True
+            i += max(length, 1)
+        return Understanding(tuple(known), tuple(unknown), self._parts(known, unknown, doubtful))
+
+    def _at(self, words: list[tuple[str, int, int]], i: int, n: int) -> tuple[str, str] | None:
+        return self._forms.get(tuple(w for w, _, _ in words[i : i + n]))
+
+    def _near(self, words: list[tuple[str, int, int]], i: int) -> tuple[str, ...]:
+        """Known names near an unknown word: by meaning where the card tells, else by spelling."""
+        word = words[i][0]
+        if word in PLACES:
+            return tuple(self.relations)[: MOST_NEAR + 1]
+        if word in MANY or word.isdigit():
+            return tuple(self.numbers)[-1:]
+        found: list[str] = []
+        one = singular(word)
+        if category := self.others.get(word, self.others.get(one, self._category(one))):
+            found += sorted(
+                (t.name for t in self.things if t.category == category),
+                key=lambda name: name not in self.clues.get(one, []),
+            )
+            return _first(found)
+        found += self.clues.get(word, []) + self.clues.get(one, [])
+        for j in (i, i - 1):  # one name written as two words
+            if 0 <= j < len(words) - 1 and words[j][1] != words[j + 1][1]:
+                joined = words[j][0] + words[j + 1][0]
+                found += [name for form, name in self._spelt.items() if form.replace(" ", "") == joined]
+        return _first(found + self._spelt_like(word))
+
+    def _category(self, word: str) -> str:
+        return word if any(t.category == word for t in self.things) else ""
+
+    def _spelt_like(self, word: str) -> list[str]:
+        """Names spelt almost like `word`, or that begin or end with it, the closest first."""
+        if len(word) < 3:
+            return []
+        most = 1 if len(word) <= 5 else 2 if len(word) <= 8 else 3
+        scored = []
+        for form, name in self._spelt.items():
+            joined = form.replace(" ", "")
+            part = max(form.split(), key=len)
+            gap = min(distance(word, joined, most), distance(word, part, most) + 0.5)
+            if gap <= most:
+                scored.append((gap, name))
+            elif len(part) >= 4 and len(word) > len(part) and word.endswith(part):
+                scored.append((most + 1, name))  # a goldfish is a fish
+            elif len(word) >= 4 and part.startswith(word):
+                scored.append((most + 1.5, name))
+            elif len(word) >= 6 and part[0] == word[0] and SequenceMatcher(None, word, part).ratio() >= 0.74:
+                scored.append((most + 2, name))  # elefante
+        return [name for _, name in sorted(scored, key=lambda s: s[0])]
+
+    def _parts(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> tuple[str | Unknown, ...]:
+        things = [k for k in known if k.kind == "object" or k.name in self._either]
+        some = ", ".join(t.name for t in self.things[:3])
+        if not things and not doubtful:
+            return (f"Name a thing to draw, for example: {some}.",) if known else ()
+        told = _distinct(unknown)[:MOST_TOLD]
+        said: list[list[str | Unknown]] = [
+            [f"I do not know “{u.word}”. Near it: ", u, "."] for u in told if u.near
+        ]
+        if lone := [f"“{u.word}”" for u in told if not u.near]:
+            words = " or ".join([", ".join(lone[:-1]), lone[-1]] if lone[1:] else lone)
+            said.append([f"I do not know {words}."])
+        if not things:
+            examples = "" if any(u.near for u in told) else f", among them {some}"
+            said.append([f"I was taught {len(self.things)} things by their English names{examples}."])
+        return tuple(part for i, sentence in enumerate(said) for part in ([" "] if i else []) + sentence)
+
+
+# ---- words ----------------------------------------------------------------------------------------------
+
+
+def plural(name: str) -> str:
+    """The regular English plural of a name; of its first noun in "slice of pizza"."""
+    head, of, tail = name.partition(" of ")
+    if re.search(r"(s|x|z|ch|sh)$", head):
+        head += "es"
+    elif re.search(r"[^aeiou]y$", head):
+        head = head[:-1] + "ies"
+    else:
+        head += "s"
+    return head + of + tail
+
+
+def singular(word: str) -> str:
+    """A guess at what a regular English plural is the plural of."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and re.search(r"(s|x|z|ch|sh)es$", word):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
+
+
+def distance(a: str, b: str, most: int) -> int:
+    """Letters added, left out, changed or swapped with their neighbour to turn a into b; most + 1 if more.
+
+    Optimal string alignment (Damerau 1964), cut off early.
+    """
+    if abs(len(a) - len(b)) > most:
+        return most + 1
+    before: list[int] = []
+    last = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, before[j - 2] + 1)
+            row.append(best)
+        if min(row) > most:
+            return most + 1
+        before, last = last, row
+    return min(last[-1], most + 1)
+
+
+def _words(prompt: str) -> list[tuple[str, int, int]]:
+    """(word in lower case, start, end) of each run of letters or digits; a picture sign counts by its name."""
+    out = []
+    for match in re.finditer(r"[^\W_]+|[^\w\s]", prompt):
+        text, start, end = match[0], match.start(), match.end()
+        if text[0].isalnum():
+            out.append((unicodedata.normalize("NFKC", text).lower(), start, end))
+        elif unicodedata.category(text) == "So":
+            name = unicodedata.name(text, "").lower()
+            out += [(word, start, end) for word in _split(name)]
+    return out
+
+
+def _split(name: str) -> tuple[str, ...]:
+    return tuple(word for word, _, _ in _words(name.lstrip("~")))
+
+
+def _first(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))[:MOST_NEAR]
+
+
+def _distinct(unknown: list[Unknown]) -> list[Unknown]:
+    """Each word once, where it stands first; those with something near it first, because they help."""
+    once: dict[str, Unknown] = {}
+    for u in unknown:
+        once.setdefault(unicodedata.normalize("NFKC", u.word).lower(), u)
+    return sorted(once.values(), key=lambda u: not u.near)
+
+
+def _strings(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str) and v] if isinstance(value, list | tuple) else []
+
+
+def _lists(value: Any) -> dict[str, list[str]]:
+    return {str(k): _strings(v) for k, v in value.items()} if isinstance(value, dict) else {}

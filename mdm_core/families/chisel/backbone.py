@@ -1,0 +1,86 @@
+"""`MaskedDiffusionTransformer` as a `Backbone`: the forward pass in the way that suits the device."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor
+
+from mdm_core.families.chisel.captured import CapturedSteps
+from mdm_core.families.chisel.inference import InferenceModel, stamp
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
+from mdm_core.ops import choose_backend
+
+
+class TransformerBackbone:
+    """Runs both branches of guidance in one batch; on a GPU in fused kernels and, if asked, captured graphs.
+
+    On a GPU the head too has the type that its matrix units are fast in. On a CPU it keeps the model's: there a bf16
+    product rounds the logits themselves, and the sampling step is not bound by it.
+    """
+
+    def __init__(self, model: MaskedDiffusionTransformer, fused: bool = True):
+        """fused: False runs the model's own forward pass on a GPU too."""
+        self.model = model
+        self.device = model.head_weight.device
+        self.dtype = fast_dtype(self.device)
+        on_gpu = choose_backend("auto", self.device) == "triton"
+        self._fuses = fused and on_gpu and self.dtype == torch.bfloat16
+        self._fast: tuple[InferenceModel, CapturedSteps] | None = None
+        self._head: tuple[tuple, Tensor] | None = None  # what it was made of, and the head
+
+    @property
+    def head_weight(self) -> Tensor:
+        weight = self.model.head_weight
+        if self.device.type != "cuda" or weight.dtype != torch.float32 or self.dtype == torch.float32:
+            return weight
+        made_of = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        if self._head is None or self._head[0] != made_of:
+            self._head = made_of, weight.detach().to(self.dtype)
+        return self._head[1]
+
+    def hidden(self, tokens: Tensor, condition: Tensor, guidance: float) -> Tensor:
+        tokens, condition = tokens.to(self.device), condition.to(self.device)
+        if self._fuses:
+            strength = None
+            if guidance != 0:
+                strength = torch.full((), guidance, dtype=torch.float64, device=self.device)
+            return self._parts()[0].hidden(tokens, condition, strength)
+        with precision(self.device):
+            if guidance == 0:
+                return self.model(tokens, condition).float()
+            B = len(tokens)
+            drop = torch.arange(2 * B, device=self.device) >= B
+            h = self.model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
+        return (1 + guidance) * h[:B] - guidance * h[B:]
+
+    def captured_steps(self) -> CapturedSteps | None:
+        """The whole step, sampling included, in one launch; None where the device does not serve that."""
+        return self._parts()[1] if self._fuses else None
+
+    def _parts(self) -> tuple[InferenceModel, CapturedSteps]:
+        """Made when they are first needed, and anew after the weights have changed."""
+        if self._fast is None or self._fast[0].stamp != stamp(self.model):
+            fast = InferenceModel(self.model, self.dtype)
+            self._fast = fast, CapturedSteps(fast, self.head_weight)
+        return self._fast
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the hardware multiplies it natively, else fp32."""
+    if device.type == "cpu":
+        names = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
+        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    elif device.type == "cuda":
+        fast = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+    else:
+        fast = True
+    return torch.bfloat16 if fast else torch.float32
+
+
+def precision(device: torch.device):
+    """A context in which matrix products run in `fast_dtype`."""
+    if fast_dtype(device) == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

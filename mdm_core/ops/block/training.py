@@ -1,0 +1,269 @@
+"""What a transformer block does between its matrix products, as operators with a backward pass of their own.
+
+    rms_norm, add_rms_norm    the norm, with the residual sum before it
+    swiglu                    silu(gate) * up
+    attention                 QK norm, rotary positions and attention, from the projection's output
+
+On a GPU with Triton each is one kernel forward and one backward (block_triton.py, attention_triton.py), custom
+operators for eager code, autocast and `torch.compile` alike; layers.py says in PyTorch what they compute, and does so
+everywhere else. Sums and statistics are fp32; each result is rounded once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPS = 1e-6  # of every norm
+HALVES = (torch.bfloat16, torch.float16)
+
+
+@cache
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@torch.compiler.assume_constant_result
+def _available() -> bool:
+    return _triton_installed()
+
+
+def fused(x: Tensor) -> bool:
+    """Whether the kernels take this activation: it is on a GPU, and its products run in a half type."""
+    return x.is_cuda and product_dtype(x) in HALVES and _available()
+
+
+def takes_heads(dim: int) -> bool:
+    """Whether the kernels take heads of this width: a power of two."""
+    return dim >= 8 and dim & (dim - 1) == 0
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The type that a matrix product with x runs in."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """The RMS norm of x [..., C], in the type that the next product wants."""
+    return _norm(x.contiguous(), None, weight, product_dtype(x))[1]
+
+
+def add_rms_norm(x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(x + y, its RMS norm), both [..., C]."""
+    total, out, _ = _norm(x.contiguous(), y.contiguous(), weight, product_dtype(x))
+    return total, out
+
+
+def swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up [..., C] of gate_up [..., 2 C]."""
+    return _swiglu(gate_up.contiguous())
+
+
+def attention(
+    qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, kv_heads: int
+) -> Tensor:
+    """Attention of all positions to all.
+
+    Args:
+        qkv: [B, T, (heads + 2 kv_heads) hd], queries, keys and values as the projection gives them.
+        q_weight, k_weight: [hd] of their norms. cos, sin: [T, hd / 2], see `layers.rotary_2d`.
+    Returns:
+        [B, T, heads hd].
+    """
+    from mdm_core.ops.block import attention_triton
+
+    dim = qkv.shape[-1] // (heads + 2 * kv_heads)
+    if attention_triton.fits(qkv.shape[1], dim, heads, kv_heads):
+        return _short_attention(qkv.contiguous(), q_weight, k_weight, cos, sin, heads)
+    q, k, v = _heads(qkv.contiguous(), q_weight, k_weight, cos, sin, heads, kv_heads)
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, enable_gqa=heads != kv_heads)
+    return y.transpose(1, 2).flatten(2)
+
+
+# ---- the norm -----------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("chisel::rms_norm", mutates_args=())
+def _norm(x: Tensor, y: Tensor | None, weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """x + y (empty without y), its norm, and 1 / rms of the rows."""
+    from mdm_core.ops.block import training_triton as block_triton
+
+    rows = x.view(-1, x.shape[-1])
+    total, out, rstd = block_triton.norm(rows, None if y is None else y.view_as(rows), weight, EPS, dtype)
+    return x.new_empty(0) if total is None else total.view_as(x), out.view_as(x), rstd
+
+
+@_norm.register_fake
+def _(x, y, weight, dtype):
+    total = x.new_empty(0) if y is None else torch.empty_like(x, dtype=torch.promote_types(x.dtype, y.dtype))
+    rows = x.numel() // x.shape[-1]
+    return total, torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
+
+
+@torch.library.custom_op("chisel::rms_norm_backward", mutates_args=())
+def _norm_backward(
+    upstream: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, through: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    from mdm_core.ops.block import training_triton as block_triton
+
+    rows = x.view(-1, x.shape[-1])
+    through = None if through is None else through.contiguous().view_as(rows)
+    dx, dweight = block_triton.norm_backward(
+        upstream.contiguous().view(rows.shape), rows, weight, rstd, through
+    )
+    return dx.view_as(x), dweight
+
+
+@_norm_backward.register_fake
+def _(upstream, x, weight, rstd, through):
+    return torch.empty_like(x), torch.empty_like(weight)
+
+
+def _norm_context(ctx, inputs, output):
+    x, y, weight, _ = inputs
+    total, _, rstd = output
+    ctx.save_for_backward(x if y is None else total, weight, rstd)
+    ctx.types = x.dtype, None if y is None else y.dtype
+    ctx.set_materialize_grads(False)
+
+
+def _norm_grad(ctx, through, upstream, unused):
+    x, weight, rstd = ctx.saved_tensors
+    kind, other = ctx.types
+    if other is None:
+        through = None  # nothing was summed: that output is empty
+    if upstream is None:
+        dx, dweight = through, None
+    else:
+        dx, dweight = _norm_backward(upstream, x, weight, rstd, through)
+    dy = None if other is None or dx is None else dx.to(other)
+    return None if dx is None else dx.to(kind), dy, dweight, None
+
+
+_norm.register_autograd(_norm_grad, setup_context=_norm_context)
+
+
+# ---- SwiGLU -------------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("chisel::swiglu", mutates_args=())
+def _swiglu(gate_up: Tensor) -> Tensor:
+    from mdm_core.ops.block import training_triton as block_triton
+
+    out = block_triton.swiglu(gate_up.view(-1, gate_up.shape[-1]))
+    return out.view(*gate_up.shape[:-1], -1)
+
+
+@_swiglu.register_fake
+def _(gate_up):
+    return gate_up.new_empty(*gate_up.shape[:-1], gate_up.shape[-1] // 2)
+
+
+@torch.library.custom_op("chisel::swiglu_backward", mutates_args=())
+def _swiglu_backward(upstream: Tensor, gate_up: Tensor) -> Tensor:
+    from mdm_core.ops.block import training_triton as block_triton
+
+    rows = gate_up.view(-1, gate_up.shape[-1])
+    flat = upstream.contiguous().view(len(rows), -1)
+    return block_triton.swiglu_backward(flat, rows).view_as(gate_up)
+
+
+@_swiglu_backward.register_fake
+def _(upstream, gate_up):
+    return torch.empty_like(gate_up)
+
+
+_swiglu.register_autograd(
+    lambda ctx, upstream: _swiglu_backward(upstream, *ctx.saved_tensors),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
+
+
+# ---- attention ----------------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("chisel::short_attention", mutates_args=())
+def _short_attention(
+    qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int
+) -> Tensor:
+    from mdm_core.ops.block import attention_triton
+
+    return attention_triton.attention(qkv, q_weight, k_weight, cos, sin, heads, EPS)
+
+
+@_short_attention.register_fake
+def _(qkv, q_weight, k_weight, cos, sin, heads):
+    return qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
+
+
+@torch.library.custom_op("chisel::short_attention_backward", mutates_args=())
+def _short_attention_backward(
+    upstream: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    from mdm_core.ops.block import attention_triton
+
+    return attention_triton.attention_backward(
+        upstream.contiguous(), qkv, q_weight, k_weight, cos, sin, heads, EPS
+    )
+
+
+@_short_attention_backward.register_fake
+def _(upstream, qkv, q_weight, k_weight, cos, sin, heads):
+    return tuple(torch.empty_like(x) for x in (qkv, q_weight, k_weight))
+
+
+def _short_context(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:5])
+    ctx.heads = inputs[5]
+
+
+_short_attention.register_autograd(
+    lambda ctx, upstream: (
+        *_short_attention_backward(upstream, *ctx.saved_tensors, ctx.heads), None, None, None
+    ),
+    setup_context=_short_context,
+)  # fmt: skip
+
+
+@torch.library.custom_op("chisel::heads", mutates_args=())
+def _heads(
+    qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, kv_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, normed and turned, and values: [B, T, heads, hd], twice [B, T, kv_heads, hd]."""
+    from mdm_core.ops.block import training_triton as block_triton
+
+    return block_triton.heads(qkv, q_weight, k_weight, cos, sin, heads, kv_heads, EPS)
+
+
+@_heads.register_fake
+def _(qkv, q_weight, k_weight, cos, sin, heads, kv_heads):
+    B, T, width = qkv.shape
+    return tuple(qkv.new_empty(B, T, n, width // (heads + 2 * kv_heads)) for n in (heads, kv_heads, kv_heads))
+
+
+@torch.library.custom_op("chisel::heads_backward", mutates_args=())
+def _heads_backward(
+    dq: Tensor, dk: Tensor, dv: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor,
+    sin: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    from mdm_core.ops.block import training_triton as block_triton
+
+    gradients = (x.contiguous() for x in (dq, dk, dv))
+    return block_triton.heads_backward(*gradients, qkv, q_weight, k_weight, cos, sin, EPS)
+
+
+@_heads_backward.register_fake
+def _(dq, dk, dv, qkv, q_weight, k_weight, cos, sin):
+    return tuple(torch.empty_like(x) for x in (qkv, q_weight, k_weight))
+
+
+_heads.register_autograd(
+    lambda ctx, dq, dk, dv: (*_heads_backward(dq, dk, dv, *ctx.saved_tensors), None, None, None, None),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs[:5]),
+)

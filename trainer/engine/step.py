@@ -1,0 +1,126 @@
+"""One training step's computation: tokens -> corrupted tokens -> hidden states -> loss."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mdm_core.diffusion.corruption import corrupt
+from mdm_core.diffusion.loss import objective
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
+from mdm_core.groups import Groups
+from mdm_core.ops import sample_step
+from trainer.recipes.recipe import Recipe
+
+
+def stream_seed(seed: int, index: int) -> int:
+    """The seed of micro-batch `index`: everything random about it follows from this number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:7], "big")
+
+
+class Objective(nn.Module):
+    """The model with its loss in one module, so that DDP and FSDP2 see everything that touches a weight."""
+
+    def __init__(self, model: MaskedDiffusionTransformer, groups: Groups | None, recipe: Recipe):
+        super().__init__()
+        self.model, self.groups, self.recipe = model, groups, recipe
+        self.objective = objective  # the benchmark puts a naive one here
+
+    def forward(self, x0: Tensor, text: Tensor, seed: int, draft: bool = False) -> Tensor:
+        """Scalar loss of one micro-batch.
+
+        Args:
+            x0: int64 [B, L], clean tokens.
+            text: int64 [B, T], prompt ids.
+            seed: of every random choice made here: masks, flips, drafts, dropped prompts.
+            draft: flips are the model's own mistakes instead of random tokens.
+        """
+        r, device = self.recipe, x0.device
+        generator = torch.Generator(device).manual_seed(seed)
+        corruption = r.corruption
+        if draft:
+            corruption = dataclasses.replace(corruption, flip_uniform=0.0, flip_group=0.0, flip_self=1.0)
+        corrupted = corrupt(
+            x0, r.model.mask_id, corruption, groups=self.groups, generator=generator,
+            draft=self._drafter(text, generator) if corruption.flip_self else None,
+        )  # fmt: skip
+        drop = torch.rand(len(x0), device=device, generator=generator) < r.prompt_dropout  # [B]
+        with autocast(r, device):
+            hidden = self.model(corrupted.zt, text, drop)  # [B, L, D]
+            return self.objective(
+                hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend
+            )
+
+    def _eager(self):
+        """A pass without gradients would compile the blocks once more; and asking costs ten seconds of imports."""
+        return torch.compiler.set_stance("force_eager") if self.recipe.compile else contextlib.nullcontext()
+
+    def _drafter(self, text: Tensor, generator: torch.Generator):
+        """The model's own guesses, for flips that look like its mistakes."""
+
+        def draft(zt: Tensor, where: Tensor) -> Tensor:
+            with torch.no_grad(), autocast(self.recipe, zt.device), self._eager():
+                rows = self.model(zt, text)[where]  # [n, D]
+            weight = self.model.head_weight.detach().to(rows.dtype)  # [V, D]
+            seed = torch.randint(2**62, (1,), device=zt.device, generator=generator).expand(len(rows))  # [n]
+            nothing = torch.full_like(seed, len(weight))  # [n]: no token to compare with
+            return sample_step(rows, weight, nothing, seed=seed, step=0, backend=self.recipe.backend).token
+
+        return draft
+
+
+def autocast(recipe: Recipe, device: torch.device):
+    """bf16 products, or none of it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+
+
+def blocks_of(model: MaskedDiffusionTransformer) -> list[nn.Module]:
+    return [*model.blocks, *model.token_blocks]
+
+
+def prepare_blocks(model: MaskedDiffusionTransformer, recipe: Recipe, sharded: bool) -> None:
+    """Gradient checkpointing and compilation, block by block, as the recipe asks."""
+    inner = sharded or recipe.checkpointing
+    for block in blocks_of(model):
+        if (
+            recipe.compile and inner
+        ):  # the hooks of FSDP2 and of recomputation must run outside what is compiled
+            block.forward = torch.compile(block.forward)
+        if recipe.checkpointing:
+            block.forward = _Recomputed(block.forward)
+    if recipe.compile and not inner:
+        model.compile_blocks()
+
+
+class _Recomputed:
+    """Calls a block's forward without keeping its insides; they are computed again in the backward pass.
+
+    Blocks draw no random numbers, so no generator needs to be put back.
+    """
+
+    def __init__(self, forward):
+        self.forward = forward
+
+    def __call__(self, *args):
+        return checkpoint(self.forward, *args, use_reentrant=False, preserve_rng_state=False)
+
+
+def make_groups(recipe: Recipe, levels: tuple[int, ...], codebook: Tensor) -> Groups | None:
+    """The codebook groups that a recipe names.
+
+    Args:
+        levels: the lattice of the image tokenizer, for groups="lattice".
+        codebook: [V, d], its codes as vectors, of any quantiser, for "kmeans" and "knn".
+    """
+    if recipe.groups == "lattice":
+        return Groups.lattice(levels, recipe.group_factor)
+    if recipe.groups == "kmeans":
+        return Groups.kmeans(codebook, max(1, len(codebook) // recipe.group_size))
+    if recipe.groups == "knn":
+        return Groups.knn(codebook, recipe.group_size)
+    return None

@@ -1,0 +1,109 @@
+"""Train a model, from a laptop to a cluster.
+
+    python -m trainer.engine.train folder data.path=my_pictures --out runs/mine      your own captioned pictures
+    python -m trainer.engine.train emoji_cpu --out runs/small minutes=20             scenes drawn on the fly
+    python -m trainer.engine.train paper_1024 --plan --gpus 64                       what it would cost
+    accelerate launch --num_processes 8 -m trainer.engine.train emoji_gpu --out runs/big
+    python app.py --model runs/mine/model                                     look at what has been learnt
+
+A recipe is a file in trainer/recipes (emoji_cpu, emoji_gpu, folder, paper_1024) that opens with its command, cost and
+result; after its name, field=value sets any of its fields. trainer/recipes/recipe.py explains them all; often wanted:
+
+    minutes=20             length by the clock; or minutes=0 steps=1000
+    data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
+    lr=1e-3 matrix_lr=0.01 learning rates; lower both if the loss is not a number
+    log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
+    checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
+
+`--out` holds everything of the run: checkpoints, from which the same command goes on where it was cut; log.json;
+sheets of pictures; and `model/`, a folder that `python app.py --model` opens, rewritten every `export_every`
+seconds. Ctrl-C or a termination signal saves a checkpoint first; a second one leaves at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+from pathlib import Path
+
+import torch
+
+from mdm_core.families.chisel.transformer import count_parameters
+from mdm_core.ops import describe_backend
+from mdm_core.pipeline import SHIPPED
+from trainer.command import number, run_command, to_path, whole
+from trainer.engine.loop import Trainer
+from trainer.engine.parallel import open_device
+from trainer.recipes.recipe import load_recipe
+
+MEMORY = "lower data.batch_size (accumulate makes up for it) or set checkpointing=True"
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m trainer.engine.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )  # fmt: skip
+    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. folder")
+    p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
+    p.add_argument(
+        "--codec", type=to_path, default=None,
+        help="model folder whose image tokenizer is used (default: that of --init, else the shipped one)",
+    )  # fmt: skip
+    p.add_argument("--out", type=to_path, default=None, help="run folder (default: runs/RECIPE)")
+    p.add_argument("--init", type=to_path, default=None, help="start from the weights of this model folder")
+    p.add_argument(
+        "--stop-after", type=number(), default=math.inf, help="seconds; the same command goes on later"
+    )
+    p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
+    p.add_argument("--threads", type=whole(0, 4096), default=0, help="CPU threads (0: all)")
+    p.add_argument("--plan", action="store_true", help="train nothing: print parameters, memory, speed, days")
+    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="for --plan: how many")
+    return p
+
+
+def leave_on_signals(trainer) -> None:
+    """Ctrl-C or a termination signal ends the run after a checkpoint; a second one at once."""
+
+    def leave(*_) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, leave)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_intermixed_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = load_recipe(args.recipe, args.overrides)
+    if args.plan:
+        from trainer.engine.plan import plan
+
+        print(plan(recipe, args.gpus))
+        return
+    out = args.out or Path("runs") / args.recipe
+    codec = args.codec or args.init or SHIPPED
+    trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
+    parameters = count_parameters(trainer.model) / 1e6
+    trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
+    if trainer.resume():
+        trainer.reporter.say(f"resumed at step {trainer.engine.step}")
+
+    leave_on_signals(trainer)
+    trainer.run(args.stop_after)
+    trainer.export(out / "model")
+    trainer.reporter.say(f"wrote {out / 'model'}: chisel --model {out / 'model'} opens it")
+    trainer.parallel.close()
+
+
+def command() -> None:
+    """`main` for the shell: what a person can put right is said in one sentence."""
+    stopped = "stopped at once; the same command goes on from the last checkpoint"
+    run_command(lambda: main(), memory=MEMORY, stopped=stopped)
+
+
+if __name__ == "__main__":
+    command()

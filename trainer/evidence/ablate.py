@@ -1,0 +1,209 @@
+"""Table A: which objective teaches a small model best, under equal budgets?
+
+    python -m trainer.evidence.ablate --levels 16 16 16 8 4 --steps 681 --minutes 20                       one GPU
+    python -m trainer.evidence.ablate --size cpu --levels 16 16 16 8 4 --steps 500 --arms ce gce8 gce64 --processes 2 \\
+        --objects 8 --styles flat --scenes 16000 --batch 32 --rows 0.03 --per-tag 5 --unseen 32   two cores, an hour
+
+Trains the same small model (same initial weights, data order, corruption and steps for a seed) under plain CE, CE
+with label smoothing, and CE + GCE at several group sizes; samples EmojiEval prompts from each and scores them with
+the frozen verifier. The data are drawn and tokenised once. Every run is written when it ends, so that a run that
+is cut loses no more than what was under way. `python -m trainer.evidence.tables` makes the table and the plot.
+
+`--levels` measures at a vocabulary that no codec was trained for: a lattice whose dimensions are whole multiples of
+the codec's cuts its cells finer, so that the same encoder and decoder serve, and a group of GCE is one code of theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
+from mdm_core.pipeline import SHIPPED
+from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
+from trainer.engine.parallel import open_device
+from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
+from trainer.judge.detector import Verifier
+from trainer.record import environment
+
+STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
+
+
+def probe(bench: Bench, data: dict) -> dict:
+    """Seconds a step and peak memory of every arm, alone on the machine."""
+    out = {}
+    for name in bench.args.arms:
+        steps = 12 if bench.device.type == "cuda" else 4
+        try:
+            _, seconds, _ = bench.train(ARMS[name], 0, 1000, data, stop=steps)
+        except Exception as error:  # the other arms shall still run; what failed is seen in the output
+            print(f"{name} cannot run here and is left out: {error!r}", flush=True)
+            continue
+        peak = torch.cuda.max_memory_allocated() / 2**20 if bench.device.type == "cuda" else None
+        out[name] = {"seconds_per_step": round(seconds, 5), "peak_mib": peak and round(peak)}
+        print(name, out[name], flush=True)
+    return out
+
+
+def worker(args: argparse.Namespace) -> None:
+    """All seeds of one arm, as far as the time goes."""
+    bench = Bench(args)
+    data = bench.load()
+    if args.steps == 0:
+        args.steps = agreed_steps(args, bench, data)
+    for seed in range(args.first_seed, args.seeds):
+        began = time.time()
+        model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data)
+        trained = time.time() - began
+        row = {
+            "arm": args.worker, **dataclasses.asdict(ARMS[args.worker]), "seed": seed,
+            "samples": args.steps * args.batch, "seconds_per_step_shared": round(seconds, 5),
+            **curve[-1], **bench.measure(model, data), "curve": curve, "train_seconds": round(trained, 1),
+            "seconds": round(time.time() - began, 1),
+        }  # fmt: skip
+        (args.out / f"run_{args.worker}_{seed}.json").write_text(json.dumps(row) + "\n")
+        print(json.dumps({k: v for k, v in row.items() if k != "score"}), row["score"]["mean"], flush=True)
+        if time.time() + 1.05 * (time.time() - began) > args.until:
+            break
+
+
+def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
+    """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+
+    def together() -> None:
+        (args.out / f"ready_{args.worker}").touch()
+        while time.time() < args.until and len(list(args.out.glob("ready_*"))) < len(args.arms):
+            time.sleep(0.02)
+
+    stop = 33 if bench.device.type == "cuda" else 5
+    _, seconds, _ = bench.train(ARMS[args.worker], 0, 1000, data, stop=stop, gate=together)
+    part = args.out / f"pace_{args.worker}.tmp"
+    part.write_text(json.dumps(seconds))
+    part.rename(part.with_suffix(".json"))  # appears only once it is whole
+    while len(paces := list(args.out.glob("pace_*.json"))) < len(args.arms):
+        if time.time() > args.until:
+            raise RuntimeError("the other runs never started; see their messages")
+        time.sleep(0.02)
+    slowest = max(json.loads(p.read_text()) for p in paces)
+    return steps_for(args, slowest)
+
+
+def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
+    """As many steps as `seeds` runs, one after the other, can have from `start` (all paced) to `until`."""
+    each = (args.until - args.start) / args.seeds - args.reserve
+    return max(1, min(4000, int(each / seconds_per_step)))
+
+
+def coordinate(args: argparse.Namespace) -> None:
+    began = time.time()
+    args.out = out_folder(args.out)
+    open_device(args.device)
+    until = began + 60 * args.minutes
+    bench = Bench(args)
+    bench.prepare()
+    print(f"{args.scenes} scenes after {time.time() - began:.0f} s", flush=True)
+    data = bench.load()
+    alone = probe(bench, data)
+    info = {
+        "environment": environment(bench.device, args.commit),
+        "parameters": count_parameters(MaskedDiffusionTransformer(bench.model_config)),
+        "vocab_size": bench.model_config.vocab_size, "objects": args.objects, "styles": args.styles,
+        "scenes": args.scenes, "batch": args.batch, "rows": args.rows, "prompts": len(data["lines"]),
+        "levels": bench.codec_config.levels, "grain": args.grain, "unseen": args.unseen,
+        "controls": data["controls"], "alone": alone, "verifier_sha256": Verifier.load(args.verifier).card["sha256"],
+    }  # fmt: skip
+    (args.out / "setup.json").write_text(json.dumps(info) + "\n")
+    print(f"set up after {time.time() - began:.0f} s", flush=True)
+    for old in (*args.out.glob("ready_*"), *args.out.glob("pace_*"), *args.out.glob("run_*.json")):
+        old.unlink()
+    del bench, data
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    waiting, running, start = list(alone), [], time.time() + STARTING
+    if not args.steps and args.processes < len(waiting):
+        raise ValueError(
+            "give --steps where not all arms run at once: they agree on a number by running together"
+        )
+    while waiting or running:
+        while waiting and len(running) < args.processes:
+            running.append(start_worker(waiting.pop(0), list(alone), start, until))
+        running = [p for p in running if p.poll() is None]
+        time.sleep(0.2)
+    rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
+    (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
+    (args.out / TENSORS).unlink()
+    print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
+
+
+def start_worker(arm: str, arms: list[str], start: float, until: float) -> subprocess.Popen:
+    """This command again, for one arm."""
+    more = ["--arms", *arms, "--worker", arm, "--start", str(start), "--until", str(until)]
+    return subprocess.Popen([sys.executable, "-m", "trainer.evidence.ablate", *sys.argv[1:], *more])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--codec",
+        type=to_path,
+        default=SHIPPED,
+        help="folder with config.json and the image tokenizer",
+    )
+    parser.add_argument(
+        "--levels", type=whole(2, 1 << 16), nargs="+", default=None, help="a finer lattice for the same codec"
+    )
+    parser.add_argument("--size", choices=list(SIZES), default="gpu", help="of the model")
+    parser.add_argument(
+        "--grain", type=number(high=255), default=0.0, help="pixel noise of all scenes, in grey levels"
+    )
+    parser.add_argument("--text", type=to_path, default=SHIPPED / "text.json", help="prompt vocabulary")
+    parser.add_argument("--out", type=to_path, default=Path("runs/ablation"))
+    parser.add_argument(
+        "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)
+    )
+    parser.add_argument("--seeds", type=whole(1, 10_000), default=3)
+    parser.add_argument(
+        "--first-seed", type=any_seed, default=0, help="to go on where an earlier run was cut"
+    )
+    parser.add_argument("--minutes", type=number(above=True), default=6.5, help="of the whole command")
+    parser.add_argument(
+        "--steps", type=whole(), default=0, help="of each run (0: as many as the minutes allow)"
+    )
+    parser.add_argument("--batch", type=whole(1, 1 << 20), default=512)
+    parser.add_argument(
+        "--rows",
+        type=number(above=True, high=1),
+        default=0.3,
+        help="share of a batch's tokens that the loss sees",
+    )
+    parser.add_argument("--scenes", type=whole(1), default=131_072, help="training scenes, drawn once")
+    parser.add_argument("--objects", type=whole(2), default=30)
+    parser.add_argument("--styles", nargs="+", default=["flat", "simple"])
+    parser.add_argument("--unseen", type=whole(1), default=256, help="scenes that bits are measured on")
+    parser.add_argument("--per-tag", type=whole(1), default=60, help="EmojiEval prompts a tag")
+    parser.add_argument("--processes", type=whole(1, 1024), default=5, help="runs at once")
+    parser.add_argument("--workers", type=whole(0, 1024), default=12, help="processes that draw scenes")
+    parser.add_argument(
+        "--reserve", type=number(), default=15.0, help="seconds a seed costs beside its steps"
+    )
+    parser.add_argument("--verifier", type=to_path, default=None)
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--commit", default=None, help="recorded where the code came without its history")
+    parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--start", type=float, default=0.0, help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, default=0.0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    (worker if args.worker else coordinate)(args)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,125 @@
+"""Choose sampling defaults without the judge: on prompts of their own, by template matching.
+
+    python -m trainer.evidence.tune --out assets/evidence/tuning.json
+
+The prompts are drawn from another lot than EmojiEval's and share no sentence with them; the verdict is that of
+`trainer.evaluate.layouts`, which knows the verifier neither as a judge nor as a guide. Every candidate costs the
+same number of steps; "defaults" are the opened model's own. Writes the record; changing the defaults is left to
+whoever reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mdm_core.pipeline import SHIPPED, Pipeline
+from trainer.command import out_file, run_command, to_path, whole
+from trainer.evaluate.generate import Artist, generate
+from trainer.evaluate.layouts import accepts
+from trainer.evaluate.prompts import Prompt, load, make
+from trainer.evaluate.report import score_table
+from trainer.evaluate.scoring import paired_difference, summary
+from trainer.evaluate.templates import Templates
+from trainer.record import environment
+from trainer.scenes.atlas import Atlas
+
+SEED = 5_000_003
+STRICT = 16.0  # grey levels to the nearest sprite: nearly all round trips of true renders pass, blurred objects fail
+CANDIDATES = {
+    "defaults": {},
+    "T 0.6": {"temperature": 0.6},
+    "T 0.4": {"temperature": 0.4},
+    "T 1.0": {"temperature": 1.0},
+    "g 1.0": {"guidance": 1.0},
+    "g 2.5": {"guidance": 2.5},
+    "g 4": {"guidance": 4.0},
+    "T 0.6, g 2.5": {"temperature": 0.6, "guidance": 2.5},
+    "no order noise": {"gumbel": 0.0},
+    "order noise 3": {"gumbel": 3.0},
+    "shift schedule": {"schedule": "shift"},
+    "eager edits": {"edit_threshold": 0.3, "edit_budget": 0.15},
+    "T 0.6, eager edits": {"temperature": 0.6, "edit_threshold": 0.3, "edit_budget": 0.15},
+    "eager edits, 4 polish passes": {"edit_threshold": 0.3, "edit_budget": 0.15, "polish": 4},
+    "T 0.6, eager edits, 4 polish passes": {
+        "temperature": 0.6,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
+    "T 0.4, eager edits, 4 polish passes": {
+        "temperature": 0.4,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
+    "T 0.6, g 2.5, eager edits, 4 polish passes": {
+        "temperature": 0.6,
+        "guidance": 2.5,
+        "edit_threshold": 0.3,
+        "edit_budget": 0.15,
+        "polish": 4,
+    },
+}
+
+
+def prompts_apart(atlas: Atlas, n_objects: int, styles: list[str], per_tag: int) -> list[Prompt]:
+    """Prompts for choosing: another lot, none of EmojiEval's sentences."""
+    taken = {p.prompt.lower() for p in load()}
+    lines = make(atlas, n_objects, tuple(styles), per_tag, seed=SEED)
+    return [Prompt.read(i, line) for i, line in enumerate(lines) if line["prompt"].lower() not in taken]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=to_path, default=SHIPPED)
+    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/tuning.json"))
+    parser.add_argument("--per-tag", type=whole(1, 1 << 16), default=40)
+    parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
+    parser.add_argument(
+        "--best", type=to_path, default=None, help="write the best settings here, as field=value"
+    )
+    parser.add_argument("--device", default=None)
+    args = parser.parse_args()
+    out_file(args.out)
+    out_file(args.best)
+    pipe, atlas = Pipeline.from_pretrained(args.model, args.device), Atlas.load()
+    card = pipe.config.card
+    prompts = prompts_apart(atlas, len(card["objects"]), card["styles"], args.per_tag)
+    templates = Templates(atlas, len(card["objects"]), card["styles"], pipe.device)
+    drawn = Artist(atlas, len(card["objects"]), card["styles"]).draw([p.scene for p in prompts])
+    rows = {"real renders": {"score": summary(prompts, accepts(templates, drawn, prompts, STRICT))}}
+    rights: dict[str, list[bool]] = {}
+    record = {"environment": environment(pipe.device), "date": time.strftime("%Y-%m-%d", time.gmtime()),
+              "prompts": len(prompts), "rows": rows}  # fmt: skip
+    for name in args.only:
+        settings = CANDIDATES[name]
+        seeds = [SEED + p.index for p in prompts]
+        made = generate(pipe, [p.prompt for p in prompts], seeds, quiet=True, **settings)
+        rights[name] = accepts(templates, made.images, prompts, STRICT)
+        rows[name] = {
+            "settings": settings,
+            "model_defaults": asdict(pipe.config.sample),  # what the settings do not name
+            "score": summary(prompts, rights[name]),
+            "edits_per_picture": round(float(np.mean(made.edits)), 2),
+        }
+        gain, low, high = paired_difference(rights[args.only[0]], rights[name])
+        rows[name]["gain"] = {"share": round(gain, 4), "low": round(low, 4), "high": round(high, 4)}
+        print(name, rows[name]["score"]["mean"], flush=True)
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+    best = max(args.only, key=lambda n: rows[n]["score"]["mean"]["share"])  # the first of equals
+    print(f"best: {best}")
+    if args.best:
+        args.best.write_text(" ".join(f"{k}={v}" for k, v in CANDIDATES[best].items()))
+    print(score_table({name: row["score"] for name, row in rows.items()}))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,216 @@
+"""The judge of EmojiEval: a detector (place, object, colour) trained from scratch on rendered scenes.
+
+It shares no weights with the generator or the image tokenizer, and nothing is trained against it or picked by it.
+Objects are found as points on a 16x16 grid (CenterNet, Zhou et al. 2019): a heat map says where, and at each peak
+a class, a colour and a box are read. The last class, `NOTHING`, is an object that is too broken to name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mdm_core.config import located
+from mdm_core.shipped import shipped
+from trainer.scenes.colours import COLOUR_NAMES
+
+VERIFIER_DIR = shipped("verifier")
+GRID, CELL = 16, 8  # cells a side, pixels a cell
+NOTHING = "nothing that can be named"
+COLOURS = (None, *COLOUR_NAMES)  # None: as the artist drew it
+MOST = 8  # detections read from one picture
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object found in a picture. `box` is (left, top, right, bottom) in pixels."""
+
+    name: str
+    colour: str | None
+    box: tuple[float, float, float, float]
+    score: float  # of the place
+    certainty: float  # of the name
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        left, top, right, bottom = self.box
+        return (left + right) / 2, (top + bottom) / 2
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016). [B, C, h, w] throughout."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.one = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.two = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm_one, self.norm_two = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        nn.init.zeros_(self.norm_two.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.norm_one(self.one(x)))
+        return F.relu(x + self.norm_two(self.two(h)))
+
+
+def _entry(inputs: int, width: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+    )
+
+
+class Detector(nn.Module):
+    """Pictures in [-1, 1] [B, 3, 128, 128] -> maps over the 16x16 grid. 4.5 M parameters at 311 objects."""
+
+    def __init__(self, n_objects: int, widths: tuple[int, int, int] = (64, 160, 224)):
+        super().__init__()
+        fine, middle, coarse = widths
+        self.n_objects = n_objects
+        self.stem = nn.Sequential(_entry(48, fine, 1), Residual(fine), Residual(fine))
+        self.grid = nn.Sequential(_entry(fine, middle, 2), *(Residual(middle) for _ in range(3)))
+        self.wide = nn.Sequential(_entry(middle, coarse, 2), *(Residual(coarse) for _ in range(2)))
+        self.back = nn.Conv2d(coarse, middle, 1, bias=False)
+        self.mix = nn.Sequential(Residual(middle), _entry(middle, 192, 1))
+        self.head = nn.Conv2d(192, 1 + (n_objects + 1) + len(COLOURS) + 4, 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():
+            self.head.bias[0] = -4.0  # most cells are no centre: start by saying so
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the maps [B, 1 + classes + colours + 4, 16, 16] and pooled features [B, 224]."""
+        x = self.stem(F.pixel_unshuffle(x, 4))  # [B, 64, 32, 32]
+        x = self.grid(x)  # [B, 160, 16, 16]
+        w = self.wide(x)  # [B, 224, 8, 8]
+        x = x + F.interpolate(self.back(w), scale_factor=2.0)  # [B, 160, 16, 16]
+        return self.head(self.mix(x)), w.mean((2, 3))
+
+    def parts(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Maps [B, C, ...] -> heat [B, 1, ...], class, colour, box logits."""
+        return maps.split((1, self.n_objects + 1, len(COLOURS), 4), dim=1)
+
+
+def as_input(images: Tensor) -> Tensor:
+    """uint8 or float 0..255 [B, 128, 128, 3] -> [-1, 1] [B, 3, 128, 128]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Verifier:
+    """A trained detector with the names of what it knows."""
+
+    def __init__(self, model: Detector, names: list[str], card: dict, device: torch.device):
+        self.model, self.names, self.card = model.eval().to(device), names, card
+        self.device = device
+        self.place_above = card["place_above"]  # heat a detection needs
+        self.name_above = card[
+            "name_above"
+        ]  # below this certainty the object counts as one that nobody can name
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None, device: str | torch.device = "cpu") -> Verifier:
+        """Read weights and card. ValueError where the weights are not those whose hash the card records."""
+        folder = located(folder or VERIFIER_DIR)
+        try:
+            card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+            found = sha256(folder / "verifier.safetensors")
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{folder} holds no verifier: {error}") from None
+        if found != card["sha256"]:
+            raise ValueError(f"{folder / 'verifier.safetensors'} is not the verifier that its card describes")
+        model = Detector(len(card["objects"]), tuple(card["widths"]))
+        load_quantised(model, folder / "verifier.safetensors")
+        return cls(model, card["objects"], card, torch.device(device))
+
+    @torch.no_grad()
+    def detect(self, images: Tensor, batch: int = 256) -> list[list[Detection]]:
+        """uint8 [B, 128, 128, 3] -> the objects in each picture, the surest first."""
+        return [found for part in images.split(batch) for found in self._detect(part)]
+
+    @torch.no_grad()
+    def features(self, images: Tensor, batch: int = 256) -> Tensor:
+        """uint8 [B, 128, 128, 3] -> pooled features float32 [B, 224], the space of the Fréchet distance."""
+        return torch.cat(
+            [self.model(as_input(p.to(self.device)))[1].float().cpu() for p in images.split(batch)]
+        )
+
+    def _detect(self, images: Tensor) -> list[list[Detection]]:
+        maps, _ = self.model(as_input(images.to(self.device)))
+        heat, name, colour, box = self.model.parts(maps.float())
+        heat = heat.sigmoid()[:, 0]  # [B, 16, 16]
+        peak = heat == F.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]
+        score, where = (heat * peak).flatten(1).topk(MOST)  # [B, 8]
+
+        def at(m: Tensor) -> Tensor:
+            return (
+                m.flatten(2).gather(2, where[:, None].expand(-1, m.shape[1], -1)).transpose(1, 2)
+            )  # [B, 8, C]
+
+        certainty, index = at(name).softmax(-1).max(-1)  # [B, 8]
+        hue, geometry = at(colour).argmax(-1), at(box)  # [B, 8], [B, 8, 4]
+        cell = torch.stack([where % GRID, where // GRID], -1)  # [B, 8, 2] (x, y)
+        centre = (cell + 0.5 + geometry[..., :2]) * CELL
+        side = geometry[..., 2:].exp() * 64
+        corners = torch.cat([centre - side / 2, centre + side / 2], -1).cpu().numpy()  # [B, 8, 4]
+        columns = [c.cpu().numpy() for c in (score, certainty, index, hue)]
+        return [self._picture(corners[b], *(c[b] for c in columns)) for b in range(len(images))]
+
+    def _picture(self, corners, score, certainty, index, hue) -> list[Detection]:
+        found: list[Detection] = []
+        for k in np.flatnonzero(score > self.place_above):
+            if any(overlap(corners[k], d.box) > 0.5 for d in found):
+                continue  # one object, found from two cells
+            named = index[k] < len(self.names) and certainty[k] >= self.name_above
+            found.append(
+                Detection(
+                    self.names[index[k]] if named else NOTHING, COLOURS[hue[k]],
+                    tuple(float(v) for v in corners[k]), float(score[k]), float(certainty[k]),
+                )
+            )  # fmt: skip
+        return found
+
+
+def overlap(a, b) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom)."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    both = wide * high
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save_quantised(model: nn.Module, path: Path) -> None:
+    """Convolution weights as int8 with a scale per output channel, everything else as float32."""
+    tensors = {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu()
+        if value.ndim == 4:
+            scale = (value.float().abs().amax((1, 2, 3)) / 127).clamp_min(1e-8)  # [out]
+            tensors[name] = (value.float() / scale[:, None, None, None]).round().to(torch.int8).contiguous()
+            tensors[name + ".scale"] = scale
+        elif not name.endswith("num_batches_tracked"):
+            tensors[name] = value.float().contiguous()
+    save_file(tensors, str(path))
+
+
+def load_quantised(model: nn.Module, path: Path) -> None:
+    """The inverse of `save_quantised`."""
+    tensors = load_file(str(path))
+    state = {}
+    for name, value in tensors.items():
+        if not name.endswith(".scale"):
+            wide = value.dtype == torch.int8
+            state[name] = value.float() * tensors[name + ".scale"][:, None, None, None] if wide else value
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or any(not m.endswith("num_batches_tracked") for m in missing):
+        raise ValueError(f"the weights {path} do not fit the verifier: {(missing + unexpected)[0]!r}")

@@ -1,0 +1,142 @@
+"""Batches for training: scenes drawn in worker processes, rendered and tokenised on the training device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from mdm_core.families.chisel.text import TextTokenizer
+from trainer import checks
+from trainer.data.source import Batch
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.generator import SceneBatch, SceneGenerator
+from trainer.scenes.render import SpriteBank, render
+from trainer.scenes.words import words
+
+
+@dataclass(frozen=True)
+class SceneDataConfig:
+    """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it);
+    objects from index `favour_from` on are drawn twice as often; `reword`: share of training captions in the
+    wordings and misspellings of `trainer/scenes/wordings.py`."""
+
+    n_objects: int | None = None
+    styles: tuple[str, ...] | None = None
+    favour_from: int | None = None
+    reword: float = 0.0
+    split: str = "train"
+    batch_size: int = 64
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        checks.wholes(self, ("n_objects",), 2, optional=True)
+        checks.wholes(self, ("favour_from",), 0, optional=True)
+        checks.shares(self, ("reword",))
+        checks.choices(self, split=("train", "seen", "held_out"))
+        styles = self.styles
+        if styles is not None and (
+            not isinstance(styles, tuple | list) or not styles or any(not isinstance(s, str) for s in styles)
+        ):
+            raise ValueError(f"styles must be a list of names or None for all, got {checks.told(styles)}")
+        checks.batches(self)
+        checks.seeds(self, "seed")
+
+    def open(
+        self, text: TextTokenizer | None, split: str = "train", rank: int = 0, world: int = 1
+    ) -> SceneSource:
+        """See `trainer.data.source.DataConfig`."""
+        split = self.split if split == "train" else split
+        return SceneSource(Atlas.load(), dataclasses.replace(self, split=split), text)
+
+
+class SceneSource:
+    """Scenes by batch index: batch i is drawn from a generator seeded by (seed, i), whoever draws it."""
+
+    numbered = True  # a batch of another size is made of other scenes
+
+    def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
+        self.atlas, self.config, self.text = atlas, config, text
+        self.scenes = SceneGenerator(
+            atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed, split=config.split,
+            favour_from=config.favour_from, reword=config.reword if config.split == "train" else 0.0,
+            fits=text.fits if text and config.reword else None,
+        )  # fmt: skip
+        self._bank: SpriteBank | None = None
+
+    def batch(self, index: int) -> Batch:
+        self.scenes.reseed(f"{self.config.seed}-{index}")
+        scenes = self.scenes.batch(self.config.batch_size)
+        return Batch(self.text.encode(scenes.captions), scenes=scenes)
+
+    def render(self, scenes: SceneBatch, device: torch.device) -> Tensor:
+        """uint8 [B, 128, 128, 3], drawn on `device`."""
+        if self._bank is None:
+            c = self.config
+            self._bank = SpriteBank(self.atlas, n_objects=c.n_objects, styles=c.styles, device=device)
+        return render(scenes, self._bank)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bank": None}  # workers draw no pixels
+
+    def captions(self, count: int) -> Iterator[str]:
+        """From all objects, whatever part of them is drawn: the vocabulary still fits when the run is extended."""
+        return captions(self.atlas, SceneDataConfig(seed=self.config.seed), count)
+
+    def card(self) -> dict[str, Any]:
+        objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
+        return {"objects": objects, "styles": styles, "words": words(self.atlas, objects, styles)}
+
+
+class SceneStream(IterableDataset):
+    """Endless batches (SceneBatch, text ids int64 [B, T]); every worker draws its own scenes."""
+
+    def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
+        self.atlas, self.config, self.text = atlas, config, text
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor | None]]:
+        c = self.config
+        info = get_worker_info()
+        seed = c.seed * 1000 + (info.id if info else 0)
+        scenes = SceneGenerator(
+            self.atlas,
+            n_objects=c.n_objects,
+            styles=c.styles,
+            seed=seed,
+            split=c.split,
+            favour_from=c.favour_from,
+            reword=c.reword,
+            fits=self.text.fits if self.text and c.reword else None,
+        )
+        while True:
+            batch = scenes.batch(c.batch_size)
+            yield batch, None if self.text is None else self.text.encode(batch.captions)
+
+
+def scene_batches(
+    atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None = None
+) -> Iterator[tuple[Any, Tensor | None]]:
+    """Iterate endlessly over batches of scenes, with `config.workers` processes ahead of the training step."""
+    loader = DataLoader(
+        SceneStream(atlas, config, text),
+        batch_size=None,
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+        persistent_workers=False,
+    )
+    return iter(loader)
+
+
+def captions(atlas: Atlas, config: SceneDataConfig, count: int) -> Iterator[str]:
+    """`count` captions, to learn the prompt vocabulary from."""
+    scenes = SceneGenerator(atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed + 77)
+    done = 0
+    while done < count:
+        yield from scenes.batch(1024).captions[: count - done]
+        done += 1024

@@ -1,0 +1,301 @@
+"""What comes into the studio: share links, saved trajectories, pictures. Each is checked before it is used."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from mdm_core.diffusion.trajectory import StepRecord, Trajectory, most_bytes
+from ui.assemble import markup
+from ui.bring import upload
+from ui.export import sharelink
+from ui.fields import Ask
+from ui.server import asks
+from ui.server import form as limits
+from ui.server.form import Refused, RunSettings
+from ui.server.frames import VERSION, message, pack_record
+from ui.server.line import Ticket
+from ui.server.runs import MAX_RECORDS, Request, Run
+from ui.server.studio import (
+    BROKEN,
+    LEFT,
+    ahead_of_you,
+    answered,
+    buttons,
+    by_program,
+    complaint,
+    log,
+    session_of,
+)
+from ui.stage.component import Static, when_over
+
+LEAST_JSON, MOST_JSON = 4 * 2**20, 64 * 2**20  # bounds of what a saved run may weigh, whatever the grid
+BUSY = "Others are opening files just now: try again in a moment."
+ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
+
+
+def largest_run(grid: tuple[int, int]) -> int:
+    """Bytes that a saved run may have: as many as the longest run on this grid takes."""
+    return min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
+
+
+def largest_body(grid: tuple[int, int]) -> int:
+    """Bytes of the request that brings the largest saved run: base64, and the JSON around it."""
+    return 4 * -(-largest_run(grid) // 3) + 2**16
+
+
+def given(tokens: Any) -> StepRecord:
+    """The only record of a picture that was not carved here: its tokens int32 [L], all of them certain."""
+    tokens = np.asarray(tokens, np.int32).reshape(-1)
+    zeros = np.zeros(len(tokens), np.float32)
+    none = np.zeros(0, np.int32)
+    return StepRecord(
+        0, "start", tokens, none, np.zeros((0, 3), np.int32), zeros + 1, zeros, zeros.astype(bool), 0
+    )
+
+
+def settings_of(told: dict[str, Any], prompt: Any) -> RunSettings:
+    """The sampler settings that a file tells, each one checked; what is missing or out of range is the default."""
+    bounds = {
+        "seed": limits.SEED, "steps": limits.STEPS, "guidance": limits.GUIDANCE, "temperature": limits.TEMPERATURE,
+        "gumbel": limits.GUMBEL, "edit_threshold": limits.EDIT_THRESHOLD, "edit_margin": limits.EDIT_MARGIN,
+        "edit_budget": limits.EDIT_BUDGET, "polish": limits.POLISH,
+    }  # fmt: skip
+
+    def number(name: str) -> float | int:
+        try:
+            return limits.number(told.get(name), bounds[name])
+        except Refused:
+            return limits.number(bounds[name].default, bounds[name])
+
+    def word(name: str, allowed: tuple[str, ...]) -> str:
+        return told[name] if isinstance(told.get(name), str) and told[name] in allowed else allowed[0]
+
+    return RunSettings(
+        prompt=limits.prompt(prompt),
+        order=word("order", limits.ORDERS),
+        schedule=word("schedule", limits.SCHEDULES),
+        edit=word("edit", (*limits.EDIT_MODES, "off")),
+        **{name: number(name) for name in bounds},
+    )
+
+
+def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int) -> Trajectory:
+    """A saved trajectory that fits this model; Refused in one sentence."""
+    try:
+        loaded = Trajectory.from_json(json.loads(data))
+    except RecursionError:
+        raise Refused("This file is no saved run: choose the JSON that the studio wrote.") from None
+    except (ValueError, OverflowError, AttributeError) as error:
+        sentence = "This file is no saved run: choose the JSON that the studio wrote."
+        if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+            raise Refused(sentence) from None
+        raise Refused(f"{sentence[:-1]}; {str(error)[:90].rstrip('.')}.") from None
+    if (loaded.grid, loaded.vocab_size) != (grid, vocab):
+        raise Refused("This run was made with another model, whose tokens mean something else here.")
+    if not 1 <= len(loaded.records) <= MAX_RECORDS:
+        raise Refused(
+            f"A saved run must have 1 to {MAX_RECORDS} steps, this one has {len(loaded.records):,}."
+        )
+    if [r.step for r in loaded.records] != list(range(len(loaded.records))):
+        raise Refused("The steps of this saved run are not numbered in order: it was changed or damaged.")
+    return loaded
+
+
+# The order of the form, see `limits.check_run`.
+FORM = (
+    "prompt", "seed", "steps", "guidance", "editing", "temperature", "order", "schedule", "gumbel", "mode",
+    "edit_threshold", "edit_margin", "edit_budget", "polish",
+)  # fmt: skip
+
+
+def form(settings: RunSettings) -> tuple[Any, ...]:
+    """The settings as values of the form's fields."""
+    mode = limits.EDIT_MODES[0] if settings.edit == "off" else settings.edit
+    values = {**vars(settings), "editing": settings.edit != "off", "mode": mode}
+    return tuple(values[name] for name in FORM)
+
+
+def _alone(said: dict[str, Any]) -> dict[str, Any]:
+    """The message of a run that stands alone: no parent that the browser would have to know."""
+    return {**said, "parent": None, "prefix": 0}
+
+
+class Opening:
+    """The handlers behind opening and uploading, bound to one studio."""
+
+    def __init__(self, studio: Any) -> None:
+        self.studio = studio
+        self._free = threading.BoundedSemaphore(2)
+
+    # ---- files: look-ups that answer with the message of a finished run ---------------------------------
+
+    def upload(self, data: Any) -> dict[str, Any]:
+        """{"file": base64 of an image, "prompt": text} -> {"message": a run of one step}."""
+        raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None)
+        settings = settings_of({}, "an uploaded picture")
+        with self._turn():
+            ground = upload.ground(self.studio.pipe, raw)
+            run = self._run(Request("upload", settings, ground.tokens), [given(ground.tokens)])
+            run.ground = ground
+            return {"message": self.studio.show(run)}
+
+    def trajectory(self, data: Any) -> dict[str, Any]:
+        """{"file": base64 of a saved trajectory} -> {"message": the run with all its steps}."""
+        pipe = self.studio.pipe
+        most = largest_run(tuple(pipe.grid))
+        raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None, most, "The saved run")
+        with self._turn():
+            loaded = read_trajectory(raw, tuple(pipe.grid), int(pipe.vocab_size))
+            settings = settings_of(loaded.settings, loaded.prompt)
+            return {"message": self.studio.show(self._run(Request("opened", settings), loaded.records))}
+
+    def functions(self) -> list[Callable[..., Any]]:
+        """What bring/bring.js may call as `server.name(argument)`."""
+
+        def upload_picture(data: Any) -> dict[str, Any]:
+            """A picture as a run of one step."""
+            return answered(lambda: self.upload(data))
+
+        def open_run(data: Any) -> dict[str, Any]:
+            """A saved trajectory as a run."""
+            return answered(lambda: self.trajectory(data))
+
+        return [upload_picture, open_run]
+
+    # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
+
+    def link(self, text: Any, request: gr.Request, event: gr.EventData = None) -> Iterator[tuple[Any, ...]]:
+        """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
+        session = session_of(request)
+        idle = (gr.skip(),) * len(FORM)
+        try:
+            pipe = self.studio.pipe
+            link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size))
+            ticket = self.studio.line.join(session or f"nobody {id(request)}", by_program(event))
+        except Refused as error:
+            yield gr.skip(), str(error), *buttons(running=False), *idle
+            return
+        except Exception:
+            log.exception("a link could not be opened")
+            yield gr.skip(), BROKEN, *buttons(running=False), *idle
+            return
+        with ticket:
+            for ahead in ticket.places():
+                waiting = {"v": VERSION, "state": "waiting", "ahead": ahead}
+                yield waiting, ahead_of_you(ahead), *buttons(running=True, waiting=True), *idle
+            if ticket.cancelled:
+                yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), *idle
+                return
+            yield gr.skip(), "", *buttons(running=True), *form(link.entries[-1].settings)
+            words = ""
+            try:
+                for sent, said in ticket.at_work(self._chain(link, ticket, session)):
+                    yield sent, said, *buttons(running=True), *idle
+                    words = said if said == ROUNDED else ""
+            except Exception as error:
+                words = complaint(error)
+            yield gr.skip(), words, *buttons(running=False), *idle
+
+    def _chain(self, link: sharelink.Link, ticket: Ticket, session: str) -> Iterator[tuple[Any, str]]:
+        """(message, notice) while the runs of a link are carved; only the last one is shown.
+
+        Those it grew from stay on the server, where branches and further links find them.
+        """
+        studio, parent, run = self.studio, None, None
+        vocab, cells = int(studio.pipe.vocab_size), studio.pipe.grid[0] * studio.pipe.grid[1]
+        for i, entry in enumerate(link.entries, start=1):
+            shown = i == len(link.entries)
+            request = entry.request(parent, vocab, cells)
+            if entry.kind == "given":
+                run = parent = self._run(request, [given(entry.tokens)], session)
+                said = studio.show(run)
+                yield (said if shown else gr.skip()), ""
+                continue
+            run = studio.begin(request, asks.Ask((request,), "main", parent), session)
+            state = LEFT
+            try:
+                # the browser does not have the steps before a branch: they are sent with it
+                before = run.records[: run.prefix] if shown else []
+                run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
+                for n, _ in enumerate(studio.steps(run, parent, ticket), start=1):
+                    words = (
+                        ""
+                        if shown
+                        else f"Rebuilding what this picture grew from: {i} of {len(link.entries)}."
+                    )
+                    yield (_alone(message(run, "running")) if shown else gr.skip()), words
+                    if n == entry.shown:
+                        break
+                state = "stopped" if ticket.cancelled or entry.shown else "done"
+            except Exception:
+                state = "failed"
+                raise
+            finally:
+                last = _alone(studio.close(run, state) or message(run, state))
+            if ticket.cancelled:
+                yield (last if shown else {"v": VERSION, "state": "left"}), ""
+                return
+            same = not shown or sharelink.digest(run.records[-1].tokens) == link.digest
+            yield (last if shown else gr.skip()), "" if same else ROUNDED
+            parent = run
+
+    # ---- parts ----------------------------------------------------------------------------------------------
+
+    def _run(self, request: Request, records: list[StepRecord], session: str = "") -> Run:
+        pipe = self.studio.pipe
+        run = Run(request, tuple(pipe.grid), int(pipe.vocab_size), "main", session)
+        run.records = list(records)
+        run.planned = records[-1].steps_planned
+        return run
+
+    def _turn(self) -> "_Turn":
+        return _Turn(self._free)
+
+
+class _Turn:
+    """One of the few that may decode a file at the same time; Refused when none comes free in time."""
+
+    def __init__(self, free: threading.BoundedSemaphore, seconds: float = 10.0) -> None:
+        self._free, self._seconds = free, seconds
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(timeout=self._seconds):
+            raise Refused(BUSY)
+
+    def __exit__(self, *error: object) -> None:
+        self._free.release()
+
+
+def panel(opening: Opening) -> None:
+    """Upload and open, in the Edit task."""
+    Static(
+        markup("bring/bring.html"),
+        "bring",
+        elem_id="bring",
+        server_functions=opening.functions(),
+    )
+
+
+def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
+    """The event behind a link in the address; bring/bring.js presses its button, which nobody sees.
+
+    `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
+    """
+    link = Ask(None, visible=False)
+    button = gr.Button("Open the link", elem_id="open-link", elem_classes="cz-unseen")
+    event = button.click(
+        opening.link,
+        [link],
+        [*outputs, *inputs],
+        js="() => [location.hash]",
+        api_name="open_link",
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id="model",
+        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
+    )
+    when_over(event, *outputs[2:])

@@ -1,0 +1,69 @@
+"""Frames of a run as pictures for files: the carved picture, the stone still on it, and rings on what changed."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mdm_core.pipeline import MASK_COLOUR
+from ui.bring import upload
+
+NEW, EDITED, HALO = (47, 134, 214), (232, 103, 27), (255, 255, 255)
+LIGHT, DARK = (226, 220, 210), (176, 169, 158)
+
+
+def frame(
+    pipe: Any, run: Any, k: int, size: int, marks: bool = False, tokens: np.ndarray | None = None
+) -> Image.Image:
+    """RGB picture of `size` x `size` pixels after step k; blue rings on new tokens, orange ones on edited.
+
+    `tokens` [L] stand in place of the step's own, for what was changed by hand.
+    """
+    record = run.records[k]
+    tokens = np.asarray(record.tokens if tokens is None else tokens)
+    image = upload.picture(pipe, tokens, run.ground).convert("RGB")
+    image = image.resize((size, size), Image.LANCZOS)
+    pen = ImageDraw.Draw(image)
+    rows, columns = run.grid
+    side = size / columns
+
+    def box(cell: int, inset: float = 0.0) -> tuple[float, float, float, float]:
+        x, y = cell % columns * side, cell // columns * side
+        return x + inset, y + inset, x + side - 1 - inset, y + side - 1 - inset
+
+    for cell in np.flatnonzero(tokens == run.vocab):
+        x0, y0, x1, y1 = box(int(cell))
+        pen.rectangle((x0, y0, x1, y1), fill=MASK_COLOUR)
+        pen.line((x0, y1, x0, y0, x1, y0), fill=LIGHT)
+        pen.line((x0, y1, x1, y1, x1, y0), fill=DARK)
+    if marks:
+        width = max(round(side / 9), 2)
+        rings = [(int(c), NEW) for c in record.committed] + [(int(e[0]), EDITED) for e in record.edited]
+        for cell, colour in rings:
+            pen.rectangle(box(cell), outline=HALO, width=width + 1)
+            pen.rectangle(box(cell, 1), outline=colour, width=width)
+    return image
+
+
+def frames(pipe: Any, run: Any, size: int) -> tuple[list[Image.Image], list[int]]:
+    """(pictures, milliseconds each): every step with its marks, then the last one clean and held."""
+    last = len(run.records) - 1
+    images = [frame(pipe, run, k, size, marks=True) for k in range(last + 1)]
+    images.append(frame(pipe, run, last, size))
+    return images, [500] + [260] * last + [2200]
+
+
+def shared_palette(images: list[Image.Image], colours: int = 256) -> Image.Image:
+    """One palette for all frames, so that no colour flickers between them.
+
+    It is fitted to a sheet of the frames at a small size, the last one four times: that is what stays on screen.
+    """
+    small = [image.resize((96, 96), Image.BOX) for image in [*images, *images[-1:] * 3]]
+    sheet = Image.new("RGB", (96, 96 * len(small) + 48))
+    for i, image in enumerate(small):
+        sheet.paste(image, (0, 96 * i))
+    for i, colour in enumerate(
+        (NEW, EDITED, HALO, LIGHT, DARK, MASK_COLOUR)
+    ):  # thin lines keep their colours
+        sheet.paste(colour, (0, 96 * len(small) + 8 * i, 96, 96 * len(small) + 8 * i + 8))
+    return sheet.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=2)

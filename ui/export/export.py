@@ -1,0 +1,194 @@
+"""What leaves the studio: a run as PNG, animated WebP, GIF, trajectory JSON, replay page, or link.
+
+Files are made when they are asked for, from the records that the server keeps, and travel to the browser as
+base64 inside the answer; nothing is written to disk and no text of a visitor becomes a file name.
+"""
+
+import base64
+import io
+import json
+import re
+import threading
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from PIL.PngImagePlugin import PngInfo
+
+from mdm_core.diffusion.trajectory import Trajectory
+from ui.assemble import markup
+from ui.bring.opening import largest_run
+from ui.export import draw, replay, sharelink
+from ui.server import asks
+from ui.server.form import Refused
+from ui.server.studio import answered
+from ui.stage.component import Static
+
+PNG_SIDE = 512
+MOVING_SIDE = 384
+KINDS = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "json": "application/json",
+    "html": "text/html",
+}
+BUSY = "Others are saving pictures just now: try again in a moment."
+WAIT_S = 20.0
+
+
+def settings_of(run: Any) -> dict[str, Any]:
+    """What the run was carved with, as it goes into files."""
+    return {"kind": run.request.kind, **run.request.sampler()}
+
+
+def png(pipe: Any, run: Any, step: int, tokens: Any = None) -> bytes:
+    """The picture after `step`, with prompt, seed and settings as text chunks.
+
+    `tokens` [L] stand in place of the step's own where some were changed by hand.
+    """
+    told = PngInfo()
+    words = {
+        "Software": "Chisel",
+        "prompt": run.prompt,
+        "seed": str(run.seed),
+        "step": f"{step} of {len(run.records) - 1}",
+        "settings": json.dumps(settings_of(run)),
+        **({} if tokens is None else {"changed": "by hand"}),
+    }
+    for name, text in words.items():
+        told.add_itxt(name, text)
+    buffer = io.BytesIO()
+    draw.frame(pipe, run, step, PNG_SIDE, tokens=tokens).save(
+        buffer, format="PNG", pnginfo=told, optimize=True
+    )
+    return buffer.getvalue()
+
+
+def webp(pipe: Any, run: Any) -> bytes:
+    """The carving as an animated WebP that plays for ever."""
+    images, times = draw.frames(pipe, run, MOVING_SIDE)
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=images[1:],
+        duration=times,
+        loop=0,
+        quality=88,
+        method=3,
+    )
+    return buffer.getvalue()
+
+
+def gif(pipe: Any, run: Any) -> bytes:
+    """The carving as a GIF with one palette fitted to all its frames."""
+    images, times = draw.frames(pipe, run, MOVING_SIDE)
+    palette = draw.shared_palette(images)
+    flat = [image.quantize(palette=palette, dither=0) for image in images]
+    buffer = io.BytesIO()
+    flat[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=flat[1:],
+        duration=times,
+        loop=0,
+        optimize=False,
+        disposal=1,
+    )
+    return buffer.getvalue()
+
+
+def trajectory(run: Any) -> Trajectory:
+    """The run in the library's own form: `Trajectory.load` and the page open it again."""
+    return Trajectory(run.prompt, settings_of(run), run.grid, run.vocab, list(run.records))
+
+
+def as_json(run: Any) -> bytes:
+    """The trajectory as JSON; Refused where it would be too large to be opened again."""
+    data = json.dumps(trajectory(run).to_json()).encode()
+    if len(data) > largest_run(run.grid):
+        raise Refused("This run is too large for one file: save it as a picture or an animation instead.")
+    return data
+
+
+def file_name(run: Any, kind: str) -> str:
+    """A name of letters, digits and hyphens, whatever the prompt holds."""
+    plain = unicodedata.normalize("NFKD", run.prompt).encode("ascii", "ignore").decode().lower()
+    words = "-".join(re.findall(r"[a-z0-9]+", plain))[:48].strip("-")
+    return f"chisel-{words or 'picture'}-{run.seed}.{kind}"
+
+
+class Exports:
+    """The look-ups behind the buttons; few at a time, because each decodes every step."""
+
+    def __init__(self, studio: Any) -> None:
+        self.studio = studio
+        self._free = threading.BoundedSemaphore(2)
+
+    def make(self, data: Any) -> dict[str, Any]:
+        """{"run": id, "step": k, "as": kind} -> {"name", "type", "data": base64}; Refused in one sentence.
+
+        A PNG may show "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
+        """
+        if not isinstance(data, dict) or not isinstance(data.get("as"), str) or data["as"] not in KINDS:
+            raise Refused("This kind of file is not offered here.")
+        run, kind = self.studio.store.get(data.get("run")), data["as"]
+        if run.state == "running" or not run.records:
+            raise Refused("This picture is still being carved: save it when it is finished.")
+        step = data.get("step", len(run.records) - 1)
+        run.record(step)
+        given = data.get("tokens")
+        tokens = None if given is None else asks.tokens(given, run.cells, run.vocab)
+        if not self._free.acquire(timeout=WAIT_S):
+            raise Refused(BUSY)
+        try:
+            pipe = self.studio.pipe
+            made = {
+                "png": lambda: png(pipe, run, step, tokens),
+                "webp": lambda: webp(pipe, run),
+                "gif": lambda: gif(pipe, run),
+                "json": lambda: as_json(run),
+                "html": lambda: replay.page(self.studio, run),
+            }[kind]()
+        finally:
+            self._free.release()
+        return {
+            "name": file_name(run, kind),
+            "type": KINDS[kind],
+            "data": base64.b64encode(made).decode("ascii"),
+        }
+
+    def link(self, data: Any) -> dict[str, str]:
+        """{"run": id} -> {"hash": ...}, what the page appends to its own address."""
+        run = self.studio.store.get(data.get("run") if isinstance(data, dict) else None)
+        if run.state == "running" or not run.records:
+            raise Refused("This picture is still being carved: copy the link when it is finished.")
+        return {"hash": sharelink.encode(run, self.studio.store)}
+
+
+def functions(studio: Any) -> list[Callable[..., Any]]:
+    """What export/export.js may call as `server.name(argument)`."""
+    exports = Exports(studio)
+
+    def save(data: Any) -> dict[str, Any]:
+        """A file of a run."""
+        return answered(lambda: exports.make(data))
+
+    def share(data: Any) -> dict[str, Any]:
+        """The link of a run."""
+        return answered(lambda: exports.link(data))
+
+    return [save, share]
+
+
+def panel(studio: Any) -> None:
+    """The components under the timeline."""
+    Static(
+        markup("export/export.html"),
+        "export",
+        elem_id="export",
+        server_functions=functions(studio),
+    )

@@ -1,0 +1,128 @@
+"""The token inspector's look-ups on the server; its panel is inspector/inspector.html and inspector/lookup.js.
+
+A look-up names a run by its unguessable id, a step and a cell. The forward pass behind a step is computed once and
+kept for a while, so that a second cell of the same step answers at once.
+"""
+
+import base64
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from mdm_core.explain import outlook as core
+from ui.server.form import Refused
+from ui.server.runs import Run
+from ui.server.studio import answered
+
+TOP = 8  # candidates shown
+PASSES_KEPT = 32  # forward passes, 256 KB each
+WAIT_S = 3.0  # how long a look-up waits for the others before it gives up
+BUSY = "Many people are looking at tokens right now: try again in a moment."
+
+
+class Lookups:
+    """Forward passes behind the steps of runs, a few of them kept; one is computed at a time."""
+
+    def __init__(self, studio: Any) -> None:
+        self.studio = studio
+        self._passes: OrderedDict[tuple[str, int, bool], core.Outlook] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def outlook(self, run: Run, step: int, guided: bool = True) -> core.Outlook:
+        """The forward pass that `step` of `run` was decided on; unguided as training sees it."""
+        run.record(step)
+        if (run.grid, run.vocab) != (tuple(self.studio.pipe.grid), self.studio.pipe.vocab_size):
+            raise Refused("This picture was made by another model, which is not open here.")
+        if 0 < step <= run.prefix:  # the first steps of a branch were decided in the run that it grew from
+            return self.outlook(self.studio.store.get(run.request.parent[0]), step, guided)
+        guidance = float(run.request.sampler()["guidance"]) if guided else 0.0
+        seen = run.records[max(step - 1, 0)].tokens.reshape(run.grid)
+        return self.kept((run.id, max(step, 1), guided), run.prompt, seen, guidance)
+
+    def kept(self, key: tuple[str, int, bool], prompt: str, tokens: Any, guidance: float) -> core.Outlook:
+        """The pass kept under `key`, or else a new one over `tokens` [h, w]."""
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise Refused(BUSY)
+        try:
+            if key not in self._passes:
+                self._passes[key] = core.outlook(self.studio.pipe, prompt, tokens, guidance)
+                while len(self._passes) > PASSES_KEPT:
+                    self._passes.popitem(last=False)
+            self._passes.move_to_end(key)
+            return self._passes[key]
+        finally:
+            self._lock.release()
+
+    def find(self, data: Any) -> tuple[Run, int, int]:
+        """{"run": id, "step": k, "cell": c} as run, step and cell; Refused where there is none such."""
+        data = data if isinstance(data, dict) else {}
+        run = self.studio.store.get(data.get("run"))
+        run.record(data.get("step"))
+        return run, data["step"], whole(data.get("cell"), run.cells - 1, "cell")
+
+    def token(self, data: Any) -> dict[str, Any]:
+        """One cell at one step: its likeliest tokens and its group, with probabilities and patches.
+
+        {"run", "step", "cell"} -> {"p", "entropy", "token", "centre", "top": [[id, p], ...],
+        "group": [[id, p], ...], "mass", "patches": {id: base64 of uint8 [p, p, 3]}}
+        """
+        run, step, cell = self.find(data)
+        pipe, record = self.studio.pipe, run.records[step]
+        sizes = core.group_sizes(pipe.config)
+        size = core.trained_size(pipe.config) or (8 if 8 in sizes else None)
+        groups = core.lattice_groups(pipe.config, size) if size else None
+        top = min(TOP, run.vocab)
+        told = self.outlook(run, step).candidates(cell, int(record.tokens[cell]), top, groups)
+        ids = list(dict.fromkeys([*told.ids.tolist(), *told.group[:16].tolist(), told.centre]))
+        return {
+            "run": run.id,
+            "step": step,
+            "cell": cell,
+            "token": told.token,
+            "p": told.p,
+            "entropy": told.entropy,
+            "top": pairs(told.ids, told.probabilities),
+            "centre": told.centre,
+            "group": pairs(told.group, told.group_probabilities),
+            "mass": told.group_mass,
+            "patches": patches(ids, core.patches_in_place(pipe, record.tokens, cell, ids)),
+        }
+
+
+def of(studio: Any) -> Lookups:
+    """The studio's one set of look-ups: the inspector and the Learn task share the passes it keeps."""
+    if getattr(studio, "lookups", None) is None:
+        studio.lookups = Lookups(studio)
+    return studio.lookups
+
+
+def functions(studio: Any) -> list[Callable[..., Any]]:
+    """What inspector/lookup.js may call as `server.name(argument)`; see `ui.server.studio.Studio.functions`."""
+    lookups = of(studio)
+
+    def look_up(data: Any) -> dict[str, Any]:
+        """See `Lookups.token`."""
+        return answered(lambda: lookups.token(data))
+
+    return [look_up]
+
+
+def whole(value: Any, last: int, name: str) -> int:
+    """`value` as a whole number of 0..last; Refused otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= last:
+        raise Refused(f"The {name} must be a whole number from 0 to {last:,}.")
+    return value
+
+
+def pairs(ids: np.ndarray, probabilities: np.ndarray) -> list[list[float]]:
+    """[[id, p], ...] for the wire."""
+    return [[int(i), round(float(p), 7)] for i, p in zip(ids, probabilities, strict=True)]
+
+
+def patches(ids: Iterable[int], pixels: np.ndarray) -> dict[str, str]:
+    """Patches uint8 [n, p, p, 3] by token id, each as base64: 256 characters."""
+    coded = (base64.b64encode(np.ascontiguousarray(p).tobytes()).decode("ascii") for p in pixels)
+    return {str(int(i)): c for i, c in zip(ids, coded, strict=True)}

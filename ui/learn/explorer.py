@@ -1,0 +1,133 @@
+"""The GCE explorer's look-ups: a token's neighbours in the codebook, and what plain and grouped cross-entropy ask.
+
+Every figure comes from `mdm_core.explain.outlook.pulls`, that is from the training operator's own gradient.
+Probabilities are without guidance, as in training.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mdm_core.explain import outlook as core
+from ui.inspector.lookups import Lookups, pairs, patches, whole
+from ui.server.form import Refused
+from ui.server.studio import answered
+
+WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
+HANDFUL = 12  # tokens offered at a time
+PROMPT = "a panda"  # whose first look serves while there is no picture yet
+STRIDE = 6203  # a prime: steps of it spread over the whole codebook
+NO_LATTICE = "This model's tokens have no lattice, so they have no neighbours to show."
+
+
+class Explorer:
+    """Bound to the look-ups of one studio."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        self.lookups = lookups
+        self.studio = lookups.studio
+
+    def handful(self, data: Any) -> dict[str, Any]:
+        """Tokens to choose from: the picture's most frequent ones, or without a picture a spread of all.
+
+        {"run": id or null, "step": k, "page": n} -> {"tokens": [id, ...], "patches": {...}}
+        The first page is led by the token whose neighbours matter most to this prompt.
+        """
+        data = data if isinstance(data, dict) else {}
+        pipe, page = self.studio.pipe, whole(data.get("page", 0), 10_000, "page")
+        if data.get("run") is None:
+            first = page * HANDFUL * STRIDE + STRIDE
+            ids = [(first + i * STRIDE) % pipe.vocab_size for i in range(min(HANDFUL, pipe.vocab_size))]
+        else:
+            run = self.studio.store.get(data["run"])
+            tokens = run.record(data.get("step")).tokens
+            ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
+            first = page * HANDFUL % max(len(ranked), 1)
+            ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
+        sizes = core.group_sizes(pipe.config)
+        if page == 0 and sizes:
+            size = core.trained_size(pipe.config) or sizes[-1]
+            _, seen = self.first_look(data.get("run"))
+            _, telling = seen.most_telling(core.lattice_groups(pipe.config, size))
+            ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
+        return {"tokens": ids, "patches": patches(ids, core.patches_alone(pipe, ids))}
+
+    def explore(self, data: Any) -> dict[str, Any]:
+        """One token's group at one size, its probabilities at one place, and the pull on them by lambda.
+
+        {"run": id or null, "step": k, "cell": c or null, "token": id or null, "size": codes} ->
+        {"token", "size", "sizes", "trained", "cell", "columns", "step", "prompt", "members": [[id, p], ...], "p",
+        "mass", "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
+
+        Without a cell it is the first look at an all-masked grid, at the place where the token's neighbours hold
+        most probability; without a token as well, the likeliest token of the place where neighbours matter most.
+        """
+        data = data if isinstance(data, dict) else {}
+        pipe = self.studio.pipe
+        sizes, trained = core.group_sizes(pipe.config), core.trained_size(pipe.config)
+        if not sizes:
+            raise Refused(NO_LATTICE)
+        size = data.get("size") or trained or sizes[-1]
+        if isinstance(size, bool) or size not in sizes:
+            raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
+        groups = core.lattice_groups(pipe.config, int(size))
+        token = data.get("token")
+        if token is not None:
+            token = whole(token, pipe.vocab_size - 1, "token")
+        if data.get("cell") is not None:
+            run, step, cell = self.lookups.find(data)
+            prompt, seen = run.prompt, self.lookups.outlook(run, step, guided=False)
+            if token is None:
+                held = int(run.records[step].tokens[cell])
+                token = int(seen.logits(cell).argmax()) if held == pipe.vocab_size else held
+        else:
+            prompt, seen = self.first_look(data.get("run"))
+            step = 0
+            if token is None:
+                cell, token = seen.most_telling(groups)
+            else:
+                near = groups.members(token)
+                cell = int(seen.mass(near[near != token]).argmax())
+        told = seen.candidates(cell, token, 1, groups)
+        ids = told.group.tolist()
+        return {
+            "token": token,
+            "size": int(size),
+            "sizes": sizes,
+            "trained": trained,
+            "cell": cell,
+            "columns": pipe.grid[1],
+            "step": step,
+            "prompt": prompt,
+            "members": pairs(told.group, told.group_probabilities),
+            "p": told.p,
+            "mass": told.group_mass,
+            "patches": patches(ids, core.patches_alone(pipe, ids)),
+            "pulls": [
+                [p.weight, p.loss, p.exact, p.group, p.outside]
+                for p in core.pulls(seen.logits(cell), token, groups, WEIGHTS)
+            ],
+        }
+
+    def first_look(self, run_id: Any) -> tuple[str, core.Outlook]:
+        """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one of ours."""
+        prompt = PROMPT if run_id is None else self.studio.store.get(run_id).prompt
+        masked = np.full(self.studio.pipe.grid, self.studio.pipe.vocab_size)
+        return prompt, self.lookups.kept((f"first look: {prompt}", 0, False), prompt, masked, 0.0)
+
+
+def functions(lookups: Lookups) -> list[Callable[..., Any]]:
+    """What learn/explorer.js may call."""
+    explorer = Explorer(lookups)
+
+    def handful(data: Any) -> dict[str, Any]:
+        """See `Explorer.handful`."""
+        return answered(lambda: explorer.handful(data))
+
+    def explore(data: Any) -> dict[str, Any]:
+        """See `Explorer.explore`."""
+        return answered(lambda: explorer.explore(data))
+
+    return [handful, explore]
