@@ -129,9 +129,16 @@ class ModelConfig:
 
     def __post_init__(self):
         sizes = (
-            "text_vocab_size", "text_length", "width", "heads", "kv_heads", "ffn", "token_width", "token_heads",
+            "text_vocab_size",
+            "text_length",
+            "width",
+            "heads",
+            "kv_heads",
+            "ffn",
+            "token_width",
+            "token_heads",
             "token_ffn",
-        )  # fmt: skip
+        )
         few = {"grid": (1, 4096), "resample": (1, 4096), "depth": (0, 10_000), "token_depth": (0, 10_000)}
         _set(self, whole_number, {"vocab_size": (2, _LARGEST), **few, **dict.fromkeys(sizes, (1, _LARGEST))})
         _set(self, real_number, {"rope_base": (1, 1e12)})
@@ -186,9 +193,14 @@ class SampleConfig:
             "edit_cooldown": (0, 1000),
         }
         real = {
-            "guidance": (0, 50), "temperature": (0.01, 10), "gumbel": (0, 100), "mask_threshold": (0, 1),
-            "edit_threshold": (0, 1), "edit_margin": (-1, 1), "edit_budget": (0, 1),
-        }  # fmt: skip
+            "guidance": (0, 50),
+            "temperature": (0.01, 10),
+            "gumbel": (0, 100),
+            "mask_threshold": (0, 1),
+            "edit_threshold": (0, 1),
+            "edit_margin": (-1, 1),
+            "edit_budget": (0, 1),
+        }
         _set(self, whole_number, whole)
         _set(self, real_number, real)
         for name, choices in (("order", ORDERS), ("schedule", SCHEDULES), ("edit", EDITS)):

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TABLE_LIMIT = (
-    1024  # group members per token up to which every token's patch is kept as a table (see patch_table)
-)
+# group members per token up to which every token's patch is kept as a table (see patch_table)
+TABLE_LIMIT = 1024
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,8 @@ class Level:
     width: int  # the most members any token's group has
     group_of: Tensor | None = None  # int32 [V]       partition: token -> group
     order: Tensor | None = None  # int32 [V]       partition: tokens sorted by group, then by id
-    offsets: Tensor | None = (
-        None  # int32 [G + 1]   partition: group g owns order[offsets[g] : offsets[g + 1]]
-    )
+    # int32 [G + 1]   partition: group g owns order[offsets[g] : offsets[g + 1]]
+    offsets: Tensor | None = None
     neighbours: Tensor | None = None  # int32 [V, k]    kNN: token -> its k neighbours
 
     @property

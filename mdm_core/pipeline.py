@@ -90,9 +90,13 @@ class Pipeline:
 
     @staticmethod
     def save(
-        path: str | Path, codec: ImageTokenizer, model: MaskedDiffusionTransformer, text: TextTokenizer,
-        config: PipelineConfig, int8: bool = False,
-    ) -> None:  # fmt: skip
+        path: str | Path,
+        codec: ImageTokenizer,
+        model: MaskedDiffusionTransformer,
+        text: TextTokenizer,
+        config: PipelineConfig,
+        int8: bool = False,
+    ) -> None:
         """Write a model folder that `from_pretrained` opens."""
         path = located(path)
         check_pair(codec.config, model.config)
@@ -163,9 +167,15 @@ class Pipeline:
         condition = self._condition(prompt)
         start, held, inside = self._start(tokens, locked, region)
         steps = sample(
-            self.predictor(condition, config), start[None], config, [check_seed(seed)], mask_id=self.vocab_size,
-            grid=self.grid, locked=held, region=inside,
-        )  # fmt: skip
+            self.predictor(condition, config),
+            start[None],
+            config,
+            [check_seed(seed)],
+            mask_id=self.vocab_size,
+            grid=self.grid,
+            locked=held,
+            region=inside,
+        )
         # a generator function would check nothing before its first next(): errors should come at the call
         return (records[0] for records in steps if records[0] is not None)
 
@@ -178,9 +188,15 @@ class Pipeline:
         return self.trajectory(prompt, told, list(records))
 
     def generate_batch(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, tokens: Any = None, locked: Any = None,
-        region: Any = None, **settings,
-    ) -> list[Trajectory]:  # fmt: skip
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        tokens: Any = None,
+        locked: Any = None,
+        region: Any = None,
+        **settings,
+    ) -> list[Trajectory]:
         """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU. Seeds may repeat.
 
         tokens, locked, region: as in `stream`, one for each picture (None for a picture that has none).
@@ -200,19 +216,36 @@ class Pipeline:
         conditions = torch.cat([self._condition(p) for p in prompts])
         starts = [self._start(*(None if v is None else v[b] for v in each.values())) for b in range(B)]
         start, held, inside = (np.stack(column) for column in zip(*starts, strict=True))
-        out = [self.trajectory(p, {"seed": s, **dataclasses.asdict(config)}, [])
-               for p, s in zip(prompts, seeds, strict=True)]  # fmt: skip
-        for records in sample(self.predictor(conditions, config), start, config, seeds, mask_id=self.vocab_size,
-                              grid=self.grid, locked=held, region=inside):  # fmt: skip
+        out = [
+            self.trajectory(p, {"seed": s, **dataclasses.asdict(config)}, [])
+            for p, s in zip(prompts, seeds, strict=True)
+        ]
+        for records in sample(
+            self.predictor(conditions, config),
+            start,
+            config,
+            seeds,
+            mask_id=self.vocab_size,
+            grid=self.grid,
+            locked=held,
+            region=inside,
+        ):
             for trajectory, record in zip(out, records, strict=True):
                 if record is not None:
                     trajectory.records.append(record)
         return out
 
     def repaint(
-        self, image_or_tokens: Any, region: Any, prompt: str, *, seed: int = 0, locked: Any = None,
-        feather: int = 3, **settings,
-    ) -> Trajectory:  # fmt: skip
+        self,
+        image_or_tokens: Any,
+        region: Any,
+        prompt: str,
+        *,
+        seed: int = 0,
+        locked: Any = None,
+        feather: int = 3,
+        **settings,
+    ) -> Trajectory:
         """Make the cells of `region` anew, with the rest as context that never changes.
 
         On a picture the pixels outside the region stay the original's (feathered inwards): `.image` of the
@@ -293,11 +326,17 @@ class Pipeline:
                 seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(L)  # one a row
                 out.append(
                     sample_step(
-                        hidden.flatten(0, 1), self.backbone.head_weight, tokens[part].flatten().to(self.device),
-                        temperature=config.temperature, seed=seed, step=step,
-                        row_ids=torch.arange(L).repeat(len(part)), top_k=config.top_k, top_p=config.top_p,
+                        hidden.flatten(0, 1),
+                        self.backbone.head_weight,
+                        tokens[part].flatten().to(self.device),
+                        temperature=config.temperature,
+                        seed=seed,
+                        step=step,
+                        row_ids=torch.arange(L).repeat(len(part)),
+                        top_k=config.top_k,
+                        top_p=config.top_p,
                     )
-                )  # fmt: skip
+                )
             return SampleStep(*(torch.cat(column).view(len(seeds), L) for column in zip(*out, strict=True)))
 
         return predict

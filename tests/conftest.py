@@ -43,13 +43,30 @@ def tiny_config() -> PipelineConfig:
     """A 4x4 grid over 32 px with a vocabulary of 32: small enough for hundreds of runs a second."""
     return PipelineConfig(
         tokenizer=ImageTokenizerConfig(
-            image_size=32, levels=TINY_LEVELS, encoder_width=32, decoder_width=16, decoder_depth=1, decoder_pixels=4
+            image_size=32,
+            levels=TINY_LEVELS,
+            encoder_width=32,
+            decoder_width=16,
+            decoder_depth=1,
+            decoder_pixels=4,
         ),
         model=ModelConfig(
-            vocab_size=32, code_levels=TINY_LEVELS, grid=4, text_vocab_size=320, text_length=12, width=32, depth=1,
-            heads=2, kv_heads=1, ffn=32, token_width=32, token_depth=1, token_heads=2, token_ffn=32,
+            vocab_size=32,
+            code_levels=TINY_LEVELS,
+            grid=4,
+            text_vocab_size=320,
+            text_length=12,
+            width=32,
+            depth=1,
+            heads=2,
+            kv_heads=1,
+            ffn=32,
+            token_width=32,
+            token_depth=1,
+            token_heads=2,
+            token_ffn=32,
         ),
-    )  # fmt: skip
+    )
 
 
 def build_tiny(

@@ -72,8 +72,14 @@ def matrix_profile(r, g, b, gamma=2.2):
     def xyz(t):
         return b"XYZ \0\0\0\0" + b"".join(map(s15, t))
 
-    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78, b"cprt": b"text\0\0\0\0none\0",
-            b"wtpt": xyz((0.9642, 1, 0.8249)), b"rXYZ": xyz(r), b"gXYZ": xyz(g), b"bXYZ": xyz(b)}  # fmt: skip
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 78,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": xyz((0.9642, 1, 0.8249)),
+        b"rXYZ": xyz(r),
+        b"gXYZ": xyz(g),
+        b"bXYZ": xyz(b),
+    }
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     return _profile(tags, b"RGB ")

@@ -57,8 +57,12 @@ def ends(*arguments, **variables):
     """(status, what it said last) of an app that cannot start: it says one sentence and shows nothing of its inside."""
     told = subprocess.run(
         [sys.executable, "app.py", "--no-open", *arguments],
-        cwd=ROOT, env=environment(**variables), capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
     assert told.returncode == 2, (told.returncode, told.stderr)
     assert not [word for word in INSIDE if word in told.stdout + told.stderr], told.stderr
     return told.stderr.strip().splitlines()[-1]
@@ -97,9 +101,14 @@ def test_every_spelling_of_a_proxy_is_passed_by(monkeypatch, name, exceptions):
 
 @pytest.mark.parametrize(
     ("given", "socket_host", "url_host"),
-    [("::1", "::1", "[::1]"), ("[::1]", "::1", "[::1]"), ("::", "::", "[::]"), (" 0.0.0.0 ", "0.0.0.0", "0.0.0.0")]
+    [
+        ("::1", "::1", "[::1]"),
+        ("[::1]", "::1", "[::1]"),
+        ("::", "::", "[::]"),
+        (" 0.0.0.0 ", "0.0.0.0", "0.0.0.0"),
+    ]
     + [("", "127.0.0.1", "127.0.0.1"), ("localhost",) * 3, ("[fe80::1%lo]", "fe80::1%lo", "[fe80::1%lo]")],
-)  # fmt: skip
+)
 def test_a_host_is_written_for_sockets_and_for_addresses(given, socket_host, url_host):
     assert address.bare(given) == socket_host and address.bracketed(address.bare(given)) == url_host
 
@@ -236,8 +245,12 @@ def started(host, port, folder, **variables):
     """The app on a host of its own, once it says where to open it; yields that address."""
     process = subprocess.Popen(
         [sys.executable, "app.py", "--no-open", "--model", folder, "--host", host, "--port", str(port)],
-        cwd=ROOT, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     said = []
     try:
         for line in process.stdout:
@@ -318,9 +331,14 @@ class Proxy(BaseHTTPRequestHandler):
 def prefixed(folder):
     """The app as a proxy's prefix and one school's site are told to it."""
     with serving(
-        "--model", folder, "--embed", "https://School.example/", "--embed", "http://10.0.0.5:8000",
+        "--model",
+        folder,
+        "--embed",
+        "https://School.example/",
+        "--embed",
+        "http://10.0.0.5:8000",
         environment=environment(GRADIO_ROOT_PATH="chisel/"),
-    ) as app:  # fmt: skip
+    ) as app:
         yield app
 
 

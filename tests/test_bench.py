@@ -111,13 +111,21 @@ def test_the_readme_shows_what_the_records_say():
 def test_a_summary_names_peers_floors_and_notes(tmp_path):
     def row(name, ms, ratio, extra):
         return {
-            "name": name, "shape": [4, 2, 8], "grouped": True, "ms": ms, "ratio": ratio, "extra_mib": extra
-        }  # fmt: skip
+            "name": name,
+            "shape": [4, 2, 8],
+            "grouped": True,
+            "ms": ms,
+            "ratio": ratio,
+            "extra_mib": extra,
+        }
 
     rows = [
-        row("ours", 2.0, 1.0, 3.0), row("ours, vocabulary", 3.0, 1.5, 3.0), row("eager", 4.0, 2.0, 96.0),
-        row("compiled", 3.0, 1.5, 30.0), row("three products", 1.6, 0.8, None),
-    ]  # fmt: skip
+        row("ours", 2.0, 1.0, 3.0),
+        row("ours, vocabulary", 3.0, 1.5, 3.0),
+        row("eager", 4.0, 2.0, 96.0),
+        row("compiled", 3.0, 1.5, 30.0),
+        row("three products", 1.6, 0.8, None),
+    ]
     record.save(tmp_path, "gce", CPU, rows, record.environment(CPU) | {"note": "A note."})
     text = record.summary(tmp_path)
     line = "| GCE | 4, 2, 8 | 2.00 ms, 3 MiB | eager 2.00x, 96 MiB; compiled 1.50x, 30 MiB | 1.25x |"

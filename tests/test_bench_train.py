@@ -43,9 +43,18 @@ def test_naive_and_fused_losses_agree(run, grouped):
 def test_a_small_benchmark_fills_every_column(monkeypatch):
     small = train.cpu_recipe(2)
     model = dataclasses.replace(
-        small.model, vocab_size=256, code_levels=(4, 4, 4, 4), width=32, depth=1, heads=2, kv_heads=2, ffn=32,
-        token_width=32, token_heads=2, token_ffn=32,
-    )  # fmt: skip
+        small.model,
+        vocab_size=256,
+        code_levels=(4, 4, 4, 4),
+        width=32,
+        depth=1,
+        heads=2,
+        kv_heads=2,
+        ffn=32,
+        token_width=32,
+        token_heads=2,
+        token_ffn=32,
+    )
     data = dataclasses.replace(small.data, vocab_size=256)
     recipe = dataclasses.replace(small, model=model, data=data, precision="fp32")
     monkeypatch.setattr(train, "cpu_recipe", lambda batch: recipe)

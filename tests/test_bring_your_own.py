@@ -36,12 +36,25 @@ def run(tmp_path_factory):
     lines += [{"file_name": "bomb.png", "text": "a bomb"}, {"file_name": "../../secret.png", "text": "x"}]
     (pictures / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     command = [
-        sys.executable, "-m", "trainer.engine.train", "folder", f"data.path={pictures}", *SMALL,
-        "--out", str(root / "run"),
-        "--device", "cpu",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True,
-                          text=True, timeout=240)  # fmt: skip
+        sys.executable,
+        "-m",
+        "trainer.engine.train",
+        "folder",
+        f"data.path={pictures}",
+        *SMALL,
+        "--out",
+        str(root / "run"),
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stderr
     return root / "run", done.stdout
 

@@ -33,9 +33,14 @@ TEXTS = {
 CASES = [(text, encoding) for text, encodings in TEXTS.items() for encoding in encodings]
 # what these bytes mean cannot be told; it must not become another alphabet's letters
 UNTOLD = [
-    ("красная чашка", "cp1251"), ("красная чашка", "koi8-r"), ("红色的杯子", "gbk"), ("赤いカップ", "shift_jis"),
-    ("赤いカップ", "euc_jp"), ("Zażółć gęślą jaźń", "cp1250"), ("빨간 컵", "euc_kr"),
-]  # fmt: skip
+    ("красная чашка", "cp1251"),
+    ("красная чашка", "koi8-r"),
+    ("红色的杯子", "gbk"),
+    ("赤いカップ", "shift_jis"),
+    ("赤いカップ", "euc_jp"),
+    ("Zażółć gęślą jaźń", "cp1250"),
+    ("빨간 컵", "euc_kr"),
+]
 
 
 @pytest.mark.parametrize(("text", "encoding"), CASES)
@@ -81,10 +86,12 @@ def test_every_place_that_reads_captions_reads_it(tmp_path, encoding):
     row = json.dumps({"file_name": "a.png", "text": FRENCH}, ensure_ascii=False)
     quoted = FRENCH.replace('"', '""')
     files = {
-        "beside/a.txt": FRENCH, "jsonl/metadata.jsonl": row + "\n",
+        "beside/a.txt": FRENCH,
+        "jsonl/metadata.jsonl": row + "\n",
         "csv/metadata.csv": f'file_name,text\na.png,"{quoted}"\n',
-        "excel/metadata.csv": f"sep=;\r\nFile_Name;Text\r\na.png;{FRENCH}\r\n", "json/metadata.json": f"[{row}]",
-    }  # fmt: skip
+        "excel/metadata.csv": f"sep=;\r\nFile_Name;Text\r\na.png;{FRENCH}\r\n",
+        "json/metadata.json": f"[{row}]",
+    }
     for name, text in files.items():
         (tmp_path / name).write_bytes(text.encode(encoding))
         records = FolderRecords(tmp_path / name.partition("/")[0])

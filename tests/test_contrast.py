@@ -29,13 +29,25 @@ VISION = {
 }
 
 WORDS = [  # (colour of the words, what they stand on)
-    ("ink", "paper"), ("ink", "card"), ("ink", "well"), ("soft", "paper"), ("soft", "card"), ("soft", "well"),
-    ("on-accent", "accent"), ("focus", "paper"),
-]  # fmt: skip
+    ("ink", "paper"),
+    ("ink", "card"),
+    ("ink", "well"),
+    ("soft", "paper"),
+    ("soft", "card"),
+    ("soft", "well"),
+    ("on-accent", "accent"),
+    ("focus", "paper"),
+]
 MARKS = [
-    ("set", "paper"), ("set", "card"), ("set", "well"), ("focus", "card"), ("accent", "paper"), ("switch", "paper"),
-    ("edit", "paper"), ("edit", "card"),
-]  # fmt: skip
+    ("set", "paper"),
+    ("set", "card"),
+    ("set", "well"),
+    ("focus", "card"),
+    ("accent", "paper"),
+    ("switch", "paper"),
+    ("edit", "paper"),
+    ("edit", "card"),
+]
 
 
 def variables(selector):
@@ -101,14 +113,16 @@ def test_the_fields_of_the_form_have_contrast_aa():
         return found
 
     pairs = [
-        ("body_text_color", "body_background_fill"), ("body_text_color_subdued", "body_background_fill"),
-        ("block_label_text_color", "body_background_fill"), ("block_info_text_color", "body_background_fill"),
+        ("body_text_color", "body_background_fill"),
+        ("body_text_color_subdued", "body_background_fill"),
+        ("block_label_text_color", "body_background_fill"),
+        ("block_info_text_color", "body_background_fill"),
         ("input_placeholder_color", "input_background_fill"),
         ("button_primary_text_color", "button_primary_background_fill"),
         ("button_primary_text_color", "button_primary_background_fill_hover"),
         ("button_secondary_text_color", "button_secondary_background_fill"),
         ("button_secondary_text_color", "button_secondary_background_fill_hover"),
-    ]  # fmt: skip
+    ]
     for dark in (False, True):
         for words, ground in pairs:
             got = contrast(value(words, dark), value(ground, dark))

@@ -30,18 +30,26 @@ def launch(kind, codec, out, options, world=2) -> dict:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        **os.environ, "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
+        **os.environ,
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}",
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
         "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
+    }
     arguments = [sys.executable, HERE / "distributed_worker.py", kind, codec, out, json.dumps(options)]
     processes = [
         subprocess.Popen(
-            arguments, env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            arguments,
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for rank in range(world)
-    ]  # fmt: skip
+    ]
     for process in processes:
         said, _ = process.communicate(timeout=180)
         assert process.returncode == 0, said
@@ -85,9 +93,14 @@ def test_muon_shares_its_work_and_changes_nothing(tmp_path, one_machine):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        **os.environ, "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "PYTHONPATH": str(HERE.parent), "GLOO_SOCKET_IFNAME": "lo", "LOCAL_WORLD_SIZE": "3" if one_machine else "1",
-    }  # fmt: skip
+        **os.environ,
+        "WORLD_SIZE": "3",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": str(HERE.parent),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "LOCAL_WORLD_SIZE": "3" if one_machine else "1",
+    }
     command = [sys.executable, "-c", SHARDED_MUON, str(tmp_path / "record.json")]
     processes = [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
@@ -132,8 +145,12 @@ def test_accelerate_launches_the_command(tmp_path):
     ).split()
     done = subprocess.run(
         [sys.executable, "-m", "accelerate.commands.launch", *arguments, "--out", str(tmp_path / "run")],
-        cwd=HERE.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        cwd=HERE.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stderr
     log = json.loads((tmp_path / "run" / "log.json").read_text())
     assert [(e["step"], e["samples"]) for e in log] == [

@@ -115,9 +115,13 @@ def test_true_scenes_are_right_and_near_misses_wrong(atlas, prompts):
             assert mistakes(p, seen_perfectly(scene)), (kind, p)
             kinds[p.tag, kind] += 1
     for tag, kind in (
-        ("single_object", "one object extra"), ("counting", "count off by one"), ("colors", "another colour"),
-        ("color_attr", "colours swapped"), ("position", "relation flipped"), ("two_object", "one object extra"),
-    ):  # fmt: skip
+        ("single_object", "one object extra"),
+        ("counting", "count off by one"),
+        ("colors", "another colour"),
+        ("color_attr", "colours swapped"),
+        ("position", "relation flipped"),
+        ("two_object", "one object extra"),
+    ):
         assert kinds[tag, kind] > 300, (tag, kind, kinds)
 
 

@@ -149,14 +149,28 @@ def records(folder):
     ]
     alone = {a: {"seconds_per_step": 0.02, "peak_mib": 900} for a in ("ce", "gce8")}
     setup = {
-        "environment": INFO, "parameters": 9_000_000, "vocab_size": 65536, "objects": 30, "styles": ["flat"],
-        "batch": 8, "prompts": 24, "controls": {"real renders": score(3)}, "alone": alone, "runs": runs,
-    }  # fmt: skip
+        "environment": INFO,
+        "parameters": 9_000_000,
+        "vocab_size": 65536,
+        "objects": 30,
+        "styles": ["flat"],
+        "batch": 8,
+        "prompts": 24,
+        "controls": {"real renders": score(3)},
+        "alone": alone,
+        "runs": runs,
+    }
     row = {
-        "score": score(2), "forward_passes": 12.5, "edits_per_picture": 3.0, "seconds_per_picture": 0.1,
-        "settings": {"steps": 12}, "gain_over_off": {"share": 0.02, "low": -0.01, "high": 0.05},
-        "pictures_changed_by_edits": 9, "made_right_by_edits": 2, "made_wrong_by_edits": 1,
-    }  # fmt: skip
+        "score": score(2),
+        "forward_passes": 12.5,
+        "edits_per_picture": 3.0,
+        "seconds_per_picture": 0.1,
+        "settings": {"steps": 12},
+        "gain_over_off": {"share": 0.02, "low": -0.01, "high": 0.05},
+        "pictures_changed_by_edits": 9,
+        "made_right_by_edits": 2,
+        "made_wrong_by_edits": 1,
+    }
     plain = {
         k: row[k] for k in ("score", "forward_passes", "edits_per_picture", "seconds_per_picture", "settings")
     }
@@ -218,8 +232,10 @@ def test_the_page_of_failures(tmp_path):
 
 
 def test_geneval_export_writes_its_layout(tiny, tmp_path):
-    lines = [{"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a bench"},
-             {"tag": "counting", "include": [{"class": "dog", "count": 2}], "prompt": "two dogs"}]  # fmt: skip
+    lines = [
+        {"tag": "single_object", "include": [{"class": "bench", "count": 1}], "prompt": "a bench"},
+        {"tag": "counting", "include": [{"class": "dog", "count": 2}], "prompt": "two dogs"},
+    ]
     source = tmp_path / "evaluation_metadata.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     export(tiny, read(source), tmp_path / "out", samples=2, batch=3, steps=2)

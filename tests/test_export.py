@@ -181,9 +181,21 @@ def test_file_names_are_plain(words):
 
 
 HOSTILE = [
-    None, [], 5, "png", {}, {"as": "png"}, {"as": "exe"}, {"as": None}, {"as": ["png"]}, {"as": "png", "run": 5},
-    {"as": "png", "run": ["x"]}, {"as": "png", "run": "x" * 10**5}, {"as": "../png"}, {"as": {"a": 1}, "run": {}},
-]  # fmt: skip
+    None,
+    [],
+    5,
+    "png",
+    {},
+    {"as": "png"},
+    {"as": "exe"},
+    {"as": None},
+    {"as": ["png"]},
+    {"as": "png", "run": 5},
+    {"as": "png", "run": ["x"]},
+    {"as": "png", "run": "x" * 10**5},
+    {"as": "../png"},
+    {"as": {"a": 1}, "run": {}},
+]
 
 
 @pytest.mark.parametrize("data", HOSTILE)

@@ -40,8 +40,9 @@ def test_text_files_beside_and_names_of_sub_folders(tmp_path):
     (tmp_path / "a.txt").write_text(" a cup \n on a table")
     records = FolderRecords(tmp_path)
     assert dict(zip(records.names, records.captions, strict=True)) == {
-        "a.png": "a cup on a table", "red_cups/b.png": "red cups",
-    }  # fmt: skip
+        "a.png": "a cup on a table",
+        "red_cups/b.png": "red cups",
+    }
     assert "no caption" in records.skipped["lost.png"]
 
 

@@ -46,10 +46,15 @@ def test_every_schedule_equals_the_formula(reduction, schedule):
     target[::5] = -100
     upstream = torch.linspace(-1, 2, 33) if reduction == "none" else torch.tensor(1.7)
     options = dict(
-        groups=some_groups(96), upstream=upstream, reduction=reduction, group_weight=(0.3, 0.2), z_loss=0.01,
-        ce_weight=0.8, row_weight=torch.rand(33, generator=torch.Generator().manual_seed(5)),
+        groups=some_groups(96),
+        upstream=upstream,
+        reduction=reduction,
+        group_weight=(0.3, 0.2),
+        z_loss=0.01,
+        ce_weight=0.8,
+        row_weight=torch.rand(33, generator=torch.Generator().manual_seed(5)),
         schedule=schedule,
-    )  # fmt: skip
+    )
     for expected, *got in zip(
         run(hidden, weight, target, backend="reference", **options),
         run(hidden, weight, target, backend="torch", **options),

@@ -87,9 +87,11 @@ def test_fp16_keeps_its_accuracy_at_any_scale_of_rows_and_upstream(backend, upst
     hidden, weight = hidden.half(), weight.half()
     factor = torch.linspace(0.5, 1.0, 40) * weights
     exact = gradients(
-        hidden.double(), weight.double(),
-        lambda h, w: loss_of(h, w, target, "sum", backend="reference", row_weight=factor), upstream,
-    )  # fmt: skip
+        hidden.double(),
+        weight.double(),
+        lambda h, w: loss_of(h, w, target, "sum", backend="reference", row_weight=factor),
+        upstream,
+    )
     ours = gradients(
         hidden,
         weight,
@@ -232,9 +234,17 @@ def test_what_an_ignored_row_holds_has_no_part_in_anything(backend, dtype, bad, 
     for h, weights in ((hidden, None), (spoilt, factor)):
         h, w = h.requires_grad_(), weight.clone().requires_grad_()
         loss, lse = loss_of(
-            h, w, target, reduction, schedule, backend, groups=Groups.lattice((4, 4, 4)), z_loss=0.1,
-            row_weight=weights, return_lse=True,
-        )  # fmt: skip
+            h,
+            w,
+            target,
+            reduction,
+            schedule,
+            backend,
+            groups=Groups.lattice((4, 4, 4)),
+            z_loss=0.1,
+            row_weight=weights,
+            return_lse=True,
+        )
         results.append((loss.detach(), lse, *torch.autograd.grad(loss.sum(), (h, w))))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)

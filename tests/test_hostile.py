@@ -103,11 +103,31 @@ def clean(text):
 
 
 ODD = [
-    None, True, -1, 0, 1e308, 2**70, 0.1, "", "x", "x" * 20_000, "\x00", "é熊🐼", [], [[]], {}, {"a": {"b": [1]}},
+    None,
+    True,
+    -1,
+    0,
+    1e308,
+    2**70,
+    0.1,
+    "",
+    "x",
+    "x" * 20_000,
+    "\x00",
+    "é熊🐼",
+    [],
+    [[]],
+    {},
+    {"a": {"b": [1]}},
     *XSS[:5],
-    [None] * 100, {"path": "/etc/passwd"}, {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
-    {"__type__": "update", "value": 1}, "data:image/png;base64,AAAA", "../../../etc/passwd", {"url": "http://127.0.0.1/"},
-]  # fmt: skip
+    [None] * 100,
+    {"path": "/etc/passwd"},
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"__type__": "update", "value": 1},
+    "data:image/png;base64,AAAA",
+    "../../../etc/passwd",
+    {"url": "http://127.0.0.1/"},
+]
 
 
 def test_every_event_takes_odd_values_without_breaking(app, config):

@@ -135,10 +135,11 @@ def test_paths_and_a_missing_library(monkeypatch):
     for path in ("hf:org/name", "hf:org/name#test", "hf:parquet:/d/*.parquet", "hf:imagefolder:/d"):
         assert open_dataset(path) == "data"
     assert [{k: v for k, v in a.items() if k != "streaming"} for a in asked] == [
-        {"path": "org/name", "split": "train"}, {"path": "org/name", "split": "test"},
+        {"path": "org/name", "split": "train"},
+        {"path": "org/name", "split": "test"},
         {"path": "parquet", "data_files": "/d/*.parquet", "split": "train"},
         {"path": "imagefolder", "data_dir": "/d", "split": "train"},
-    ]  # fmt: skip
+    ]
     library.load_dataset = lambda **where: 1 / 0
     with pytest.raises(ValueError, match="cannot be opened: division"):
         open_dataset("hf:a/b")

@@ -227,9 +227,15 @@ def test_the_lab_refuses_what_is_out_of_place(studio, run):
     unfinished.records = run.records[:2]
     unfinished.state = "stopped"
     for data in (
-        {"share": 50}, {"share": "10"}, {"share": True}, {"seed": -1}, {"seed": 2**32}, {"run": "x"}, {"run": None},
+        {"share": 50},
+        {"share": "10"},
+        {"share": True},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"run": "x"},
+        {"run": None},
         {"run": unfinished.id},
-    ):  # fmt: skip
+    ):
         (told,) = heal(studio, **{"run": run.id, "share": 10, "seed": 0, **data})
         assert set(told) == {"error"}, data
     assert list(lab.Lab(studio).heal(Event("nonsense"), Caller()))[0]["error"]

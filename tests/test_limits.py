@@ -136,8 +136,13 @@ def test_the_page_starts_from_the_shipped_defaults():
     """The page is built before the model is loaded, so its defaults are its own: they must be the weights'."""
     shipped = json.loads((SHIPPED / "config.json").read_text())["sample"]
     bounds = {
-        "steps": limits.STEPS, "guidance": limits.GUIDANCE, "temperature": limits.TEMPERATURE,
-        "gumbel": limits.GUMBEL, "edit_threshold": limits.EDIT_THRESHOLD, "edit_margin": limits.EDIT_MARGIN,
-        "edit_budget": limits.EDIT_BUDGET, "polish": limits.POLISH,
-    }  # fmt: skip
+        "steps": limits.STEPS,
+        "guidance": limits.GUIDANCE,
+        "temperature": limits.TEMPERATURE,
+        "gumbel": limits.GUMBEL,
+        "edit_threshold": limits.EDIT_THRESHOLD,
+        "edit_margin": limits.EDIT_MARGIN,
+        "edit_budget": limits.EDIT_BUDGET,
+        "polish": limits.POLISH,
+    }
     assert {name: bound.default for name, bound in bounds.items()} == {name: shipped[name] for name in bounds}

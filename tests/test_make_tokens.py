@@ -94,13 +94,29 @@ def test_kill_at_any_time_then_the_same_command(job, tmp_path):
     expected = dataclasses.replace(job, out=tmp_path / "undisturbed", shard_size=2)
     tokenize(expected, 1)
     command = [
-        sys.executable, "-m", "trainer.data.make_tokens", job.source, "--codec", str(job.codec), "--out", str(job.out),
-        "--shard-size", "2", "--processes", "1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "trainer.data.make_tokens",
+        job.source,
+        "--codec",
+        str(job.codec),
+        "--out",
+        str(job.out),
+        "--shard-size",
+        "2",
+        "--processes",
+        "1",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for shards in (1, 4, 8):
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while process.poll() is None and len(list(job.out.glob("tokens-*.safetensors"))) < shards:
             time.sleep(0.002)
         if process.poll() is None:

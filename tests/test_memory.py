@@ -95,9 +95,14 @@ def test_no_loss_or_gradient_comes_from_unwritten_memory(backend, dtype, view):
                     options = dict(backend=backend, schedule=schedule, tile_bytes=tile_bytes)
                     with products_keep_away_from_nan() as seen:
                         loss, lse = linear_grouped_cross_entropy(
-                            h, w, label, groups, reduction=reduction, return_lse=True,
+                            h,
+                            w,
+                            label,
+                            groups,
+                            reduction=reduction,
+                            return_lse=True,
                             **(options if how == backend else {"backend": "reference"}),
-                        )  # fmt: skip
+                        )
                         gradients = torch.autograd.grad(loss.sum(), (h, w))
                     assert seen.count >= 3
                     results.append((loss.detach(), lse, *gradients))

@@ -42,12 +42,22 @@ def shard(path, *keys):
 @pytest.mark.parametrize(
     ("there", "written"),
     [
-        (NFC, NFD), (NFD, NFC), ("red/cup.png", "red\\cup.png"), ("red/cup.png", "./red//cup.png"),
-        ("red/cup.png", ".\\red\\cup.png"), ("red/cup.png", "red/./cup.png"), ("cup.PNG", "cup.png"),
-        ("cup.png", "cup.PNG"), ("cup.png", "cup.png "), ("cup.png", " cup.png"), ("Cup.Png", "cup.png"),
-        ("red cups/a.png", "Red Cups/A.png"), ("STRASSE.png", "straße.png"), (f"x/{NFD}", f"X\\{NFC} "),
+        (NFC, NFD),
+        (NFD, NFC),
+        ("red/cup.png", "red\\cup.png"),
+        ("red/cup.png", "./red//cup.png"),
+        ("red/cup.png", ".\\red\\cup.png"),
+        ("red/cup.png", "red/./cup.png"),
+        ("cup.PNG", "cup.png"),
+        ("cup.png", "cup.PNG"),
+        ("cup.png", "cup.png "),
+        ("cup.png", " cup.png"),
+        ("Cup.Png", "cup.png"),
+        ("red cups/a.png", "Red Cups/A.png"),
+        ("STRASSE.png", "straße.png"),
+        (f"x/{NFD}", f"X\\{NFC} "),
     ],
-)  # fmt: skip
+)
 def test_a_name_written_otherwise_is_found(tmp_path, there, written):
     put(tmp_path, there)
     table(tmp_path, written)
@@ -239,10 +249,17 @@ def test_a_file_that_is_no_shard_is_said_to_be_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "held"),
-    [("train", "test"), ("Train", "Validation"), ("training", "val"), ("train2017", "val2017"),
-     ("data/train", "data/dev"), ("images/train", "images/test"),
-     ("Train_images", "test-images"), ("training set", "validation set")],
-)  # fmt: skip
+    [
+        ("train", "test"),
+        ("Train", "Validation"),
+        ("training", "val"),
+        ("train2017", "val2017"),
+        ("data/train", "data/dev"),
+        ("images/train", "images/test"),
+        ("Train_images", "test-images"),
+        ("training set", "validation set"),
+    ],
+)
 def test_only_the_part_to_train_on_is_used_and_it_is_said(tmp_path, train, held):
     put(tmp_path, f"{train}/cups/a.png", f"{held}/cups/b.png", "cats/c.png")
     records = FolderRecords(tmp_path)
@@ -291,8 +308,9 @@ def test_shards_and_streamed_files_of_both_parts(tmp_path):
     files, apart = local_files(str(tmp_path / "*.parquet"))
     assert [f.rpartition("/")[2] for f in files] == ["cats-train-000.parquet", "cats-train-001.parquet"]
     assert len(apart) == 2 and set(left_out(f"hf:parquet:{tmp_path}/*.parquet")) == {
-        "cats-test-000.parquet", "cats-val-000.parquet",
-    }  # fmt: skip
+        "cats-test-000.parquet",
+        "cats-val-000.parquet",
+    }
     assert local_files(str(tmp_path / "cats-test-*.parquet"))[1] == {}
 
 
@@ -322,8 +340,10 @@ def test_shards_are_read_from_many_threads_and_where_pread_is_unknown(tmp_path, 
     pictures = {f"{i:03d}": encoded(disc("red", 16 + i)) for i in range(60)}
     for s in range(3):
         part = list(pictures)[20 * s : 20 * (s + 1)]
-        tar_shard(tmp_path / f"{s}.tar", {f"{k}{x}": pictures[k] if x == ".png" else k.encode() for k in part for x in
-                                          (".png", ".txt")})  # fmt: skip
+        tar_shard(
+            tmp_path / f"{s}.tar",
+            {f"{k}{x}": pictures[k] if x == ".png" else k.encode() for k in part for x in (".png", ".txt")},
+        )
     records = TarRecords(tmp_path)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: (records.caption(i % 60), records.read(i % 60)), range(600)))

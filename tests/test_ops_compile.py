@@ -15,8 +15,12 @@ def test_every_kernel_compiles_and_stays_in_registers():
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     told = subprocess.run(
         [sys.executable, "-m", "tests.compile_kernels"],
-        cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=Path(__file__).parent.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert told.returncode == 0, told.stderr[-2000:]
     lines = told.stdout.splitlines()
     assert len(lines) == 29

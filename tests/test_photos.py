@@ -25,9 +25,14 @@ def encoded(image: Image.Image, kind: str = "WEBP") -> bytes:
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        photos, "SOURCES",
-        (Source("a", r"\.png$", 3, "CC0"), Source("b", r"\.rcc$", 1, "CC0"), Source("t", r"\.png$", 1, "CC0", True)),
-    )  # fmt: skip
+        photos,
+        "SOURCES",
+        (
+            Source("a", r"\.png$", 3, "CC0"),
+            Source("b", r"\.rcc$", 1, "CC0"),
+            Source("t", r"\.png$", 1, "CC0", True),
+        ),
+    )
     for name in "abt":
         (tmp_path / name).mkdir()
     for i in range(4):

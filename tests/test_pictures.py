@@ -14,9 +14,17 @@ def centre(image: Image.Image) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(
     ("kind", "mode", "options"),
-    [("JPEG", "CMYK", {"quality": 95}), ("JPEG", "RGB", {"quality": 95}), ("PNG", "P", {}), ("PNG", "RGBA", {}),
-     ("WEBP", "RGB", {"lossless": True}), ("GIF", "P", {}), ("BMP", "RGB", {}), ("TIFF", "RGB", {})],
-)  # fmt: skip
+    [
+        ("JPEG", "CMYK", {"quality": 95}),
+        ("JPEG", "RGB", {"quality": 95}),
+        ("PNG", "P", {}),
+        ("PNG", "RGBA", {}),
+        ("WEBP", "RGB", {"lossless": True}),
+        ("GIF", "P", {}),
+        ("BMP", "RGB", {}),
+        ("TIFF", "RGB", {}),
+    ],
+)
 def test_formats_and_modes_are_read_alike(kind, mode, options):
     image = read_picture(encoded(disc("red", kind=mode), kind, **options))
     assert image.mode == "RGB"
@@ -51,12 +59,19 @@ def test_cameras_turn_their_pictures_by_a_note():
 
 @pytest.mark.parametrize(
     ("data", "says"),
-    [(b"", "no picture"), (b"<svg/>", "no picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),
-     (bomb(), "80,000,000 pixels"), (bomb(12_000, 12_000), "80,000,000 pixels"),
-     (bomb(100, 100), "cannot be read"), (encoded(disc("red"), "PNG")[:-60], "cannot be read"),
-     (encoded(disc("red"), "JPEG")[:300], "cannot be read"), (encoded(Image.new("RGB", (1, 1))), "too few"),
-     (encoded(Image.new("RGB", (4000, 2))), "too few")],
-)  # fmt: skip
+    [
+        (b"", "no picture"),
+        (b"<svg/>", "no picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),
+        (bomb(), "80,000,000 pixels"),
+        (bomb(12_000, 12_000), "80,000,000 pixels"),
+        (bomb(100, 100), "cannot be read"),
+        (encoded(disc("red"), "PNG")[:-60], "cannot be read"),
+        (encoded(disc("red"), "JPEG")[:300], "cannot be read"),
+        (encoded(Image.new("RGB", (1, 1))), "too few"),
+        (encoded(Image.new("RGB", (4000, 2))), "too few"),
+    ],
+)
 def test_what_is_no_usable_picture_is_refused_in_a_few_words(data, says):
     with pytest.raises(ValueError, match=says) as error:
         read_picture(data)

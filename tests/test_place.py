@@ -37,18 +37,26 @@ def go(codec, out, world=1, **options) -> list[dict]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        **os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}", "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true", "GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}",
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     command = [sys.executable, HERE / "place_worker.py", codec, out, json.dumps(options)]
     processes = [
         subprocess.Popen(
-            command, env={**environment, "RANK": str(r), "LOCAL_RANK": str(r)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command,
+            env={**environment, "RANK": str(r), "LOCAL_RANK": str(r)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for r in range(world)
-    ]  # fmt: skip
+    ]
     for process in processes:
         said, _ = process.communicate(timeout=180)
         assert process.returncode == 0, said
@@ -96,8 +104,9 @@ def test_checkpoints_that_do_not_tell_their_place_go_on_from_their_samples(codec
     (path / "state.json").write_text(json.dumps(state))
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"]["state.json"] = {
-        "sha256": checkpoint._digest(path / "state.json"), "bytes": (path / "state.json").stat().st_size,
-    }  # fmt: skip
+        "sha256": checkpoint._digest(path / "state.json"),
+        "bytes": (path / "state.json").stat().st_size,
+    }
     (path / "manifest.json").write_text(json.dumps(manifest))
     second = go(codec, tmp_path, steps=8, **changed)
     assert second[0]["resumed"]

@@ -208,11 +208,22 @@ def test_a_shrunken_copy_of_the_paper_recipe_trains(tmp_path, groups):
     r = load_recipe("paper_1024", [])
     tiny = tiny_run(codec_folder(tmp_path / "codec"), tmp_path / "unused").recipe
     small = dataclasses.replace(
-        r, model=dataclasses.replace(tiny.model, heads=4, kv_heads=1, width=32, depth=2, token_heads=2),
-        data=TinyData(), compile=False, steps=6, lr=1e-2, log_every=3, export_every=0, precision="fp32",
-        groups=groups, group_size=4, corruption=CorruptionConfig(flip_group=float(groups != "none")),
-        validate_every=6, sheet_every=6, save_every=6,
-    )  # fmt: skip
+        r,
+        model=dataclasses.replace(tiny.model, heads=4, kv_heads=1, width=32, depth=2, token_heads=2),
+        data=TinyData(),
+        compile=False,
+        steps=6,
+        lr=1e-2,
+        log_every=3,
+        export_every=0,
+        precision="fp32",
+        groups=groups,
+        group_size=4,
+        corruption=CorruptionConfig(flip_group=float(groups != "none")),
+        validate_every=6,
+        sheet_every=6,
+        save_every=6,
+    )
     assert small.model.code_levels == TINY_LEVELS and small.checkpointing
     run = Trainer(small, tmp_path / "codec", tmp_path / "run", CPU)
     run.run()

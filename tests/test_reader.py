@@ -65,9 +65,14 @@ def with_segment(jpeg, marker, body):
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize(
     "kind,options",
-    [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}),
-     ("JPEG", {"quality": 98, "subsampling": 0})],
-)  # fmt: skip
+    [
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("JPEG", {"quality": 98, "subsampling": 0}),
+    ],
+)
 def test_every_orientation_in_every_format(kind, options, turn):
     exif = Image.Exif()
     exif[0x0112] = turn
@@ -82,8 +87,14 @@ def entry(tag, kind, count, value):
 
 
 BROKEN = b"\x00\x08\x00\x02\x01\x12\x00\x03"
-TEXT = (b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + entry(0x112, 3, 1, b"\6\0\0\0")
-        + entry(0x11A, 2, 5, struct.pack("<I", 38)) + b"\0\0\0\0" + b"72/1\0")  # fmt: skip
+TEXT = (
+    b"II*\0\x08\0\0\0"
+    + struct.pack("<H", 2)
+    + entry(0x112, 3, 1, b"\6\0\0\0")
+    + entry(0x11A, 2, 5, struct.pack("<I", 38))
+    + b"\0\0\0\0"
+    + b"72/1\0"
+)
 
 
 def test_only_the_orientation_is_read_and_broken_exif_counts_as_none():
@@ -123,9 +134,10 @@ def test_wide_values_are_scaled_by_the_mode():
         assert np.array_equal(alike(encoded(grey, kind), page=kind == "PNG"), wanted)
     values = {
         "I;16B": Image.frombytes("I;16B", (64, 64), ramp.astype(">u2").tobytes()),
-        "I": Image.fromarray(ramp.astype(np.int32)), "F": Image.fromarray((ramp / 65535).astype(np.float32)),
+        "I": Image.fromarray(ramp.astype(np.int32)),
+        "F": Image.fromarray((ramp / 65535).astype(np.float32)),
         "F of 255": Image.fromarray((ramp / 257).astype(np.float32)),
-    }  # fmt: skip
+    }
     for mode, image in values.items():
         assert np.abs(np.asarray(plain(image), int) - wanted).max() <= 1, mode
     assert np.asarray(plain(Image.fromarray(np.full((9, 9), np.nan, np.float32)))).max() == 0
@@ -149,12 +161,18 @@ def test_float_files_and_portable_maps():
 
 @pytest.mark.parametrize(
     "depth,colour,row,clear,wanted",
-    [(1, 0, b"\x0f", b"\0\1", [0, 0, 0, 0, 255, 255, 255, 255]), (1, 0, b"\x0f", b"\0\0", [255] * 8),
-     (2, 0, b"\x1b\x1b", b"\0\1", [0, 255, 170, 255] * 2), (4, 0, b"\x3c" * 4, b"\0\3", [255, 204] * 4),
-     (8, 0, b"\x3c\5" * 4, b"\0\5", [60, 255] * 4), (16, 0, b"\x3c\0\5\5" * 4, b"\5\5", [60, 255] * 4),
-     (8, 2, b"\x3c\0\0\5\5\5" * 4, b"\0\5\0\5\0\5", [60, 255] * 4), (8, 3, bytes(8), b"\0", [255] * 8),
-     (16, 2, b"\x3c\0\0\0\0\0\5\5\5\5\5\5" * 4, b"\5\5\5\5\5\5", [60, 255] * 4)],
-)  # fmt: skip
+    [
+        (1, 0, b"\x0f", b"\0\1", [0, 0, 0, 0, 255, 255, 255, 255]),
+        (1, 0, b"\x0f", b"\0\0", [255] * 8),
+        (2, 0, b"\x1b\x1b", b"\0\1", [0, 255, 170, 255] * 2),
+        (4, 0, b"\x3c" * 4, b"\0\3", [255, 204] * 4),
+        (8, 0, b"\x3c\5" * 4, b"\0\5", [60, 255] * 4),
+        (16, 0, b"\x3c\0\5\5" * 4, b"\5\5", [60, 255] * 4),
+        (8, 2, b"\x3c\0\0\5\5\5" * 4, b"\0\5\0\5\0\5", [60, 255] * 4),
+        (8, 3, bytes(8), b"\0", [255] * 8),
+        (16, 2, b"\x3c\0\0\0\0\0\5\5\5\5\5\5" * 4, b"\5\5\5\5\5\5", [60, 255] * 4),
+    ],
+)
 def test_a_transparent_colour_of_every_depth_is_white(depth, colour, row, clear, wanted):
     palette = (chunk(b"PLTE", b"\7\7\7\0\0\0"),) if colour == 3 else ()
     data = raw_png(depth, colour, row, *palette, chunk(b"tRNS", clear))
@@ -226,22 +244,33 @@ def test_metadata_never_costs_the_pixels():
     for _ in range(80):
         info.add_itxt("c", "z" * 1_000_000, zip=True)
     many = [
-        encoded(NOISE, pnginfo=info), with_chunk(png, chunk(b"tEXt", b"no end", crc=1)),
-        with_chunk(png, chunk(b"iCCP", b"name\0\0not zipped")), with_chunk(png, chunk(b"iCCP", b"")),
+        encoded(NOISE, pnginfo=info),
+        with_chunk(png, chunk(b"tEXt", b"no end", crc=1)),
+        with_chunk(png, chunk(b"iCCP", b"name\0\0not zipped")),
+        with_chunk(png, chunk(b"iCCP", b"")),
         with_chunk(png, chunk(b"iCCP", b"n\0\0" + zlib.compress(bytes(50_000_000)))),
-        with_chunk(png, chunk(b"pHYs", b"1")), with_chunk(png, chunk(b"gAMA", b"")),
+        with_chunk(png, chunk(b"pHYs", b"1")),
+        with_chunk(png, chunk(b"gAMA", b"")),
         with_chunk(png, chunk(b"zTXt", b"\0")),
-        with_chunk(png, chunk(b"acTL", b"\0")), with_chunk(png, chunk(b"cHRM", b"123")), png + b"trailing",
-    ]  # fmt: skip
+        with_chunk(png, chunk(b"acTL", b"\0")),
+        with_chunk(png, chunk(b"cHRM", b"123")),
+        png + b"trailing",
+    ]
     for i, data in enumerate(many):
         assert np.array_equal(np.asarray(read_image(data)), np.asarray(NOISE)), i
     pixels = np.asarray(read_image(jpeg))
     for marker, body in [
-        (0xE0, b"JFIF"), (0xE0, b"JFIF\0\1"), (0xE1, b"Exif\0\0"),
-        (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 60_000), (0xE2, b"MPF\0II*\0\xff\xff\xff\xff"),
-        (0xE2, b"ICC_PROFILE\0\1\2half"), (0xED, b"Photoshop 3.0\0" + b"8BIM\xff" * 9),
-        (0xEE, b"Adobe"), (0xFE, b"a comment \xff\xda"), (0xE4, b""),
-    ]:  # fmt: skip
+        (0xE0, b"JFIF"),
+        (0xE0, b"JFIF\0\1"),
+        (0xE1, b"Exif\0\0"),
+        (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 60_000),
+        (0xE2, b"MPF\0II*\0\xff\xff\xff\xff"),
+        (0xE2, b"ICC_PROFILE\0\1\2half"),
+        (0xED, b"Photoshop 3.0\0" + b"8BIM\xff" * 9),
+        (0xEE, b"Adobe"),
+        (0xFE, b"a comment \xff\xda"),
+        (0xE4, b""),
+    ]:
         data = with_segment(jpeg, marker, body)
         assert np.array_equal(np.asarray(read_image(data)), pixels), (marker, body[:9])
         assert np.array_equal(np.asarray(read_picture(data)), pixels)
@@ -261,11 +290,17 @@ def test_a_file_that_is_cut_off_is_refused_as_that(kind, share):
 
 
 OTHERS = {
-    "an AVIF picture": b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "a HEIC picture": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic",
-    "a JPEG XL picture": b"\xff\x0a\x00\x10", "an SVG drawing": b"<?xml version='1.0'?>\n<svg/>",
-    "a Photoshop file": b"8BPS\0\1", "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n", "an icon": b"\0\0\1\0\1\0",
-    "a PDF file": b"%PDF-1.7", "a raw camera file": b"II*\0\x10\0\0\0CR\2\0", "a PostScript file": b"%!PS-Adobe-3.0",
-}  # fmt: skip
+    "an AVIF picture": b"\0\0\0\x1cftypavif\0\0\0\0mif1avif",
+    "a HEIC picture": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic",
+    "a JPEG XL picture": b"\xff\x0a\x00\x10",
+    "an SVG drawing": b"<?xml version='1.0'?>\n<svg/>",
+    "a Photoshop file": b"8BPS\0\1",
+    "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "an icon": b"\0\0\1\0\1\0",
+    "a PDF file": b"%PDF-1.7",
+    "a raw camera file": b"II*\0\x10\0\0\0CR\2\0",
+    "a PostScript file": b"%!PS-Adobe-3.0",
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -322,8 +357,14 @@ def test_a_progressive_jpeg_of_endless_scans_is_refused():
         read(endless)
 
 
-SIZES = [("JPEG", (5712, 4284)), ("JPEG", (6048, 4024)), ("JPEG", (8064, 6048)), ("JPEG", (8160, 6120)),
-         ("JPEG", (9504, 6336)), ("PNG", (5712, 4284))]  # fmt: skip
+SIZES = [
+    ("JPEG", (5712, 4284)),
+    ("JPEG", (6048, 4024)),
+    ("JPEG", (8064, 6048)),
+    ("JPEG", (8160, 6120)),
+    ("JPEG", (9504, 6336)),
+    ("PNG", (5712, 4284)),
+]
 
 
 @pytest.mark.parametrize("kind,size", SIZES)
@@ -356,12 +397,13 @@ def test_memory(tmp_path):
     at = small.index(b"\xff\xc2")
     photograph = encoded(Image.linear_gradient("L").resize((8064, 6048)).convert("RGB"), "JPEG")
     files = {  # MiB that may be taken; the peak only rises, so the largest comes last
-        "bomb": (bomb(), 10), "small bomb": (bomb(9_000, 9_000), 10),
+        "bomb": (bomb(), 10),
+        "small bomb": (bomb(9_000, 9_000), 10),
         "progressive": (small[: at + 5] + struct.pack(">HH", 8_000, 8_000) + small[at + 9 :], 10),
         "gif": (gif[:6] + struct.pack("<HH", 60_000, 60_000) + gif[10:], 10),
         "webp": (encoded(Image.new("RGB", (7_000, 7_000)), "WEBP", method=0, quality=1), 30),
         "photograph": (photograph, 80),
-    }  # fmt: skip
+    }
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
     command = [sys.executable, "-c", MEMORY, *(str(tmp_path / name) for name in files)]

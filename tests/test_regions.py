@@ -103,9 +103,15 @@ def test_a_mask_on_the_models_own_square_belongs_to_it(tiny):
 
 @pytest.mark.parametrize(
     "ground,brush",
-    [((255, 255, 255, 0), (255, 255, 255, 255)), ((0, 0, 0, 0), (0, 0, 0, 255)), ((0, 0, 0, 0), (255, 0, 0, 200)),
-     ((0, 0, 0, 255), (255, 255, 255, 255)), ((0, 0, 0, 255), (255, 0, 0, 255)), ((9, 9, 9, 90), (0, 90, 0, 128))],
-)  # fmt: skip
+    [
+        ((255, 255, 255, 0), (255, 255, 255, 255)),
+        ((0, 0, 0, 0), (0, 0, 0, 255)),
+        ((0, 0, 0, 0), (255, 0, 0, 200)),
+        ((0, 0, 0, 255), (255, 255, 255, 255)),
+        ((0, 0, 0, 255), (255, 0, 0, 255)),
+        ((9, 9, 9, 90), (0, 90, 0, 128)),
+    ],
+)
 def test_painted_is_what_a_person_painted(ground, brush):
     mask = Image.new("RGBA", (128, 128), ground)
     ImageDraw.Draw(mask).rectangle((0, 0, 31, 31), fill=brush)
@@ -123,12 +129,19 @@ def test_every_mode_of_a_mask():
     clear.putpalette([255, 255, 255, 10, 10, 10])
     clear.info["transparency"] = 0
     masks = {
-        "1": grey.convert("1"), "L": grey, "RGB": grey.convert("RGB"), "P": palette, "LA": layer,
-        "P with a transparent colour": clear, "RGBa": layer.convert("RGBA").convert("RGBa"),
-        "CMYK": grey.convert("CMYK"), "I;16": Image.fromarray(painted.astype(np.uint16) * 257),
-        "I": Image.fromarray(painted.astype(np.int32) * 257), "F": Image.fromarray(painted.astype(np.float32) / 255),
+        "1": grey.convert("1"),
+        "L": grey,
+        "RGB": grey.convert("RGB"),
+        "P": palette,
+        "LA": layer,
+        "P with a transparent colour": clear,
+        "RGBa": layer.convert("RGBA").convert("RGBa"),
+        "CMYK": grey.convert("CMYK"),
+        "I;16": Image.fromarray(painted.astype(np.uint16) * 257),
+        "I": Image.fromarray(painted.astype(np.int32) * 257),
+        "F": Image.fromarray(painted.astype(np.float32) / 255),
         "F of 255": Image.fromarray(painted.astype(np.float32)),
-    }  # fmt: skip
+    }
     for mode, mask in masks.items():
         cells = cells_of(mask)
         assert cells.sum() == 16 and cells[:4, :4].all(), mode
@@ -155,11 +168,26 @@ def test_arrays_whose_meaning_is_clear():
     wide[:, 35] = True
     cells = as_cells(on, (4, 4), 32)
     assert cells.sum() == 1 and cells[1, 2]
-    forms = [on.astype(np.uint8) * 255, on.astype(np.uint8), on.astype(np.float32), on.astype(int), on.astype(float),
-             on.astype(int) * 255, on[..., None], np.repeat(on[..., None].astype(np.uint8) * 255, 3, 2),
-             torch.from_numpy(on), np.dstack([np.zeros((32, 32, 3), np.uint8), on.astype(np.uint8) * 255]),
-             on.astype(float) * 0.7, np.kron(on, np.ones((3, 3), bool)), cells, cells.astype(int), [6],
-             torch.tensor([6]), torch.from_numpy(cells), cells.reshape(-1)]  # fmt: skip
+    forms = [
+        on.astype(np.uint8) * 255,
+        on.astype(np.uint8),
+        on.astype(np.float32),
+        on.astype(int),
+        on.astype(float),
+        on.astype(int) * 255,
+        on[..., None],
+        np.repeat(on[..., None].astype(np.uint8) * 255, 3, 2),
+        torch.from_numpy(on),
+        np.dstack([np.zeros((32, 32, 3), np.uint8), on.astype(np.uint8) * 255]),
+        on.astype(float) * 0.7,
+        np.kron(on, np.ones((3, 3), bool)),
+        cells,
+        cells.astype(int),
+        [6],
+        torch.tensor([6]),
+        torch.from_numpy(cells),
+        cells.reshape(-1),
+    ]
     for i, form in enumerate(forms):
         assert np.array_equal(as_cells(form, (4, 4), 32), cells), i
     assert np.array_equal(as_cells(wide, (4, 4), 32, picture=(70, 50)).nonzero()[1], [2] * 4)

@@ -139,9 +139,12 @@ def test_the_command_line_trains_resumes_and_exports(tmp_path, monkeypatch, caps
 def test_help_and_errors_are_for_people(tmp_path):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "trainer.engine.train", *arguments], cwd=ROOT, capture_output=True, text=True,
+            [sys.executable, "-m", "trainer.engine.train", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
 
     said = run("--help").stdout
     for word in ("emoji_cpu", "accelerate launch", "--init", "--plan", "field=value", "--stop-after"):

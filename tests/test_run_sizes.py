@@ -29,10 +29,16 @@ def full(grid, records):
     random = np.random.default_rng(5)
     edited = np.stack([np.arange(cells), random.integers(0, V, cells), random.integers(0, V, cells)], 1)
     step = StepRecord(
-        0, "start", random.integers(0, V, cells).astype(np.int32), np.arange(cells, dtype=np.int32),
-        edited.astype(np.int32), random.random(cells).astype(np.float32), random.random(cells).astype(np.float32),
-        np.zeros(cells, bool), 64,
-    )  # fmt: skip
+        0,
+        "start",
+        random.integers(0, V, cells).astype(np.int32),
+        np.arange(cells, dtype=np.int32),
+        edited.astype(np.int32),
+        random.random(cells).astype(np.float32),
+        random.random(cells).astype(np.float32),
+        np.zeros(cells, bool),
+        64,
+    )
     run = Run(Request("generate", limits.check_run(**{**GOOD, "text": "猫" * 500})), grid, V, state="done")
     phases = ["start", *["unmask"] * (records - 1)]
     run.records += [dataclasses.replace(step, step=k, phase=phase) for k, phase in enumerate(phases)]

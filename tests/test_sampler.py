@@ -213,11 +213,24 @@ def test_one_token_a_step_in_random_order_samples_the_exact_joint():
 @pytest.mark.parametrize(
     "field,value",
     [
-        ("steps", 0), ("steps", 10_000), ("steps", 2.5), ("steps", True), ("guidance", -1), ("guidance", float("nan")),
-        ("temperature", 0), ("order", "best"), ("schedule", "sine"), ("edit", "yes"), ("edit_budget", 2),
-        ("edit_window", (0.8, 0.2)), ("top_k", 0), ("top_p", 0.0), ("polish", -1), ("gumbel", float("inf")),
+        ("steps", 0),
+        ("steps", 10_000),
+        ("steps", 2.5),
+        ("steps", True),
+        ("guidance", -1),
+        ("guidance", float("nan")),
+        ("temperature", 0),
+        ("order", "best"),
+        ("schedule", "sine"),
+        ("edit", "yes"),
+        ("edit_budget", 2),
+        ("edit_window", (0.8, 0.2)),
+        ("top_k", 0),
+        ("top_p", 0.0),
+        ("polish", -1),
+        ("gumbel", float("inf")),
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_get_one_sentence(field, value):
     with pytest.raises(ValueError, match=field):
         check(dataclasses.replace(SampleConfig(), **{field: value}))

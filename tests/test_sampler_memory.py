@@ -44,10 +44,21 @@ def pipe() -> Pipeline:
             levels=LEVELS, encoder_width=16, decoder_width=8, decoder_depth=1, decoder_pixels=4
         ),
         model=ModelConfig(
-            vocab_size=V, code_levels=LEVELS, text_vocab_size=320, text_length=12, width=32, depth=1, heads=2,
-            kv_heads=1, ffn=32, token_width=32, token_depth=1, token_heads=2, token_ffn=32,
+            vocab_size=V,
+            code_levels=LEVELS,
+            text_vocab_size=320,
+            text_length=12,
+            width=32,
+            depth=1,
+            heads=2,
+            kv_heads=1,
+            ffn=32,
+            token_width=32,
+            token_depth=1,
+            token_heads=2,
+            token_ffn=32,
         ),
-    )  # fmt: skip
+    )
     model = MaskedDiffusionTransformer(config.model).eval()
     text = TextTokenizer.train(["a cat on a red background", "two dogs"] * 3, vocab_size=300, length=12)
     return Pipeline(ImageTokenizer(config.tokenizer).eval(), text, TransformerBackbone(model), config)

@@ -76,18 +76,28 @@ def test_wrong_settings_are_refused_when_they_are_built(kind, values, sentence):
 
 
 NUMBERS = {
-    "steps": np.int64(2), "guidance": np.float32(1.5), "temperature": np.float64(0.5), "top_k": np.int64(5),
-    "top_p": np.float16(0.5), "edit_window": (np.float32(0), np.float32(1)), "polish": torch.tensor(1),
-    "edit_budget": torch.tensor(0.25), "edit_cap": np.array(3), "edit_threshold": np.array(0.5), "gumbel": np.uint8(1),
+    "steps": np.int64(2),
+    "guidance": np.float32(1.5),
+    "temperature": np.float64(0.5),
+    "top_k": np.int64(5),
+    "top_p": np.float16(0.5),
+    "edit_window": (np.float32(0), np.float32(1)),
+    "polish": torch.tensor(1),
+    "edit_budget": torch.tensor(0.25),
+    "edit_cap": np.array(3),
+    "edit_threshold": np.array(0.5),
+    "gumbel": np.uint8(1),
     "order": np.str_("random"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_sweep_with_numpy_can_be_saved(tiny, tmp_path, name):
     settings = {"steps": 2, "polish": 0, **{name: NUMBERS[name]}}
-    for run in (tiny.generate("a cat", seed=np.uint32(7), **settings),
-                tiny.generate_batch(["a cat"], [np.int64(7)], **settings)[0]):  # fmt: skip
+    for run in (
+        tiny.generate("a cat", seed=np.uint32(7), **settings),
+        tiny.generate_batch(["a cat"], [np.int64(7)], **settings)[0],
+    ):
         run.save(tmp_path / "run.json")
         kept = Trajectory.load(tmp_path / "run.json").settings
         assert kept["seed"] == 7 and type(run.settings["seed"]) is int

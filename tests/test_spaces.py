@@ -55,12 +55,22 @@ def environment(home):
     }
     return {
         **kept,
-        "HOME": str(home), "SPACE_ID": "someone/chisel", "SYSTEM": "spaces", "SPACE_HOST": "someone-chisel.hf.space",
-        "SPACE_AUTHOR_NAME": "someone", "SPACE_REPO_NAME": "chisel", "GRADIO_SERVER_NAME": "0.0.0.0",
-        "GRADIO_ANALYTICS_ENABLED": "True", "GRADIO_SSR_MODE": "True", "CPU_CORES": "2", "MEMORY": "16Gi",
-        "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost",
+        "HOME": str(home),
+        "SPACE_ID": "someone/chisel",
+        "SYSTEM": "spaces",
+        "SPACE_HOST": "someone-chisel.hf.space",
+        "SPACE_AUTHOR_NAME": "someone",
+        "SPACE_REPO_NAME": "chisel",
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_ANALYTICS_ENABLED": "True",
+        "GRADIO_SSR_MODE": "True",
+        "CPU_CORES": "2",
+        "MEMORY": "16Gi",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
         "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    }
 
 
 def test_it_starts_in_the_environment_of_a_space_without_a_network(tmp_path, tiny_folder):

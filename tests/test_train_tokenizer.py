@@ -62,10 +62,31 @@ def test_a_resumed_run_equals_an_unbroken_one(folder, tmp_path, workers):
 def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
     def command(out, *more):
         return [
-            sys.executable, "-m", "trainer.tokenizer.train", "--images", str(folder), "--images-share", "1", "--out",
-            str(tmp_path / out), "--image-size", "32", "--levels", "4", "4", "2", "--batch", "2", "--steps", "40",
-            "--save-every", "1", "--device", "cpu", *more,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "trainer.tokenizer.train",
+            "--images",
+            str(folder),
+            "--images-share",
+            "1",
+            "--out",
+            str(tmp_path / out),
+            "--image-size",
+            "32",
+            "--levels",
+            "4",
+            "4",
+            "2",
+            "--batch",
+            "2",
+            "--steps",
+            "40",
+            "--save-every",
+            "1",
+            "--device",
+            "cpu",
+            *more,
+        ]
 
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(
@@ -150,9 +171,27 @@ def test_scenes_and_pictures_together(tmp_path):
     captioned_folder(tmp_path / "pictures", 12)
     out = tmp_path / "run"
     run = build(
-        ["--images", str(tmp_path / "pictures"), "--images-share", "0.5", "--steps", "2", "--batch", "4", "--objects",
-         "3", "--measure-on", "4", "--log-every", "1", "--device", "cpu", "--out", str(out)]
-    )  # fmt: skip
+        [
+            "--images",
+            str(tmp_path / "pictures"),
+            "--images-share",
+            "0.5",
+            "--steps",
+            "2",
+            "--batch",
+            "4",
+            "--objects",
+            "3",
+            "--measure-on",
+            "4",
+            "--log-every",
+            "1",
+            "--device",
+            "cpu",
+            "--out",
+            str(out),
+        ]
+    )
     run.run()
     record = json.loads((out / "tokenizer.json").read_text())
     assert run.seen == 8 and record["unseen"].keys() == {"scenes", "pictures"}
@@ -178,9 +217,13 @@ def test_augmentation_depends_on_its_generator_alone():
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["--images", "nowhere"], "no folder"), (["--blend", "0.5"], "--init"), (["--image-size", "64"], "128 pixels"),
-     (["--images", "x", "--images-share", "0"], "share of pictures")],
-)  # fmt: skip
+    [
+        (["--images", "nowhere"], "no folder"),
+        (["--blend", "0.5"], "--init"),
+        (["--image-size", "64"], "128 pixels"),
+        (["--images", "x", "--images-share", "0"], "share of pictures"),
+    ],
+)
 def test_what_is_wrong_is_said_in_one_sentence(arguments, says, tmp_path):
     with pytest.raises(ValueError, match=says) as error:
         build([*arguments, "--out", str(tmp_path), "--device", "cpu"])

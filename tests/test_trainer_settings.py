@@ -20,9 +20,32 @@ from trainer.scenes.source import SceneDataConfig
 from trainer.tokenizer.loop import TokenizerSettings
 
 HOSTILE = (
-    0, -1, 1, 1.5, math.nan, math.inf, -math.inf, 10**30, 10**5000, 1e308, "", "x", "../..", b"x", None, True, (), [],
-    {}, (1, "x"), (math.nan,), object(), np.float32("nan"), np.int64(-1), 1j,
-)  # fmt: skip
+    0,
+    -1,
+    1,
+    1.5,
+    math.nan,
+    math.inf,
+    -math.inf,
+    10**30,
+    10**5000,
+    1e308,
+    "",
+    "x",
+    "../..",
+    b"x",
+    None,
+    True,
+    (),
+    [],
+    {},
+    (1, "x"),
+    (math.nan,),
+    object(),
+    np.float32("nan"),
+    np.int64(-1),
+    1j,
+)
 PARTS = (ObjectiveConfig, CorruptionConfig)
 JOB = Job("pictures", "codec", "tokens", 5, 1, 0.8, False, 0, "cpu")
 SETTINGS = [
@@ -141,8 +164,17 @@ def test_numbers_of_numpy_are_numbers():
     objective = ObjectiveConfig(edit_weight=np.float64(0.5), group_weight=(np.float32(0.5), 1))
     one = ObjectiveConfig(group_weight=np.float32(0.5))
     recipe = Recipe(lr=np.float64(1e-3), steps=np.int64(5), ema=np.float32(0.5))
-    kept = [data.held_out, data.batch_size, data.image_size, objective.edit_weight, *objective.group_weight,
-            one.group_weight, recipe.lr, recipe.steps, recipe.ema]  # fmt: skip
+    kept = [
+        data.held_out,
+        data.batch_size,
+        data.image_size,
+        objective.edit_weight,
+        *objective.group_weight,
+        one.group_weight,
+        recipe.lr,
+        recipe.steps,
+        recipe.ema,
+    ]
     assert kept == [0.25, 4, 64, 0.5, 0.5, 1, 0.5, 1e-3, 5, 0.5]
     assert all(type(value) in (int, float) for value in kept)
     assert json.loads(json.dumps(dataclasses.asdict(data)))["batch_size"] == 4
@@ -158,11 +190,30 @@ def test_both_splits_hold_something_whatever_share_is_kept(n, share):
 
 @pytest.mark.parametrize(
     "override",
-    ["data.held_out=1", "data.batch_size=0", "objective.edit_weight=-1", "objective.z_loss=x", "data=3", "model=None",
-     "seed=-1", "lr=1e999", "corruption.flip=2", "group_size=0", "accumulate=99999999999", "data.seed=-5",
-     "data.crop=9", "=", "=1", ".=1", "data.=1", "data.path.x=1", "steps=" + "9" * 5000, "backend=x",
-     "objective.group_weight=(1,None)"],
-)  # fmt: skip
+    [
+        "data.held_out=1",
+        "data.batch_size=0",
+        "objective.edit_weight=-1",
+        "objective.z_loss=x",
+        "data=3",
+        "model=None",
+        "seed=-1",
+        "lr=1e999",
+        "corruption.flip=2",
+        "group_size=0",
+        "accumulate=99999999999",
+        "data.seed=-5",
+        "data.crop=9",
+        "=",
+        "=1",
+        ".=1",
+        "data.=1",
+        "data.path.x=1",
+        "steps=" + "9" * 5000,
+        "backend=x",
+        "objective.group_weight=(1,None)",
+    ],
+)
 def test_hostile_overrides_are_refused_in_one_sentence(override):
     with pytest.raises(ValueError) as error:
         load_recipe("folder", [override])

@@ -124,9 +124,12 @@ def test_weights_survive_eight_bits_and_a_wrong_file_is_refused(tmp_path):
     a, b = model(x)[0], again(x)[0]
     assert (a - b).abs().max() < 0.05 * a.abs().max()
     card = {
-        "objects": [str(i) for i in range(N)], "widths": [16, 32, 32], "place_above": 0.4, "name_above": 0.5,
+        "objects": [str(i) for i in range(N)],
+        "widths": [16, 32, 32],
+        "place_above": 0.4,
+        "name_above": 0.5,
         "sha256": sha256(tmp_path / "verifier.safetensors"),
-    }  # fmt: skip
+    }
     (tmp_path / "card.json").write_text(json.dumps(card))
     assert Verifier.load(tmp_path).names[0] == "0"
     torch.nn.init.normal_(model.head.weight, std=0.1)
@@ -150,8 +153,10 @@ def test_it_learns(atlas, bank):
         loss.backward()
         optimizer.step()
         history.append({k: float(v) for k, v in parts.items()})
-    assert all(history[-1][k] < share * history[0][k] for k, share in
-               {"where": 0.3, "what": 0.75, "hue": 0.75, "shape": 0.7}.items()), (history[0], history[-1])  # fmt: skip
+    assert all(
+        history[-1][k] < share * history[0][k]
+        for k, share in {"where": 0.3, "what": 0.75, "hue": 0.75, "shape": 0.7}.items()
+    ), (history[0], history[-1])
 
 
 def test_the_shipped_judge_tells_right_from_wrong(atlas):

@@ -30,9 +30,14 @@ def test_samples_of_several_shards_by_number(tmp_path):
 def test_json_captions_sub_folders_and_many_suffixes(tmp_path):
     tar_shard(
         tmp_path / "a.tar",
-        {"x/1.jpg": PICTURE, "x/1.json": json.dumps({"caption": ["one", "uno"]}).encode(),
-         "y/1.seg.png": PICTURE, "y/1.PNG": PICTURE, "y/1.txt": b"two\n"},
-    )  # fmt: skip
+        {
+            "x/1.jpg": PICTURE,
+            "x/1.json": json.dumps({"caption": ["one", "uno"]}).encode(),
+            "y/1.seg.png": PICTURE,
+            "y/1.PNG": PICTURE,
+            "y/1.txt": b"two\n",
+        },
+    )
     records = TarRecords(tmp_path / "a.tar")
     assert [records.caption(i) for i in range(2)] == [["one", "uno"], "two"]
 
@@ -40,9 +45,19 @@ def test_json_captions_sub_folders_and_many_suffixes(tmp_path):
 def test_what_is_wrong_is_named_and_the_rest_used(tmp_path):
     tar_shard(
         tmp_path / "a.tar",
-        {"1.png": PICTURE, "1.txt": b"one", "2.png": PICTURE, "3.txt": b"three", "4.png": PICTURE,
-         "4.json": b"[1]", "5.png": PICTURE, "5.json": b"{", "6.png": PICTURE, "6.txt": b"  "},
-    )  # fmt: skip
+        {
+            "1.png": PICTURE,
+            "1.txt": b"one",
+            "2.png": PICTURE,
+            "3.txt": b"three",
+            "4.png": PICTURE,
+            "4.json": b"[1]",
+            "5.png": PICTURE,
+            "5.json": b"{",
+            "6.png": PICTURE,
+            "6.txt": b"  ",
+        },
+    )
     (tmp_path / "b.tar").write_bytes(b"no tar at all")
     whole = (tmp_path / "a.tar").read_bytes()
     (tmp_path / "c.tar").write_bytes(whole[:2600])  # cut short inside a header

@@ -23,9 +23,19 @@ pytest.importorskip("pip")
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
-    ".ci", "LICENSE", "MANIFEST.in", "README.md", "app.py", "assets", "mdm_core", "pyproject.toml", "requirements.txt",
-    "tests", "trainer", "ui",
-)  # fmt: skip
+    ".ci",
+    "LICENSE",
+    "MANIFEST.in",
+    "README.md",
+    "app.py",
+    "assets",
+    "mdm_core",
+    "pyproject.toml",
+    "requirements.txt",
+    "tests",
+    "trainer",
+    "ui",
+)
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
 
 
@@ -134,9 +144,13 @@ def test_chisel_opens_the_studio(installed):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [chisel, "--port", str(port), "--no-open"], cwd=empty, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [chisel, "--port", str(port), "--no-open"],
+        cwd=empty,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         page, until = "", time.monotonic() + 90
         while not page and process.poll() is None and time.monotonic() < until:

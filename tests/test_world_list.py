@@ -10,8 +10,21 @@ from trainer.scenes.atlas import ATLAS_DIR
 from trainer.scenes.captions import RELATIONS, WORDS
 from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES
 
-SAME_PLURAL = {"fish", "sheep", "pufferfish", "moai", "deer", "shrimp", "squid", "dango", "moose", "bison", "trout",
-               "jellyfish", "fried shrimp"}  # fmt: skip
+SAME_PLURAL = {
+    "fish",
+    "sheep",
+    "pufferfish",
+    "moai",
+    "deer",
+    "shrimp",
+    "squid",
+    "dango",
+    "moose",
+    "bison",
+    "trout",
+    "jellyfish",
+    "fried shrimp",
+}
 
 
 @pytest.fixture(scope="module")

@@ -55,10 +55,19 @@ class TinySource:
 
 def tiny_recipe(**changes) -> Recipe:
     standard = dict(
-        model=tiny_config().model, data=TinyData(), corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
-        self_flip_steps=0.25, steps=12, precision="fp32", ema=0.9, lr=1e-2, log_every=5, validate_every=1000,
-        save_every=4, export_every=0,
-    )  # fmt: skip
+        model=tiny_config().model,
+        data=TinyData(),
+        corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
+        self_flip_steps=0.25,
+        steps=12,
+        precision="fp32",
+        ema=0.9,
+        lr=1e-2,
+        log_every=5,
+        validate_every=1000,
+        save_every=4,
+        export_every=0,
+    )
     return Recipe(**{**standard, **changes})
 
 

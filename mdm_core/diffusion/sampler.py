@@ -137,9 +137,17 @@ def sample(
     random = np.empty(B, object)
     random[:] = [np.random.default_rng([check_seed(seed), 0x0C415E1]) for seed in seeds]
     everyone = _State(
-        np.arange(B), tokens, locked, region & ~locked, np.zeros((B, L), int), np.zeros((B, L), int),
-        (tokens == mask_id).sum(1), np.array([int(seed) for seed in seeds], dtype=np.int64), random, grid,
-    )  # fmt: skip
+        np.arange(B),
+        tokens,
+        locked,
+        region & ~locked,
+        np.zeros((B, L), int),
+        np.zeros((B, L), int),
+        (tokens == mask_id).sum(1),
+        np.array([int(seed) for seed in seeds], dtype=np.int64),
+        random,
+        grid,
+    )
 
     def forward(s: _State, step: int) -> _Prediction:
         out = predict(torch.from_numpy(s.tokens.copy()), Live(s.seed.tolist(), s.image.tolist()), step)
@@ -245,9 +253,13 @@ def commit_order(s: _State, p: _Prediction, masked: np.ndarray, k: int, config: 
 def edit_candidates(s: _State, p: _Prediction, visible: np.ndarray, config: SampleConfig) -> np.ndarray:
     """bool [B, L]: visible, free, and the model prefers another token surely enough."""
     return (
-        visible & s.free & (s.edits < config.edit_cap) & (p.best != s.tokens)
-        & (p.best_p > config.edit_threshold) & (p.best_p - p.current_p > config.edit_margin)
-    )  # fmt: skip
+        visible
+        & s.free
+        & (s.edits < config.edit_cap)
+        & (p.best != s.tokens)
+        & (p.best_p > config.edit_threshold)
+        & (p.best_p - p.current_p > config.edit_margin)
+    )
 
 
 def choose_edits(

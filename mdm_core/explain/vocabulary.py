@@ -111,9 +111,12 @@ class Vocabulary:
     def __post_init__(self):
         self._forms: dict[tuple[str, ...], tuple[str, str]] = {}  # words of a name -> (kind, name)
         for kind, names in (
-            ("relation", self.relations), ("number", self.numbers), ("style", self.styles),
-            ("background", self.backgrounds), ("colour", {c: [] for c in self.colours}),
-        ):  # fmt: skip
+            ("relation", self.relations),
+            ("number", self.numbers),
+            ("style", self.styles),
+            ("background", self.backgrounds),
+            ("colour", {c: [] for c in self.colours}),
+        ):
             for name, also in names.items():
                 for form in (name, *also):
                     self._forms.setdefault(_split(form), (kind, name))
@@ -145,10 +148,17 @@ class Vocabulary:
         styles = {s: names.get(s, []) for s in _strings(card.get("styles"))}
         others = {n: c for c, group in _lists(words.get("others")).items() for n in group}
         return cls(
-            things, styles, _lists(words.get("backgrounds")), _strings(words.get("colours")),
-            _lists(words.get("numbers")), _lists(words.get("relations")),
-            frozenset(_strings(words.get("fillers"))), _lists(words.get("clues")), others, bool(words),
-        )  # fmt: skip
+            things,
+            styles,
+            _lists(words.get("backgrounds")),
+            _strings(words.get("colours")),
+            _lists(words.get("numbers")),
+            _lists(words.get("relations")),
+            frozenset(_strings(words.get("fillers"))),
+            _lists(words.get("clues")),
+            others,
+            bool(words),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.things)
@@ -160,10 +170,12 @@ class Vocabulary:
             by_category.setdefault(thing.category or "object", []).append(thing.name)
         objects = sorted(by_category.items(), key=lambda item: -len(item[1]))
         rest = [
-            ("numbers", list(self.numbers)), ("colours", list(self.colours)),
-            ("backgrounds", list(self.backgrounds)), ("styles", list(self.styles)),
+            ("numbers", list(self.numbers)),
+            ("colours", list(self.colours)),
+            ("backgrounds", list(self.backgrounds)),
+            ("styles", list(self.styles)),
             ("relations", list(self.relations)),
-        ]  # fmt: skip
+        ]
         return [(name, words) for name, words in [*objects, *rest] if words]
 
     # ---- reading a prompt ---------------------------------------------------------------------------------

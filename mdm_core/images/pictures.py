@@ -36,18 +36,37 @@ LARGE = 16_000_000  # pixels from which a picture is averaged down before anythi
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF")
 _OF_FORMAT = {"TIFF": ("a TIFF picture",), "PPM": ("a PNM picture", "a PFM picture")}
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+}
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}  # mode -> colour space of a profile that fits it
 _UNREAD = {
-    "AVIF": ".avif .avifs", "HEIC": ".heic .heif .hif", "JPEG XL": ".jxl", "SVG": ".svg .svgz",
-    "Photoshop": ".psd .psb", "JPEG 2000": ".jp2 .j2k .jpf .jpx .jpc", "icon": ".ico .icns .cur",
-    "PostScript": ".eps .ps .ai", "PDF": ".pdf", "OpenEXR": ".exr", "Radiance": ".hdr", "TGA": ".tga", "PCX": ".pcx",
-    "raw camera": ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw", "QOI": ".qoi", "DDS": ".dds",
-    "GIMP": ".xcf", "Krita": ".kra", "JPEG XR": ".jxr .wdp .hdp", "BPG": ".bpg",
-}  # fmt: skip
+    "AVIF": ".avif .avifs",
+    "HEIC": ".heic .heif .hif",
+    "JPEG XL": ".jxl",
+    "SVG": ".svg .svgz",
+    "Photoshop": ".psd .psb",
+    "JPEG 2000": ".jp2 .j2k .jpf .jpx .jpc",
+    "icon": ".ico .icns .cur",
+    "PostScript": ".eps .ps .ai",
+    "PDF": ".pdf",
+    "OpenEXR": ".exr",
+    "Radiance": ".hdr",
+    "TGA": ".tga",
+    "PCX": ".pcx",
+    "raw camera": ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw",
+    "QOI": ".qoi",
+    "DDS": ".dds",
+    "GIMP": ".xcf",
+    "Krita": ".kra",
+    "JPEG XR": ".jxr .wdp .hdp",
+    "BPG": ".bpg",
+}
 
 
 def unread(suffix: str) -> str | None:
@@ -71,9 +90,14 @@ class Unreadable(ValueError):
 
 
 def read(
-    source: bytes | str | Path, *, formats: tuple[str, ...] = FORMATS, most: int = 80_000_000,
-    most_jpeg: int | None = None, least: int = 1, hint: int = 0,
-) -> Image.Image:  # fmt: skip
+    source: bytes | str | Path,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    most: int = 80_000_000,
+    most_jpeg: int | None = None,
+    least: int = 1,
+    hint: int = 0,
+) -> Image.Image:
     """A picture file as upright RGB pixels and nothing else.
 
     Args:

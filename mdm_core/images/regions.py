@@ -25,9 +25,12 @@ def centre_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int,
 
 
 def as_cells(
-    region: Any, grid: tuple[int, int], image_size: int | tuple[int, int], name: str = "region",
+    region: Any,
+    grid: tuple[int, int],
+    image_size: int | tuple[int, int],
+    name: str = "region",
     picture: tuple[int, int] | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Any way to say where -> bool [h, w] of token cells.
 
     Args:

@@ -53,9 +53,19 @@ def exp(x):
 
 @triton.jit
 def logits_tile(
-    h, w, w_stride, row0, column0, N, V, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr,
-    BD: tl.constexpr, BULK: tl.constexpr,
-):  # fmt: skip
+    h,
+    w,
+    w_stride,
+    row0,
+    column0,
+    N,
+    V,
+    D: tl.constexpr,
+    BM: tl.constexpr,
+    BV: tl.constexpr,
+    BD: tl.constexpr,
+    BULK: tl.constexpr,
+):
     """fp32 [BM, BV]: rows row0.. of h [N, D] (contiguous) times rows column0.. of w [V, D], transposed.
 
     h and w as `operands` gives them.

@@ -91,11 +91,14 @@ def test_graphs_give_what_launches_give():
                     strength = torch.tensor(guidance, dtype=torch.float64, device=GPU) if guidance else None
                     hidden = fast.hidden(*(x.to(GPU) for x in pad), strength)
                     plain = sample_triton.sample_rows(
-                        hidden.flatten(0, 1), captured.head, pad[0].flatten().to(GPU),
+                        hidden.flatten(0, 1),
+                        captured.head,
+                        pad[0].flatten().to(GPU),
                         torch.tensor(temperature, dtype=torch.float64, device=GPU),
-                        seeds.repeat_interleave(256).to(GPU), torch.tensor(step, device=GPU),
+                        seeds.repeat_interleave(256).to(GPU),
+                        torch.tensor(step, device=GPU),
                         torch.arange(256, device=GPU).repeat(size),
-                    )  # fmt: skip
+                    )
                 for name, a, b, c in zip(got._fields, got, plain, again, strict=True):
                     b = b.view(size, 256)[: part.stop - first].cpu()
                     assert torch.equal(a[part], b) and torch.equal(a, c), (name, count, guidance)
@@ -123,9 +126,15 @@ def test_same_seed_same_picture_and_a_place_in_the_batch_does_not_matter():
 def test_every_setting_runs_and_leaves_no_mask():
     pipe = pipeline()
     for settings in (
-        {}, {"guidance": 0}, {"temperature": 2.0}, {"top_k": 5}, {"top_p": 0.5}, {"order": "halton"},
-        {"edit": "remask"}, {"edit": "off", "steps": 1},
-    ):  # fmt: skip
+        {},
+        {"guidance": 0},
+        {"temperature": 2.0},
+        {"top_k": 5},
+        {"top_p": 0.5},
+        {"order": "halton"},
+        {"edit": "remask"},
+        {"edit": "off", "steps": 1},
+    ):
         for run in pipe.generate_batch(PROMPTS[:3], [1, 2, 3], **settings):
             assert (run.tokens < pipe.vocab_size).all(), settings
 

@@ -35,8 +35,10 @@ def main() -> None:
         (train if sys.argv[1] == "train" else scaling).main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )  # fmt: skip
+        prog="python -m trainer.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", choices=["gce", "sample", "train", "scaling", "table", "profile"])
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]

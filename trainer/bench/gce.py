@@ -14,9 +14,12 @@ from trainer.bench.measure import peak_bytes, relative_error, times
 
 CPU_SHAPES = [(1024, 768, 16384), (2048, 384, 65536), (4096, 320, 16384)]
 GPU_SHAPES = [
-    (131072, 256, 16384), (8192, 1024, 16384), (16384, 2048, 65536), (8192, 2048, 131072), (8192, 2560,
-    262144),
-]  # fmt: skip
+    (131072, 256, 16384),
+    (8192, 1024, 16384),
+    (16384, 2048, 65536),
+    (8192, 2048, 131072),
+    (8192, 2560, 262144),
+]
 GROUP = 8
 
 
@@ -132,9 +135,14 @@ def bench_streaming(shape, device: torch.device, dtype: torch.dtype, seconds: fl
     extra = peak_bytes(run, device)
     taken = times({"ours": run, "one product": lambda: one_product(hidden, weight)}, device, seconds)
     return {
-        "name": "ours, loss alone", "shape": list(shape), "grouped": True, "ms": taken["ours"],
-        "ratio": taken["ours"] / taken["one product"], "extra_mib": extra / 2**20, "error": None,
-    }  # fmt: skip
+        "name": "ours, loss alone",
+        "shape": list(shape),
+        "grouped": True,
+        "ms": taken["ours"],
+        "ratio": taken["ours"] / taken["one product"],
+        "extra_mib": extra / 2**20,
+        "error": None,
+    }
 
 
 def one_product(hidden: Tensor, weight: Tensor) -> None:

@@ -37,9 +37,12 @@ class Served:
         source = Path(pipeline_server.__file__).read_text()
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", source, str(model.resolve()), device], cwd=checkout, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-c", source, str(model.resolve()), device],
+            cwd=checkout,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.ask("load")
         self.load_s = time.perf_counter() - began  # from the start of the process
 
@@ -92,9 +95,10 @@ def summary(figures: list[dict]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench.pipeline", description=__doc__,
+        prog="python -m trainer.bench.pipeline",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]

@@ -86,11 +86,15 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
         error = {name: error_of(name) for name in contenders}
     return [
         {
-            "name": name, "shape": list(shape), "ms": taken[name], "ratio": taken[name] / taken["ours"],
-            "extra_mib": extra[name] / 2**20, "error": error[name],
+            "name": name,
+            "shape": list(shape),
+            "ms": taken[name],
+            "ratio": taken[name] / taken["ours"],
+            "extra_mib": extra[name] / 2**20,
+            "error": error[name],
         }
         for name in contenders
-    ]  # fmt: skip
+    ]
 
 
 def sweep_tiles(

@@ -45,16 +45,32 @@ def recipe_of(asked: dict[str, Any]) -> Recipe:
             batch, vocab_size=model.vocab_size, length=model.length, text_length=model.text_length
         )
         recipe = dataclasses.replace(
-            recipe, model=model, data=data, validate_every=10**9, minutes=0,
+            recipe,
+            model=model,
+            data=data,
+            validate_every=10**9,
+            minutes=0,
             checkpointing=asked.get("checkpointing", recipe.checkpointing),
-        )  # fmt: skip
+        )
     else:
         recipe = gpu_recipe(batch) if asked["device"] == "cuda" else cpu_recipe(batch)
     if asked["tiny"]:
         model = dataclasses.replace(
-            recipe.model, vocab_size=256, code_levels=(4, 4, 4, 4), grid=4, text_vocab_size=512, text_length=8,
-            width=32, depth=2, heads=2, kv_heads=2, ffn=32, token_width=32, token_heads=2, token_ffn=32,
-        )  # fmt: skip
+            recipe.model,
+            vocab_size=256,
+            code_levels=(4, 4, 4, 4),
+            grid=4,
+            text_vocab_size=512,
+            text_length=8,
+            width=32,
+            depth=2,
+            heads=2,
+            kv_heads=2,
+            ffn=32,
+            token_width=32,
+            token_heads=2,
+            token_ffn=32,
+        )
         data = RandomTokens(batch, vocab_size=256, length=16, text_length=8)
         recipe = dataclasses.replace(recipe, model=model, data=data, precision="fp32", compile=False)
     return dataclasses.replace(recipe, parallel=asked["kind"])
@@ -93,12 +109,16 @@ def measure(asked: dict[str, Any]) -> None:
         if p.main:
             work, peak = work_per_sample(recipe.model).total, peak_of(device)
             row = {
-                "processes": p.world, "kind": asked["kind"] if p.world > 1 else "alone", "steps": steps,
-                "batch": recipe.data.batch_size, "parameters": sum(x.numel() for x in trainer.model.parameters()),
-                "samples_per_second": rate, "tokens_per_second": rate * recipe.model.length,
+                "processes": p.world,
+                "kind": asked["kind"] if p.world > 1 else "alone",
+                "steps": steps,
+                "batch": recipe.data.batch_size,
+                "parameters": sum(x.numel() for x in trainer.model.parameters()),
+                "samples_per_second": rate,
+                "tokens_per_second": rate * recipe.model.length,
                 "peak_mib": None if memory is None else max(memories),
                 "mfu": work * rate / p.world / peak if peak else None,
-            }  # fmt: skip
+            }
             Path(asked["write"]).write_text(json.dumps(row))
     p.close()
 
@@ -149,9 +169,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(argv: list[str] | None = None) -> Path:
     gpus = torch.cuda.device_count()
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench scaling", description=__doc__,
+        prog="python -m trainer.bench scaling",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--device", default="cuda" if gpus else "cpu", choices=["cpu", "cuda"])
     parser.add_argument(
         "--processes", type=int, nargs="+", default=None, help="default: 1, 2, 4, ... as GPUs are there"
@@ -179,9 +200,14 @@ def main(argv: list[str] | None = None) -> Path:
     for n in sorted(set(counts)):
         for kind in args.kinds[:1] if n == 1 else args.kinds:
             asked = {
-                "device": args.device, "kind": kind, "recipe": args.recipe, "depth": args.depth, "batch": batch,
-                "seconds": args.seconds, "tiny": args.tiny,
-            }  # fmt: skip
+                "device": args.device,
+                "kind": kind,
+                "recipe": args.recipe,
+                "depth": args.depth,
+                "batch": batch,
+                "seconds": args.seconds,
+                "tiny": args.tiny,
+            }
             if args.no_checkpointing:
                 asked["checkpointing"] = False
             try:

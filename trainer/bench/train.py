@@ -66,9 +66,18 @@ class RandomTokens:
 def cpu_recipe(batch: int) -> Recipe:
     """6 M parameters in the body, V = 65,536: what a small machine would train on a large vocabulary."""
     model = ModelConfig(
-        vocab_size=65536, code_levels=CPU_LEVELS, text_vocab_size=512, width=256, depth=6, heads=4, kv_heads=4,
-        ffn=704, token_width=192, token_heads=3, token_depth=1,
-    )  # fmt: skip
+        vocab_size=65536,
+        code_levels=CPU_LEVELS,
+        text_vocab_size=512,
+        width=256,
+        depth=6,
+        heads=4,
+        kv_heads=4,
+        ffn=704,
+        token_width=192,
+        token_heads=3,
+        token_depth=1,
+    )
     return Recipe(model=model, data=RandomTokens(batch_size=batch, vocab_size=65536), validate_every=10**9)
 
 
@@ -179,13 +188,22 @@ def bench(device: torch.device, batch: int, seconds: float) -> list[dict]:
     work, peak = work_per_sample(recipe.model).total, peak_of(device)
     for name in found:
         rate = batch / pick(taken[name])
-        rows.append({
-            "name": name, "batch": batch, "shape": [batch * 256, recipe.model.token_width, recipe.model.vocab_size],
-            "parameters": count_parameters(trainer.model), "ms": 1e3 * batch / rate, "samples_per_second": rate,
-            "extra_mib": extra[name] / 2**20, "standing_mib": standing / 2**20,
-            "peak_mib": (extra[name] + standing) / 2**20, "flops_per_second": work * rate, "rounds": len(taken[name]),
-            "mfu": work * rate / peak if peak else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "batch": batch,
+                "shape": [batch * 256, recipe.model.token_width, recipe.model.vocab_size],
+                "parameters": count_parameters(trainer.model),
+                "ms": 1e3 * batch / rate,
+                "samples_per_second": rate,
+                "extra_mib": extra[name] / 2**20,
+                "standing_mib": standing / 2**20,
+                "peak_mib": (extra[name] + standing) / 2**20,
+                "flops_per_second": work * rate,
+                "rounds": len(taken[name]),
+                "mfu": work * rate / peak if peak else None,
+            }
+        )
     return rows
 
 
@@ -226,9 +244,10 @@ def table(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench train", description=__doc__,
+        prog="python -m trainer.bench train",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
     )

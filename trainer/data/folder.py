@@ -153,8 +153,9 @@ class FolderRecords:
                 nothing = text is None and not why and not folder
                 self.skipped[shown(name)] = (
                     "no caption: there is no metadata, no .txt beside it and no sub-folder"
-                    if nothing else f"no caption: {error}"
-                )  # fmt: skip
+                    if nothing
+                    else f"no caption: {error}"
+                )
         for name in sorted(n for n, suffix in files.items() if unread(suffix)):
             self.skipped[shown(name)] = passed_over(files[name])
         return captions

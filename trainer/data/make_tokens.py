@@ -142,11 +142,17 @@ def prepare(job: Job, records: Records) -> dict[str, Any]:
     """Write or check the manifest of the output folder; ValueError when it was made of something else."""
     codec = open_codec(job.codec)
     manifest = {
-        **FORMAT, "complete": False, "fingerprint": fingerprint(records, job),
+        **FORMAT,
+        "complete": False,
+        "fingerprint": fingerprint(records, job),
         "codec": hashlib.sha256((job.codec / "image_tokenizer.safetensors").read_bytes()).hexdigest(),
-        "vocab_size": codec.vocab_size, "length": codec.config.grid**2, "views": job.views,
-        "shards": -(-len(records) // job.shard_size), "source": Path(job.source).name, "skipped": records.skipped,
-    }  # fmt: skip
+        "vocab_size": codec.vocab_size,
+        "length": codec.config.grid**2,
+        "views": job.views,
+        "shards": -(-len(records) // job.shard_size),
+        "source": Path(job.source).name,
+        "skipped": records.skipped,
+    }
     if (job.out / MANIFEST).exists():
         if read_manifest(job.out).get("fingerprint") != manifest["fingerprint"]:
             raise ValueError(
@@ -209,9 +215,10 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.data.make_tokens", description=__doc__,
+        prog="python -m trainer.data.make_tokens",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("source", help="folder of captioned pictures, or tar shards")
     parser.add_argument(
         "--codec",

@@ -127,8 +127,15 @@ def left_out(path: str) -> dict[str, str]:
 class HubStream:
     """Batches of a streamed dataset, in its order. See `trainer.data.source.Stream`."""
 
-    def __init__(self, config: OwnDataConfig, text: TextTokenizer | None, split: str, rank: int, world: int,
-                 data: Any = None):  # fmt: skip
+    def __init__(
+        self,
+        config: OwnDataConfig,
+        text: TextTokenizer | None,
+        split: str,
+        rank: int,
+        world: int,
+        data: Any = None,
+    ):
         """data: an opened dataset in place of the one at config.path."""
         self.config, self.text, self.rank, self.world = config, text, rank, world
         self.train = split == "train"

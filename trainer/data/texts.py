@@ -17,9 +17,12 @@ NAMES, CAPTIONS = ("file_name", "image", "filename", "file"), ("text", "caption"
 LONGEST_CAPTION = 2000  # characters; the rest is cut off
 # the longer mark first: that of UTF-32 begins with that of UTF-16
 MARKS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
-)  # fmt: skip
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 UNKNOWN = (
     "its text is in no encoding that is read (UTF-8, UTF-16, UTF-32, Windows-1252), or characters of it are lost: "
     "save it anew as UTF-8"

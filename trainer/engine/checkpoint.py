@@ -29,9 +29,17 @@ from torch import Tensor
 FORMAT_VERSION = 2
 FILE_BYTES = 2 << 30  # tensors are split over files of about this size, so that a save needs little memory
 POINTS = (
-    "started", "tensors written", "state written", "manifest written", "directory synced", "renamed",
-    "parent synced", "pointer written", "pointer renamed", "old ones removed",
-)  # fmt: skip
+    "started",
+    "tensors written",
+    "state written",
+    "manifest written",
+    "directory synced",
+    "renamed",
+    "parent synced",
+    "pointer written",
+    "pointer renamed",
+    "old ones removed",
+)
 
 
 def at(point: str) -> None:
@@ -78,9 +86,11 @@ def save(
         files.append(_write_json(temporary / "state.json", state))
         at("state written")
         manifest = {
-            "format_version": FORMAT_VERSION, "step": step, "score": score,
+            "format_version": FORMAT_VERSION,
+            "step": step,
+            "score": score,
             "files": {f.name: {"sha256": _digest(f), "bytes": f.stat().st_size} for f in files},
-        }  # fmt: skip
+        }
         _write_json(temporary / "manifest.json", manifest)
         at("manifest written")
         _sync(temporary)

@@ -43,8 +43,13 @@ class Trainer:
     """Holds the parts of one run; `run` trains, `export` writes a model folder."""
 
     def __init__(
-        self, recipe: Recipe, codec_dir: Path, out: Path, device: torch.device | None = None, init: Path | None = None
-    ):  # fmt: skip
+        self,
+        recipe: Recipe,
+        codec_dir: Path,
+        out: Path,
+        device: torch.device | None = None,
+        init: Path | None = None,
+    ):
         self.recipe, self.out = recipe, located(out)
         codec_dir, init = located(codec_dir), located(init) if init else None
         tracker = ("tensorboard", self.out) if recipe.tensorboard else None
@@ -73,9 +78,12 @@ class Trainer:
             Objective(self.model, self.groups, recipe), blocks_of(self.model), recipe.precision == "bf16"
         )
         self.optimizers = build_optimizers(
-            self.model, lr=recipe.lr, matrix_lr=recipe.matrix_lr, weight_decay=recipe.weight_decay,
+            self.model,
+            lr=recipe.lr,
+            matrix_lr=recipe.matrix_lr,
+            weight_decay=recipe.weight_decay,
             fused=self.device.type == "cuda",
-        )  # fmt: skip
+        )
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.ema = EMA(self.model, recipe.ema)
         self.step, self.samples, self.seconds = 0, 0, 0.0
@@ -217,12 +225,14 @@ class Trainer:
         self.reporter.start()
         while True:
             now = time.time()
-            progress, leave, keep, due = p.agree([
-                self.progress(),
-                float(self.stop or now - began >= stop_after),
-                float(r.save_minutes > 0 and now - kept > 60 * r.save_minutes),
-                float(r.export_every > 0 and now - exported > r.export_every),
-            ])  # fmt: skip
+            progress, leave, keep, due = p.agree(
+                [
+                    self.progress(),
+                    float(self.stop or now - began >= stop_after),
+                    float(r.save_minutes > 0 and now - kept > 60 * r.save_minutes),
+                    float(r.export_every > 0 and now - exported > r.export_every),
+                ]
+            )
             if keep and saved != self.step:
                 self.save()
                 saved, kept = self.step, time.time()
@@ -283,11 +293,13 @@ class Trainer:
     def config(self) -> PipelineConfig:
         """What config.json of the model folder says."""
         card = {
-            **self.source.card(), "samples": self.samples, "steps": self.step,
+            **self.source.card(),
+            "samples": self.samples,
+            "steps": self.step,
             "minutes": round(self.seconds / 60, 1),
             "parameters": count_parameters(self.model),
             "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe), default=str)),
-        }  # fmt: skip
+        }
         data = card["recipe"]["data"]
         if (
             "path" in data

@@ -151,9 +151,12 @@ class Lot:
         each = updates.shape[1] * self.columns
         self.whole = updates.new_empty(mine * self.rows * self.columns)
         self.waiting = _exchange(
-            self.whole, updates.flatten(), [mine * part * self.columns for part in self.parts],
-            [count * each for count in self.counts], among,
-        )  # fmt: skip
+            self.whole,
+            updates.flatten(),
+            [mine * part * self.columns for part in self.parts],
+            [count * each for count in self.counts],
+            among,
+        )
 
     def iterate(self) -> None:
         """Make this process's matrices orthogonal and send them off."""
@@ -178,9 +181,12 @@ class Lot:
         self.result = self.kept.new_empty(self.shape)
         each = self.shape[1] * self.columns
         self.waiting = _exchange(
-            self.result.view(-1), self.kept, [count * each for count in self.counts],
-            [mine * part * self.columns for part in self.parts], among,
-        )  # fmt: skip
+            self.result.view(-1),
+            self.kept,
+            [count * each for count in self.counts],
+            [mine * part * self.columns for part in self.parts],
+            among,
+        )
 
     def finish(self) -> None:
         """Take what the others made, and change the weights."""

@@ -23,9 +23,22 @@ SMALLEST = 128  # rows from which on these kernels beat the library's
 
 @triton.jit
 def _symmetric_kernel(
-    h, w, w_stride, places, addend, out, factors, N, D, r,
-    ADD: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr, BULK: tl.constexpr,
-):  # fmt: skip
+    h,
+    w,
+    w_stride,
+    places,
+    addend,
+    out,
+    factors,
+    N,
+    D,
+    r,
+    ADD: tl.constexpr,
+    BM: tl.constexpr,
+    BV: tl.constexpr,
+    BD: tl.constexpr,
+    BULK: tl.constexpr,
+):
     tile, matrix = tl.program_id(0), tl.program_id(1)
     row0, column0 = tl.load(places + 2 * tile), tl.load(places + 2 * tile + 1)
     z = tl.zeros((BM, BV), tl.float32)
@@ -60,7 +73,7 @@ def _symmetric_kernel(
 @triton.jit
 def _momentum_kernel(
     table, out, n, rows, columns, momentum, TURN: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr
-):  # fmt: skip
+):
     matrix = tl.program_id(2).to(tl.int64)
     gradient = tl.multiple_of(tl.load(table + matrix).to(tl.pointer_type(tl.float32)), 16)
     buffer = tl.multiple_of(tl.load(table + n + matrix).to(tl.pointer_type(tl.float32)), 16)
@@ -81,7 +94,7 @@ def _momentum_kernel(
 @triton.jit
 def _apply_kernel(
     table, steps, rows, columns, alpha, shrink, TURN: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr
-):  # fmt: skip
+):
     matrix = tl.program_id(2).to(tl.int64)
     weight = tl.multiple_of(tl.load(table + matrix).to(tl.pointer_type(tl.float32)), 16)
     row = tl.program_id(1).to(tl.int64) * BR + tl.arange(0, BR)
@@ -114,9 +127,24 @@ def symmetric(x: Tensor, factors: Tensor, addend: Tensor | None = None, tile: tu
     h, w, bulk = operands(flat, flat, rows, columns, depth)
     places = _places(r, rows, columns, x.device)
     _symmetric_kernel[(len(places), n)](
-        h, w, c, places, out if addend is None else addend, out, factors, n * r, c, r,
-        ADD=addend is not None, BM=rows, BV=columns, BD=depth, BULK=bulk, num_warps=warps, num_stages=stages,
-    )  # fmt: skip
+        h,
+        w,
+        c,
+        places,
+        out if addend is None else addend,
+        out,
+        factors,
+        n * r,
+        c,
+        r,
+        ADD=addend is not None,
+        BM=rows,
+        BV=columns,
+        BD=depth,
+        BULK=bulk,
+        num_warps=warps,
+        num_stages=stages,
+    )
     return out
 
 

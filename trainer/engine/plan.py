@@ -211,9 +211,12 @@ def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
         text = (folder / "profile_cuda.txt").read_text()
         copy, product = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text).groups()
         return Rates(
-            record["environment"]["device"], float(product) * 1e12,
-            6 * math.prod(row["shape"]) / (row["ms"] * 1e-3), tuple(row["shape"]), float(copy) * 1e12,
-        )  # fmt: skip
+            record["environment"]["device"],
+            float(product) * 1e12,
+            6 * math.prod(row["shape"]) / (row["ms"] * 1e-3),
+            tuple(row["shape"]),
+            float(copy) * 1e12,
+        )
     except (OSError, ValueError, KeyError, AttributeError):
         return None
 

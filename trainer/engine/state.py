@@ -33,9 +33,14 @@ def save(trainer: Trainer) -> None:
     if trainer.parallel.main:
         try:
             checkpoint.save(
-                folder(trainer.out), trainer.step, _finite(tensors), state, score=trainer.score,
-                keep_last=trainer.recipe.keep_last, keep_best=trainer.recipe.keep_best,
-            )  # fmt: skip
+                folder(trainer.out),
+                trainer.step,
+                _finite(tensors),
+                state,
+                score=trainer.score,
+                keep_last=trainer.recipe.keep_last,
+                keep_best=trainer.recipe.keep_best,
+            )
         except checkpoint.CheckpointError as error:
             failure.append(str(error))
     for _ in tensors:  # gathering is a collective: every process goes through all of it, come what may
@@ -130,13 +135,19 @@ def _numbers(trainer: Trainer) -> dict[str, Any]:
     if hasattr(trainer.source, "state_dict"):
         mine["stream"] = trainer.source.state_dict()
     return {
-        "step": trainer.step, "samples": trainer.samples, "micro_batches": trainer.micro_batches,
-        "position": trainer.position, "seconds": trainer.seconds, "log": trainer.log,
-        "pending": trainer.pending, "skipped": trainer.skipped, "score": trainer.score,
+        "step": trainer.step,
+        "samples": trainer.samples,
+        "micro_batches": trainer.micro_batches,
+        "position": trainer.position,
+        "seconds": trainer.seconds,
+        "log": trainer.log,
+        "pending": trainer.pending,
+        "skipped": trainer.skipped,
+        "score": trainer.score,
         "ema_step": trainer.ema.step,
         "lr": [[group["lr"] for group in o.param_groups] for o in trainer.optimizers],
         "processes": trainer.parallel.gather(mine),
-    }  # fmt: skip
+    }
 
 
 def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:

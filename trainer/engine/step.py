@@ -46,9 +46,13 @@ class Objective(nn.Module):
         if draft:
             corruption = dataclasses.replace(corruption, flip_uniform=0.0, flip_group=0.0, flip_self=1.0)
         corrupted = corrupt(
-            x0, r.model.mask_id, corruption, groups=self.groups, generator=generator,
+            x0,
+            r.model.mask_id,
+            corruption,
+            groups=self.groups,
+            generator=generator,
             draft=self._drafter(text, generator) if corruption.flip_self else None,
-        )  # fmt: skip
+        )
         drop = torch.rand(len(x0), device=device, generator=generator) < r.prompt_dropout  # [B]
         with autocast(r, device):
             hidden = self.model(corrupted.zt, text, drop)  # [B, L, D]

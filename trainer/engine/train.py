@@ -42,14 +42,18 @@ MEMORY = "lower data.batch_size (accumulate makes up for it) or set checkpointin
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="python -m trainer.engine.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )  # fmt: skip
+        prog="python -m trainer.engine.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. folder")
     p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
     p.add_argument(
-        "--codec", type=to_path, default=None,
+        "--codec",
+        type=to_path,
+        default=None,
         help="model folder whose image tokenizer is used (default: that of --init, else the shipped one)",
-    )  # fmt: skip
+    )
     p.add_argument("--out", type=to_path, default=None, help="run folder (default: runs/RECIPE)")
     p.add_argument("--init", type=to_path, default=None, help="start from the weights of this model folder")
     p.add_argument(

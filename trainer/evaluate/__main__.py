@@ -31,7 +31,7 @@ from trainer.evaluate.controls import (
     shuffled,
     specificity,
     verdicts,
-)  # fmt: skip
+)
 from trainer.evaluate.generate import Artist, Pictures, generate_on
 from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
@@ -87,7 +87,7 @@ def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verif
             [p.index, w, [f"{d.colour + ' ' if d.colour else ''}{d.name}" for d in f]]
             for p, w, f in zip(prompts, wrong, found, strict=True)
         ],
-    }  # fmt: skip
+    }
     return record
 
 

@@ -54,10 +54,13 @@ def generate(
     images = decode(pipe, tokens)
     seconds = time.perf_counter() - began
     return Pictures(
-        images, tokens, [len(r.records) - 1 for r in runs],
+        images,
+        tokens,
+        [len(r.records) - 1 for r in runs],
         [sum(len(s.edited) for s in r.records) for r in runs],
-        np.stack([_first_values(r) for r in runs]), seconds,
-    )  # fmt: skip
+        np.stack([_first_values(r) for r in runs]),
+        seconds,
+    )
 
 
 def generate_on(

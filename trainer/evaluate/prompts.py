@@ -50,9 +50,15 @@ class Prompt:
     def read(cls, index: int, line: dict) -> Prompt:
         s = line["scene"]
         scene = Scene(
-            line["tag"], s["background"], s["style"], tuple(SceneObject(**o) for o in s["objects"]), s["relation"],
-            line["prompt"], line["background"] is not None, line["style"] is not None,
-        )  # fmt: skip
+            line["tag"],
+            s["background"],
+            s["style"],
+            tuple(SceneObject(**o) for o in s["objects"]),
+            s["relation"],
+            line["prompt"],
+            line["background"] is not None,
+            line["style"] is not None,
+        )
         return cls(index, line["tag"], line["split"], line["prompt"], line["include"], line["exclude"], scene)
 
 

@@ -117,5 +117,10 @@ def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
 
 def share(right: Sequence[bool]) -> dict:
     low, high = wilson(sum(right), len(right))
-    return {"right": int(sum(right)), "n": len(right), "share": round(sum(right) / len(right), 4),
-            "low": round(low, 4), "high": round(high, 4)}  # fmt: skip
+    return {
+        "right": int(sum(right)),
+        "n": len(right),
+        "share": round(sum(right) / len(right), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+    }

@@ -63,11 +63,17 @@ def worker(args: argparse.Namespace) -> None:
         model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data)
         trained = time.time() - began
         row = {
-            "arm": args.worker, **dataclasses.asdict(ARMS[args.worker]), "seed": seed,
-            "samples": args.steps * args.batch, "seconds_per_step_shared": round(seconds, 5),
-            **curve[-1], **bench.measure(model, data), "curve": curve, "train_seconds": round(trained, 1),
+            "arm": args.worker,
+            **dataclasses.asdict(ARMS[args.worker]),
+            "seed": seed,
+            "samples": args.steps * args.batch,
+            "seconds_per_step_shared": round(seconds, 5),
+            **curve[-1],
+            **bench.measure(model, data),
+            "curve": curve,
+            "train_seconds": round(trained, 1),
             "seconds": round(time.time() - began, 1),
-        }  # fmt: skip
+        }
         (args.out / f"run_{args.worker}_{seed}.json").write_text(json.dumps(row) + "\n")
         print(json.dumps({k: v for k, v in row.items() if k != "score"}), row["score"]["mean"], flush=True)
         if time.time() + 1.05 * (time.time() - began) > args.until:
@@ -114,11 +120,20 @@ def coordinate(args: argparse.Namespace) -> None:
     info = {
         "environment": environment(bench.device, args.commit),
         "parameters": count_parameters(MaskedDiffusionTransformer(bench.model_config)),
-        "vocab_size": bench.model_config.vocab_size, "objects": args.objects, "styles": args.styles,
-        "scenes": args.scenes, "batch": args.batch, "rows": args.rows, "prompts": len(data["lines"]),
-        "levels": bench.codec_config.levels, "grain": args.grain, "unseen": args.unseen,
-        "controls": data["controls"], "alone": alone, "verifier_sha256": Verifier.load(args.verifier).card["sha256"],
-    }  # fmt: skip
+        "vocab_size": bench.model_config.vocab_size,
+        "objects": args.objects,
+        "styles": args.styles,
+        "scenes": args.scenes,
+        "batch": args.batch,
+        "rows": args.rows,
+        "prompts": len(data["lines"]),
+        "levels": bench.codec_config.levels,
+        "grain": args.grain,
+        "unseen": args.unseen,
+        "controls": data["controls"],
+        "alone": alone,
+        "verifier_sha256": Verifier.load(args.verifier).card["sha256"],
+    }
     (args.out / "setup.json").write_text(json.dumps(info) + "\n")
     print(f"set up after {time.time() - began:.0f} s", flush=True)
     for old in (*args.out.glob("ready_*"), *args.out.glob("pace_*"), *args.out.glob("run_*.json")):

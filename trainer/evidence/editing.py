@@ -18,7 +18,8 @@ from trainer.evaluate.prompts import Prompt
 from trainer.evaluate.scoring import paired_difference, summary
 from trainer.judge.detector import Verifier
 
-NOISE = 1_000_000  # added to a prompt's index: other noise than the score's, and than any that defaults were set on
+# added to a prompt's index: other noise than the score's, and than any that defaults were set on
+NOISE = 1_000_000
 STEPS = (4, 8, 12, 16, 32)
 BROKEN = (0.05, 0.10, 0.20)
 HEAL = {

@@ -52,10 +52,13 @@ def write(record: dict, tokens: dict[int, np.ndarray], pipe: Pipeline, out: Path
     prompts = {p.index: p for p in load()}
     refused = [(prompts[i], wrong, found) for i, wrong, found in record["pictures"] if wrong]
     causes = {p.index: cause(p.index, wrong, record) for p, wrong, _ in refused}
-    parts = ["# Failures", f"{len(refused)} of {len(record['pictures'])} pictures were refused; made by "
-             "`python -m trainer.evidence.failures`. The cause is the first of the list that applies, found by the "
-             "verifier and the controls: no person looked at the pictures to assign it. It needs the tokens that "
-             "`python -m trainer.evaluate --json ... --tokens ...` writes beside the record."]  # fmt: skip
+    parts = [
+        "# Failures",
+        f"{len(refused)} of {len(record['pictures'])} pictures were refused; made by "
+        "`python -m trainer.evidence.failures`. The cause is the first of the list that applies, found by the "
+        "verifier and the controls: no person looked at the pictures to assign it. It needs the tokens that "
+        "`python -m trainer.evaluate --json ... --tokens ...` writes beside the record.",
+    ]
     tags = [t for t in TAGS if any(p.tag == t for p, _, _ in refused)]
     count = {t: Counter(causes[p.index] for p, _, _ in refused if p.tag == t) for t in tags}
     parts.append(

@@ -51,22 +51,26 @@ def run(pipe: Pipeline, judge: Verifier, lines: list[tuple[str, Prompt]]) -> dic
         told = vocabulary.understand(p.prompt)
         rows.append(
             {
-                "kind": kind, "prompt": p.prompt, "right": not mistakes(p, found) if p.include else None,
+                "kind": kind,
+                "prompt": p.prompt,
+                "right": not mistakes(p, found) if p.include else None,
                 "mistakes": mistakes(p, found) if p.include else [],
                 "found": [f"{d.colour + ' ' if d.colour else ''}{d.name}" for d in found],
-                "objects_understood": told.objects, "unknown_words": [u.word for u in told.unknown],
+                "objects_understood": told.objects,
+                "unknown_words": [u.word for u in told.unknown],
                 "offers": sorted({n for u in told.unknown for n in u.near}),
             }
-        )  # fmt: skip
+        )
     kinds = {}
     for kind in dict.fromkeys(k for k, _ in lines):
         mine = [r for r in rows if r["kind"] == kind]
         judged = [r["right"] for r in mine if r["right"] is not None]
         kinds[kind] = {
-            "n": len(mine), "right": share(judged) if judged else None,
+            "n": len(mine),
+            "right": share(judged) if judged else None,
             "unknown_words_noticed": sum(bool(r["unknown_words"]) for r in mine),
             "something_near_offered": sum(bool(r["offers"]) for r in mine),
-        }  # fmt: skip
+        }
     return {"kinds": kinds, "rows": rows}
 
 

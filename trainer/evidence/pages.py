@@ -11,10 +11,13 @@ from trainer.evaluate.report import agreement_table, grid, miss_table, percent
 from trainer.record import markdown
 
 NAMES = {
-    "ce": "CE", "smooth": "CE + smoothing 0.1", "gce8": "CE + 0.2 GCE, groups of 8",
-    "gce64": "CE + 0.2 GCE, groups of 64", "gce512": "CE + 0.2 GCE, groups of 512",
+    "ce": "CE",
+    "smooth": "CE + smoothing 0.1",
+    "gce8": "CE + 0.2 GCE, groups of 8",
+    "gce64": "CE + 0.2 GCE, groups of 64",
+    "gce512": "CE + 0.2 GCE, groups of 512",
     "gce64_w1": "CE + 1.0 GCE, groups of 64",
-}  # fmt: skip
+}
 
 
 BITS = {"masked_bits": "bits/token", "cell_bits": "bits/cell of 8", "flipped_bits": "bits/flipped"}
@@ -70,16 +73,18 @@ def table_a(record: dict) -> list[str]:
         alone = record["alone"].get(arm, {})
         rows.append(
             [
-                NAMES[arm], str(len(runs)),
+                NAMES[arm],
+                str(len(runs)),
                 *(spread([r["score"]["tags"][t]["share"] for r in runs], 100) for t in TAGS),
                 spread([r["score"]["mean"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["seen"]["share"] for r in runs], 100),
                 spread([r["score"]["mean"]["held_out"]["share"] for r in runs], 100),
                 *(spread([r[name] for r in runs], 1, 3) for name in BITS),
                 spread([r["frechet"] for r in runs], 1, 2),
-                str(alone.get("peak_mib") or ""), f"{1000 * alone.get('seconds_per_step', 0):.1f}",
+                str(alone.get("peak_mib") or ""),
+                f"{1000 * alone.get('seconds_per_step', 0):.1f}",
             ]
-        )  # fmt: skip
+        )
     head = [
         "objective",
         "seeds",
@@ -179,11 +184,17 @@ def _modes(rows: dict) -> tuple[list[str], list[list[str]]]:
 
         out.append(
             [
-                name, *(f"{100 * tags[t]['share']:.1f}" if t in tags else "" for t in TAGS),
-                percent(row["score"]["mean"]), points or "", number("forward_passes"), number("edits_per_picture"),
-                of("made_right_by_edits"), of("made_wrong_by_edits"), number("seconds_per_picture", 3),
+                name,
+                *(f"{100 * tags[t]['share']:.1f}" if t in tags else "" for t in TAGS),
+                percent(row["score"]["mean"]),
+                points or "",
+                number("forward_passes"),
+                number("edits_per_picture"),
+                of("made_right_by_edits"),
+                of("made_wrong_by_edits"),
+                number("seconds_per_picture", 3),
             ]
-        )  # fmt: skip
+        )
     return head, out
 
 
@@ -219,10 +230,15 @@ def table_repair(record: dict) -> list[str]:
 
             rows.append(
                 [
-                    f"{100 * level['broken_share']:.0f}", name, of("share"), of("broken_tokens_restored"),
-                    of("broken_tokens_changed"), of("sound_tokens_changed"), str(row.get("passes", "")),
+                    f"{100 * level['broken_share']:.0f}",
+                    name,
+                    of("share"),
+                    of("broken_tokens_restored"),
+                    of("broken_tokens_changed"),
+                    of("sound_tokens_changed"),
+                    str(row.get("passes", "")),
                 ]
-            )  # fmt: skip
+            )
     text = (
         f"{result['pictures']} pictures that the verifier had accepted; broken tokens are drawn uniformly from the "
         f"other ids. Per cent. {where(record)}."

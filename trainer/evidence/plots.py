@@ -101,8 +101,10 @@ def repair(record: dict, path: Path) -> Path:
     figure, axes = _axes(2)
     x = [100 * level["broken_share"] for level in levels]
     for name, colour, mark in (
-        ("off", GREY, "s--"), ("on, as the sampler has it", RUST, "^-"), ("on, as healing has it", TEAL, "o-"),
-    ):  # fmt: skip
+        ("off", GREY, "s--"),
+        ("on, as the sampler has it", RUST, "^-"),
+        ("on, as healing has it", TEAL, "o-"),
+    ):
         axes[0].plot(
             x, [100 * level[name]["share"] for level in levels], mark, color=colour, label=f"editing {name}"
         )

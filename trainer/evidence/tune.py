@@ -30,7 +30,8 @@ from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 
 SEED = 5_000_003
-STRICT = 16.0  # grey levels to the nearest sprite: nearly all round trips of true renders pass, blurred objects fail
+# grey levels to the nearest sprite: nearly all round trips of true renders pass, blurred objects fail
+STRICT = 16.0
 CANDIDATES = {
     "defaults": {},
     "T 0.6": {"temperature": 0.6},
@@ -97,8 +98,12 @@ def main() -> None:
     drawn = Artist(atlas, len(card["objects"]), card["styles"]).draw([p.scene for p in prompts])
     rows = {"real renders": {"score": summary(prompts, accepts(templates, drawn, prompts, STRICT))}}
     rights: dict[str, list[bool]] = {}
-    record = {"environment": environment(pipe.device), "date": time.strftime("%Y-%m-%d", time.gmtime()),
-              "prompts": len(prompts), "rows": rows}  # fmt: skip
+    record = {
+        "environment": environment(pipe.device),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "prompts": len(prompts),
+        "rows": rows,
+    }
     for name in args.only:
         settings = CANDIDATES[name]
         seeds = [SEED + p.index for p in prompts]

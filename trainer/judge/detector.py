@@ -169,10 +169,13 @@ class Verifier:
             named = index[k] < len(self.names) and certainty[k] >= self.name_above
             found.append(
                 Detection(
-                    self.names[index[k]] if named else NOTHING, COLOURS[hue[k]],
-                    tuple(float(v) for v in corners[k]), float(score[k]), float(certainty[k]),
+                    self.names[index[k]] if named else NOTHING,
+                    COLOURS[hue[k]],
+                    tuple(float(v) for v in corners[k]),
+                    float(score[k]),
+                    float(certainty[k]),
                 )
-            )  # fmt: skip
+            )
         return found
 
 

@@ -42,7 +42,7 @@ LAYOUTS = (
     (0.02, (40,), ((0, 0, _H, _H), (_H, 0, _H, _H), (0, _H, _T, _H), (_T, _H, _T, _H), (2 * _T, _H, _T, _H))),
     (0.02, (40,), ((0, _H, _H, _H), (_H, _H, _H, _H), (0, 0, _T, _H), (_T, 0, _T, _H), (2 * _T, 0, _T, _H))),
     (0.02, (40,), tuple((x * _T, y, _T, _H) for y in (0, _H) for x in range(3))),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,14 @@ class SceneMaker:
         good = np.where(used[..., None], self.visible[sprite], True).all(1)  # [B, G]
         ground = (rng.random(good.shape) * (good + 1e-3)).argmax(1)
         return Drawn(
-            ground, np.where(used, sprite, -1), np.where(used & (other != name), twin, -1), size, xy,
-            np.where(used, name, -1), colour,
-        )  # fmt: skip
+            ground,
+            np.where(used, sprite, -1),
+            np.where(used & (other != name), twin, -1),
+            size,
+            xy,
+            np.where(used, name, -1),
+            colour,
+        )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from trainer.judge.detector import (
     load_quantised,
     save_quantised,
     sha256,
-)  # fmt: skip
+)
 from trainer.judge.lessons import IGNORE, SEED, SIZES, Lesson, SceneMaker, lesson
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
@@ -108,8 +108,10 @@ def train(args: argparse.Namespace, began: float) -> None:
     rest = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}],
-        lr=args.lr, betas=(0.9, 0.98), fused=device.type == "cuda",
-    )  # fmt: skip
+        lr=args.lr,
+        betas=(0.9, 0.98),
+        fused=device.type == "cuda",
+    )
     generator = torch.Generator(device).manual_seed(SEED + args.seed)
     finish = FINISH if device.type == "cuda" else 0.1 * 60 * args.minutes
     ready, budget = time.time() - began, 60 * args.minutes - finish
@@ -156,12 +158,21 @@ def train(args: argparse.Namespace, began: float) -> None:
     stored = Detector(n)
     load_quantised(stored, weights)
     card = {
-        "sha256": sha256(weights), "bytes": weights.stat().st_size,
-        "parameters": sum(p.numel() for p in model.parameters()), "widths": [64, 160, 224],
-        "images_seen": seen, "steps": step, "batch": args.batch, "seed": args.seed, "renderer_seed": SEED + args.seed,
-        "styles": SHARES, "place_above": 0.4, "name_above": 0.5,
-        "environment": where, "objects": [o.name for o in atlas.objects[:n]],
-    }  # fmt: skip
+        "sha256": sha256(weights),
+        "bytes": weights.stat().st_size,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "widths": [64, 160, 224],
+        "images_seen": seen,
+        "steps": step,
+        "batch": args.batch,
+        "seed": args.seed,
+        "renderer_seed": SEED + args.seed,
+        "styles": SHARES,
+        "place_above": 0.4,
+        "name_above": 0.5,
+        "environment": where,
+        "objects": [o.name for o in atlas.objects[:n]],
+    }
     (args.out / "card.json").write_text(
         json.dumps(card, indent=1) + "\n"
     )  # already usable if the time runs out
@@ -198,10 +209,11 @@ def calibrate(judge: Verifier, atlas: Atlas, bank: SpriteBank, count: int) -> di
         best = max(best, ((whole + broken) / 2, place, name, whole, broken))
     _, judge.place_above, judge.name_above, whole, broken = best
     out = {
-        "place_above": judge.place_above, "name_above": judge.name_above,
+        "place_above": judge.place_above,
+        "name_above": judge.name_above,
         "check_degraded_whole_scenes_right": round(whole, 4),
         "check_degraded_broken_scenes_right": round(broken, 4),
-    }  # fmt: skip
+    }
     for split in ("seen", "held_out"):
         scenes = SceneGenerator(atlas, n_objects=n, styles=bank.styles, seed=CHECK_SEED, split=split)
         right = places = 0

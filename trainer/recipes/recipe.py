@@ -43,9 +43,8 @@ class Recipe:
     weight_decay: float = 0.0
     clip: float = 1.0  # largest norm of the gradient; 0: no clipping
     ema: float = 0.9995
-    accumulate: int = (
-        1  # micro-batches a step and device; a step sees batch_size * accumulate * devices samples
-    )
+    # micro-batches a step and device; a step sees batch_size * accumulate * devices samples
+    accumulate: int = 1
     # how it is computed
     precision: str = "bf16"  # of the products: "bf16" or "fp32"
     compile: bool = False
@@ -67,9 +66,14 @@ class Recipe:
 
     def __post_init__(self):
         checks.choices(
-            self, groups=("lattice", "kmeans", "knn", "none"), schedule=("trapezoid", "cosine"),
-            precision=("bf16", "fp32"), parallel=("ddp", "fsdp"), backend=BACKENDS, on_nan=("stop", "skip"),
-        )  # fmt: skip
+            self,
+            groups=("lattice", "kmeans", "knn", "none"),
+            schedule=("trapezoid", "cosine"),
+            precision=("bf16", "fp32"),
+            parallel=("ddp", "fsdp"),
+            backend=BACKENDS,
+            on_nan=("stop", "skip"),
+        )
         for name, kind in (
             ("model", ModelConfig),
             ("corruption", CorruptionConfig),

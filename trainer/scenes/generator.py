@@ -292,8 +292,16 @@ class SceneGenerator:
             SceneObject(self.objects[i].name, colour, size, x, y)
             for (i, colour), (x, y) in zip(things, places, strict=True)
         )
-        return Scene(kind, BACKGROUNDS[background].name, self.styles[style], objects, relation, caption,
-                     says_background, says_style)  # fmt: skip
+        return Scene(
+            kind,
+            BACKGROUNDS[background].name,
+            self.styles[style],
+            objects,
+            relation,
+            caption,
+            says_background,
+            says_style,
+        )
 
     def batch(self, n: int) -> SceneBatch:
         """The next n scenes as arrays and captions: the same scenes that n calls of sample() would give."""

@@ -64,10 +64,15 @@ class SceneSource:
     def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
         self.atlas, self.config, self.text = atlas, config, text
         self.scenes = SceneGenerator(
-            atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed, split=config.split,
-            favour_from=config.favour_from, reword=config.reword if config.split == "train" else 0.0,
+            atlas,
+            n_objects=config.n_objects,
+            styles=config.styles,
+            seed=config.seed,
+            split=config.split,
+            favour_from=config.favour_from,
+            reword=config.reword if config.split == "train" else 0.0,
             fits=text.fits if text and config.reword else None,
-        )  # fmt: skip
+        )
         self._bank: SpriteBank | None = None
 
     def batch(self, index: int) -> Batch:

@@ -42,9 +42,11 @@ class Both:
             own = self.pictures.at(self.first + (index - self.number) * self.pictures.config.batch_size)
         size = len(drawn.background) if drawn else len(own)
         return Batch(
-            torch.zeros(size, 0, dtype=torch.int64), images=own.images if own else None, scenes=drawn,
+            torch.zeros(size, 0, dtype=torch.int64),
+            images=own.images if own else None,
+            scenes=drawn,
             skipped=own.skipped if own else (),
-        )  # fmt: skip
+        )
 
 
 class TokenizerData:
@@ -55,9 +57,16 @@ class TokenizerData:
     """
 
     def __init__(
-        self, images: Path | None, share: float, batch: int, size: int, seed: int = 0, workers: int = 0,
-        objects: int | None = None, device: torch.device | str = "cpu",
-    ):  # fmt: skip
+        self,
+        images: Path | None,
+        share: float,
+        batch: int,
+        size: int,
+        seed: int = 0,
+        workers: int = 0,
+        objects: int | None = None,
+        device: torch.device | str = "cpu",
+    ):
         if images is not None and not 0 < share <= 1:  # NaN neither
             raise ValueError(f"the share of pictures must lie above 0 and up to 1, not {share}")
         if images is not None:

@@ -90,9 +90,13 @@ class TokenizerTrainer:
     """Holds the parts of one run; `run` trains, saves and exports."""
 
     def __init__(
-        self, config: ImageTokenizerConfig, data: TokenizerData, settings: TokenizerSettings, out: Path,
+        self,
+        config: ImageTokenizerConfig,
+        data: TokenizerData,
+        settings: TokenizerSettings,
+        out: Path,
         device: torch.device,
-    ):  # fmt: skip
+    ):
         self.config, self.data, self.settings, self.out, self.device = (
             config,
             data,
@@ -220,10 +224,15 @@ class TokenizerTrainer:
                 f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
             )
         state = {
-            "seen": self.seen, "pictures": self.pictures, "seconds": self.seconds, "log": self.log,
+            "seen": self.seen,
+            "pictures": self.pictures,
+            "seconds": self.seconds,
+            "log": self.log,
             "ema_step": self.ema.step,
-            "levels": list(self.config.levels), "image_size": self.config.image_size, "patch": self.config.patch,
-        }  # fmt: skip
+            "levels": list(self.config.levels),
+            "image_size": self.config.image_size,
+            "patch": self.config.patch,
+        }
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
 
     def resume(self) -> bool:
@@ -298,9 +307,14 @@ class TokenizerTrainer:
         )
         save_config(PipelineConfig(tokenizer=self.config, model=model), self.out / "config.json")
         record = {
-            "levels": list(self.config.levels), "vocab_size": self.config.vocab_size, "images_seen": self.seen,
-            "steps": self.step, "minutes": round(self.seconds / 60, 2), "blend": self.settings.blend,
-            "unseen": self.figures(codec), "log": self.log,
-        }  # fmt: skip
+            "levels": list(self.config.levels),
+            "vocab_size": self.config.vocab_size,
+            "images_seen": self.seen,
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 2),
+            "blend": self.settings.blend,
+            "unseen": self.figures(codec),
+            "log": self.log,
+        }
         (self.out / "tokenizer.json").write_text(json.dumps(record, indent=1))
         print({k: v for k, v in record.items() if k != "log"}, flush=True)

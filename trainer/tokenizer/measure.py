@@ -102,12 +102,16 @@ def report(folder: Path, n: int = 512, photos: torch.Tensor | None = None) -> di
     codec, atlas = open_codec(folder), Atlas.load()
     bank = SpriteBank(atlas)
     return {
-        "levels": list(codec.config.levels), "vocab_size": codec.vocab_size,
+        "levels": list(codec.config.levels),
+        "vocab_size": codec.vocab_size,
         "bits_per_pixel": round(float(np.log2(codec.vocab_size)) / codec.config.patch**2, 3),
-        "objects": bank.n_objects, "styles": len(bank.styles),
-        **fidelity(codec, scenes(atlas, bank, n)), **consistency(codec, bank, 200),
-        **({} if photos is None else {"photos": fidelity(codec, photos)}), "decode_ms": decode_ms(codec),
-    }  # fmt: skip
+        "objects": bank.n_objects,
+        "styles": len(bank.styles),
+        **fidelity(codec, scenes(atlas, bank, n)),
+        **consistency(codec, bank, 200),
+        **({} if photos is None else {"photos": fidelity(codec, photos)}),
+        "decode_ms": decode_ms(codec),
+    }
 
 
 def tokens_as_first(folders: list[Path], images: torch.Tensor) -> list[float]:

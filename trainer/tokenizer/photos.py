@@ -61,10 +61,14 @@ class Source:
 SOURCES = (
     Source("gnome-backgrounds", r"\.webp$", 16, "GPL-2+"),
     Source("mate-backgrounds", r"(nature|abstract|desktop)/[^_]*\.(jpg|png)$", 16, "GPL-2+"),
-    Source("plasma-workspace-wallpapers", r"images/(5120x2880|3840x2160|2560x1600|1920x1200)\.\w+$", 16, "GPL-2+"),
+    Source(
+        "plasma-workspace-wallpapers", r"images/(5120x2880|3840x2160|2560x1600|1920x1200)\.\w+$", 16, "GPL-2+"
+    ),
     Source("ukui-wallpapers", r"\.(jpg|png)$", 16, "CC-BY-SA-3.0"),
     Source(
-        "gcompris-qt-data", r"(explore_\w+|details|categorization|paintings|louis-braille)\.rcc$", 8,
+        "gcompris-qt-data",
+        r"(explore_\w+|details|categorization|paintings|louis-braille)\.rcc$",
+        8,
         "GPL-3+, CC-BY, CC-BY-SA, CC0, public domain",
     ),
     Source("gcompris-qt-data", r"lang\.rcc$", 2, "GPL-3+, CC-BY-SA"),
@@ -77,10 +81,12 @@ SOURCES = (
     Source(
         "scikit_image",
         r"(astronaut|chelsea|coffee|rocket|motorcycle_left|camera|grass|brick|gravel|coins|hubble_deep_field)\.\w+$",
-        1, "CC0, public domain", True,
+        1,
+        "CC0, public domain",
+        True,
     ),
     Source("scikit_learn", r"images/\w+\.jpg$", 1, "CC-BY-2.0", True),
-)  # fmt: skip
+)
 
 
 def pictures(root: Path, source: Source) -> Iterator[tuple[str, bytes]]:
@@ -200,20 +206,34 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2) -> dict:
     sizes = np.cumsum([len(f) for _, f in train])
     train = train[: int(np.searchsorted(sizes, room, "right"))]
     record = {
-        "side": SIDE, "held_side": HELD_SIDE, "train": len(train), "held_out": len(test), "skipped": dict(skipped),
+        "side": SIDE,
+        "held_side": HELD_SIDE,
+        "train": len(train),
+        "held_out": len(test),
+        "skipped": dict(skipped),
         "sources": [
-            {"folder": s.folder, "pattern": s.pattern, "licence": s.licence, "held_out": s.held_out,
-             "pictures": sum(k == s for k, _ in train + test)}
+            {
+                "folder": s.folder,
+                "pattern": s.pattern,
+                "licence": s.licence,
+                "held_out": s.held_out,
+                "pictures": sum(k == s for k, _ in train + test),
+            }
             for s in SOURCES
         ],
-    }  # fmt: skip
+    }
     save_file(
-        {part: torch.from_numpy(np.frombuffer(b"".join(f for _, f in files), np.uint8).copy())
-         for part, files in (("train", train), ("held_out", test))}
-        | {f"{part}_ends": torch.tensor([len(f) for _, f in files]).cumsum(0)
-           for part, files in (("train", train), ("held_out", test))},
-        str(out), metadata={"pictures": json.dumps(record)},
-    )  # fmt: skip
+        {
+            part: torch.from_numpy(np.frombuffer(b"".join(f for _, f in files), np.uint8).copy())
+            for part, files in (("train", train), ("held_out", test))
+        }
+        | {
+            f"{part}_ends": torch.tensor([len(f) for _, f in files]).cumsum(0)
+            for part, files in (("train", train), ("held_out", test))
+        },
+        str(out),
+        metadata={"pictures": json.dumps(record)},
+    )
     return record
 
 

@@ -29,9 +29,10 @@ from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="python -m trainer.tokenizer.train", description=__doc__,
+        prog="python -m trainer.tokenizer.train",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument(
         "--out", type=to_path, default=Path("runs/tokenizer"), help="run folder (default: %(default)s)"
     )

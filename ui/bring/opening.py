@@ -60,10 +60,16 @@ def given(tokens: Any) -> StepRecord:
 def settings_of(told: dict[str, Any], prompt: Any) -> RunSettings:
     """The sampler settings that a file tells, each one checked; what is missing or out of range is the default."""
     bounds = {
-        "seed": limits.SEED, "steps": limits.STEPS, "guidance": limits.GUIDANCE, "temperature": limits.TEMPERATURE,
-        "gumbel": limits.GUMBEL, "edit_threshold": limits.EDIT_THRESHOLD, "edit_margin": limits.EDIT_MARGIN,
-        "edit_budget": limits.EDIT_BUDGET, "polish": limits.POLISH,
-    }  # fmt: skip
+        "seed": limits.SEED,
+        "steps": limits.STEPS,
+        "guidance": limits.GUIDANCE,
+        "temperature": limits.TEMPERATURE,
+        "gumbel": limits.GUMBEL,
+        "edit_threshold": limits.EDIT_THRESHOLD,
+        "edit_margin": limits.EDIT_MARGIN,
+        "edit_budget": limits.EDIT_BUDGET,
+        "polish": limits.POLISH,
+    }
 
     def number(name: str) -> float | int:
         try:
@@ -107,9 +113,21 @@ def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int) -> Trajector
 
 # The order of the form, see `limits.check_run`.
 FORM = (
-    "prompt", "seed", "steps", "guidance", "editing", "temperature", "order", "schedule", "gumbel", "mode",
-    "edit_threshold", "edit_margin", "edit_budget", "polish",
-)  # fmt: skip
+    "prompt",
+    "seed",
+    "steps",
+    "guidance",
+    "editing",
+    "temperature",
+    "order",
+    "schedule",
+    "gumbel",
+    "mode",
+    "edit_threshold",
+    "edit_margin",
+    "edit_budget",
+    "polish",
+)
 
 
 def form(settings: RunSettings) -> tuple[Any, ...]:

@@ -109,9 +109,14 @@ class _Graph:
             tokens.view(self.size, -1), text.view(self.size, -1), guidance if self.guided else None
         )
         out = sample_triton.sample_rows(
-            hidden.flatten(0, 1), self.head, tokens, temperature,
-            seed[:, None].expand(-1, self.length).contiguous().view(-1), numbers[0], self.cells,
-        )  # fmt: skip
+            hidden.flatten(0, 1),
+            self.head,
+            tokens,
+            temperature,
+            seed[:, None].expand(-1, self.length).contiguous().view(-1),
+            numbers[0],
+            self.cells,
+        )
         return torch.stack([x.view(torch.int32) if x.is_floating_point() else x.int() for x in out])
 
     def run(self, tokens, text, seeds, step: int, guidance: float, temperature: float) -> Tensor:

@@ -87,18 +87,22 @@ class ImageTokenizer(nn.Module):
         self.fsq = FSQ(c.levels)
         inputs = 3 * c.patch * c.patch
         self.encoder = nn.Sequential(
-            nn.Linear(inputs, c.encoder_width), nn.GELU(),
-            nn.Linear(c.encoder_width, c.encoder_width), nn.GELU(),
+            nn.Linear(inputs, c.encoder_width),
+            nn.GELU(),
+            nn.Linear(c.encoder_width, c.encoder_width),
+            nn.GELU(),
             nn.Linear(c.encoder_width, self.fsq.dim),
-        )  # fmt: skip
+        )
         self.embed = nn.Linear(self.fsq.dim, c.decoder_width)
         self.blocks = nn.Sequential(*(Block(c.decoder_width) for _ in range(c.decoder_depth)))
         self.norm = nn.LayerNorm(c.decoder_width)
         self.to_pixels = nn.Linear(c.decoder_width, c.decoder_pixels * c.patch * c.patch)
         self.refine = nn.Sequential(
-            nn.GELU(), nn.Conv2d(c.decoder_pixels, c.decoder_pixels, 3, padding=1),
-            nn.GELU(), nn.Conv2d(c.decoder_pixels, 3, 3, padding=1),
-        )  # fmt: skip
+            nn.GELU(),
+            nn.Conv2d(c.decoder_pixels, c.decoder_pixels, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(c.decoder_pixels, 3, 3, padding=1),
+        )
 
     @property
     def vocab_size(self) -> int:

@@ -71,7 +71,7 @@ def _softmax(qa, qb, ka, kb, T, scale, BT: tl.constexpr):
 @triton.jit
 def _forward_kernel(
     qkv, out, q_weight, k_weight, cos, sin, T, heads, scale, eps, HALF: tl.constexpr, BT: tl.constexpr
-):  # fmt: skip
+):
     head, picture = tl.program_id(0), tl.program_id(1).to(tl.int64)
     HD: tl.constexpr = 2 * HALF
     stride = 3 * heads * HD
@@ -90,7 +90,7 @@ def _forward_kernel(
 @triton.jit
 def _through_norm(
     ga, gb, base, dbase, part, weight, cos, sin, T, stride, eps, HALF: tl.constexpr, BT: tl.constexpr
-):  # fmt: skip
+):
     """Gradients of turned vectors become those of the vectors before turning and norm; sums for the weight."""
     t, i = tl.arange(0, BT), tl.arange(0, HALF)
     c, s = _angles(cos, sin, T, HALF, BT)
@@ -111,9 +111,21 @@ def _through_norm(
 
 @triton.jit
 def _backward_kernel(
-    upstream, qkv, dqkv, parts, q_weight, k_weight, cos, sin, T, heads, scale, eps,
-    HALF: tl.constexpr, BT: tl.constexpr,
-):  # fmt: skip
+    upstream,
+    qkv,
+    dqkv,
+    parts,
+    q_weight,
+    k_weight,
+    cos,
+    sin,
+    T,
+    heads,
+    scale,
+    eps,
+    HALF: tl.constexpr,
+    BT: tl.constexpr,
+):
     head, picture = tl.program_id(0), tl.program_id(1).to(tl.int64)
     HD: tl.constexpr = 2 * HALF
     stride = 3 * heads * HD
@@ -151,32 +163,62 @@ def fits(positions: int, dim: int, heads: int, kv_heads: int) -> bool:
 
 def attention(
     qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """[B, T, heads hd] of qkv [B, T, 3 heads hd]; cos, sin: [T, hd / 2]."""
     B, T, width = qkv.shape
     dim = width // (3 * heads)
     out = qkv.new_empty(B, T, heads * dim)
     if B:
         _forward_kernel[(heads, B)](
-            qkv, out, q_weight, k_weight, cos, sin, T, heads, dim**-0.5, eps,
-            HALF=dim // 2, BT=_padded(T), num_warps=WARPS if T > 64 else 4,
-        )  # fmt: skip
+            qkv,
+            out,
+            q_weight,
+            k_weight,
+            cos,
+            sin,
+            T,
+            heads,
+            dim**-0.5,
+            eps,
+            HALF=dim // 2,
+            BT=_padded(T),
+            num_warps=WARPS if T > 64 else 4,
+        )
     return out
 
 
 def attention_backward(
-    upstream: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int,
+    upstream: Tensor,
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    heads: int,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of qkv and of both weights from that of the output [B, T, heads hd]."""
     B, T, width = qkv.shape
     dim = width // (3 * heads)
     dqkv, parts = torch.empty_like(qkv), qkv.new_zeros(2, B, heads, dim, dtype=torch.float32)
     if B:
         _backward_kernel[(heads, B)](
-            upstream, qkv, dqkv, parts, q_weight, k_weight, cos, sin, T, heads, dim**-0.5, eps,
-            HALF=dim // 2, BT=_padded(T), num_warps=WARPS_BACKWARD if T > 64 else 4,
-        )  # fmt: skip
+            upstream,
+            qkv,
+            dqkv,
+            parts,
+            q_weight,
+            k_weight,
+            cos,
+            sin,
+            T,
+            heads,
+            dim**-0.5,
+            eps,
+            HALF=dim // 2,
+            BT=_padded(T),
+            num_warps=WARPS_BACKWARD if T > 64 else 4,
+        )
     dq_weight, dk_weight = (part.sum((0, 1)) for part in parts)
     return dqkv, dq_weight.to(q_weight.dtype), dk_weight.to(k_weight.dtype)
 

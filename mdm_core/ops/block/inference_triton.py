@@ -38,8 +38,17 @@ def _add_norm_kernel(
 
 @triton.jit
 def _guided_norm_kernel(
-    x, update, weight, guidance, out, R, W: tl.constexpr, BW: tl.constexpr, BR: tl.constexpr, GUIDED: tl.constexpr
-):  # fmt: skip
+    x,
+    update,
+    weight,
+    guidance,
+    out,
+    R,
+    W: tl.constexpr,
+    BW: tl.constexpr,
+    BR: tl.constexpr,
+    GUIDED: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64) * BR + tl.arange(0, BR)
     column = tl.arange(0, BW)
     at = row[:, None] * W + column[None, :]  # [BR, BW]
@@ -109,9 +118,17 @@ def add_norm(x: Tensor, update: Tensor | None, weight: Tensor, dtype: torch.dtyp
     columns, block = _tile(width)
     out = torch.empty(rows, width, device=x.device, dtype=dtype)
     _add_norm_kernel[(triton.cdiv(rows, block),)](
-        x, x if update is None else update, weight, out, rows,
-        W=width, BW=columns, BR=block, ADD=update is not None, num_warps=4,
-    )  # fmt: skip
+        x,
+        x if update is None else update,
+        weight,
+        out,
+        rows,
+        W=width,
+        BW=columns,
+        BR=block,
+        ADD=update is not None,
+        num_warps=4,
+    )
     return out
 
 
@@ -124,9 +141,18 @@ def guided_norm(x: Tensor, update: Tensor, weight: Tensor, guidance: Tensor | No
     columns, block = _tile(width)
     out = torch.empty(rows, width, device=x.device)
     _guided_norm_kernel[(triton.cdiv(rows, block),)](
-        x, update, weight, x if guidance is None else guidance, out, rows,
-        W=width, BW=columns, BR=block, GUIDED=guidance is not None, num_warps=4,
-    )  # fmt: skip
+        x,
+        update,
+        weight,
+        x if guidance is None else guidance,
+        out,
+        rows,
+        W=width,
+        BW=columns,
+        BR=block,
+        GUIDED=guidance is not None,
+        num_warps=4,
+    )
     return out
 
 
@@ -140,9 +166,20 @@ def norm_rotate_(
     batch, length, every, width = qkv.shape
     turned = heads + (every - heads) // 2
     _norm_rotate_kernel[(batch * length,)](
-        qkv, q_weight, k_weight, cos, sin, length, heads, turned, every * width,
-        HALF=width // 2, BA=triton.next_power_of_2(turned), BH=triton.next_power_of_2(width // 2), num_warps=4,
-    )  # fmt: skip
+        qkv,
+        q_weight,
+        k_weight,
+        cos,
+        sin,
+        length,
+        heads,
+        turned,
+        every * width,
+        HALF=width // 2,
+        BA=triton.next_power_of_2(turned),
+        BH=triton.next_power_of_2(width // 2),
+        num_warps=4,
+    )
 
 
 def swiglu(gate_up: Tensor) -> Tensor:

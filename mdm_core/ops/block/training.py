@@ -225,10 +225,13 @@ def _short_context(ctx, inputs, output):
 
 _short_attention.register_autograd(
     lambda ctx, upstream: (
-        *_short_attention_backward(upstream, *ctx.saved_tensors, ctx.heads), None, None, None
+        *_short_attention_backward(upstream, *ctx.saved_tensors, ctx.heads),
+        None,
+        None,
+        None,
     ),
     setup_context=_short_context,
-)  # fmt: skip
+)
 
 
 @torch.library.custom_op("chisel::heads", mutates_args=())
@@ -249,9 +252,15 @@ def _(qkv, q_weight, k_weight, cos, sin, heads, kv_heads):
 
 @torch.library.custom_op("chisel::heads_backward", mutates_args=())
 def _heads_backward(
-    dq: Tensor, dk: Tensor, dv: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
     sin: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     from mdm_core.ops.block import training_triton as block_triton
 
     gradients = (x.contiguous() for x in (dq, dk, dv))

@@ -22,7 +22,7 @@ PROGRAMS = 264  # of a kernel that sums over rows: two for each multiprocessor o
 @triton.jit
 def _norm_kernel(
     x, y, weight, total, out, rstd, M, C, eps, ADD: tl.constexpr, R: tl.constexpr, W: tl.constexpr
-):  # fmt: skip
+):
     row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)  # [R]
     column = tl.arange(0, W)  # [W]
     inside = (row < M)[:, None] & (column < C)[None, :]  # [R, W]
@@ -41,9 +41,20 @@ def _norm_kernel(
 
 @triton.jit
 def _norm_backward_kernel(
-    upstream, x, weight, rstd, through, dx, dweight, M, C, share,
-    THROUGH: tl.constexpr, R: tl.constexpr, W: tl.constexpr,
-):  # fmt: skip
+    upstream,
+    x,
+    weight,
+    rstd,
+    through,
+    dx,
+    dweight,
+    M,
+    C,
+    share,
+    THROUGH: tl.constexpr,
+    R: tl.constexpr,
+    W: tl.constexpr,
+):
     column = tl.arange(0, W)  # [W]
     w = tl.load(weight + column, mask=column < C, other=0.0).to(tl.float32)  # [W]
     first = tl.program_id(0).to(tl.int64) * share
@@ -96,9 +107,22 @@ def _swiglu_backward_kernel(upstream, gate_up, dgate_up, M, C, R: tl.constexpr, 
 
 @triton.jit
 def _heads_kernel(
-    qkv, q, k, v, q_weight, k_weight, cos, sin, M, T, heads, kv_heads, eps,
-    R: tl.constexpr, HALF: tl.constexpr,
-):  # fmt: skip
+    qkv,
+    q,
+    k,
+    v,
+    q_weight,
+    k_weight,
+    cos,
+    sin,
+    M,
+    T,
+    heads,
+    kv_heads,
+    eps,
+    R: tl.constexpr,
+    HALF: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)  # [R]
     head, i = tl.program_id(1), tl.arange(0, HALF)
     keep = (row < M)[:, None]
@@ -128,9 +152,24 @@ def _heads_kernel(
 
 @triton.jit
 def _heads_backward_kernel(
-    dq, dk, dv, qkv, dqkv, dweight, q_weight, k_weight, cos, sin, M, T, heads, kv_heads, eps,
-    R: tl.constexpr, HALF: tl.constexpr,
-):  # fmt: skip
+    dq,
+    dk,
+    dv,
+    qkv,
+    dqkv,
+    dweight,
+    q_weight,
+    k_weight,
+    cos,
+    sin,
+    M,
+    T,
+    heads,
+    kv_heads,
+    eps,
+    R: tl.constexpr,
+    HALF: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)  # [R]
     head, i = tl.program_id(1), tl.arange(0, HALF)
     keep = (row < M)[:, None]
@@ -183,9 +222,20 @@ def norm(
     out, rstd = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
     if rows:
         _norm_kernel[(triton.cdiv(rows, R),)](
-            x, x if y is None else y, weight, out if total is None else total, out, rstd, rows, columns, eps,
-            ADD=y is not None, R=R, W=W, num_warps=8 if R * W >= TILE else 4,
-        )  # fmt: skip
+            x,
+            x if y is None else y,
+            weight,
+            out if total is None else total,
+            out,
+            rstd,
+            rows,
+            columns,
+            eps,
+            ADD=y is not None,
+            R=R,
+            W=W,
+            num_warps=8 if R * W >= TILE else 4,
+        )
     return total, out, rstd
 
 
@@ -198,9 +248,21 @@ def norm_backward(
     count = max(1, triton.cdiv(rows, share))
     dx, parts = torch.empty_like(x), x.new_empty(count, columns, dtype=torch.float32)
     _norm_backward_kernel[(count,)](
-        upstream, x, weight, rstd, upstream if through is None else through, dx, parts, rows, columns, share,
-        THROUGH=through is not None, R=R, W=W, num_warps=8 if R * W >= TILE else 4,
-    )  # fmt: skip
+        upstream,
+        x,
+        weight,
+        rstd,
+        upstream if through is None else through,
+        dx,
+        parts,
+        rows,
+        columns,
+        share,
+        THROUGH=through is not None,
+        R=R,
+        W=W,
+        num_warps=8 if R * W >= TILE else 4,
+    )
     return dx, parts.sum(0).to(weight.dtype)
 
 
@@ -236,8 +298,15 @@ def _rows_of_heads(half: int) -> int:
 
 
 def heads(
-    qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, count: int, kv_count: int, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    count: int,
+    kv_count: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and keys, normed and turned by cos, sin [T, hd / 2], and values, of qkv [B, T, (heads + 2 kv) hd].
 
     Returns [B, T, heads, hd] and twice [B, T, kv, hd].
@@ -248,23 +317,61 @@ def heads(
     k, v = (qkv.new_empty(B, T, kv_count, dim) for _ in range(2))
     R = _rows_of_heads(dim // 2)
     _heads_kernel[(triton.cdiv(B * T, R), count + 2 * kv_count)](
-        qkv, q, k, v, q_weight, k_weight, cos, sin, B * T, T, count, kv_count, eps, R=R, HALF=dim // 2, num_warps=8,
-    )  # fmt: skip
+        qkv,
+        q,
+        k,
+        v,
+        q_weight,
+        k_weight,
+        cos,
+        sin,
+        B * T,
+        T,
+        count,
+        kv_count,
+        eps,
+        R=R,
+        HALF=dim // 2,
+        num_warps=8,
+    )
     return q, k, v
 
 
 def heads_backward(
-    dq: Tensor, dk: Tensor, dv: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of qkv and of both weights, from those of what `heads` returned."""
     (B, T, count, dim), kv_count = dq.shape, dk.shape[2]
     R = _rows_of_heads(dim // 2)
     blocks = triton.cdiv(B * T, R)
     dqkv, parts = torch.empty_like(qkv), qkv.new_empty(count + kv_count, blocks, dim, dtype=torch.float32)
     _heads_backward_kernel[(blocks, count + 2 * kv_count)](
-        dq, dk, dv, qkv, dqkv, parts, q_weight, k_weight, cos, sin, B * T, T, count, kv_count, eps,
-        R=R, HALF=dim // 2, num_warps=8,
-    )  # fmt: skip
+        dq,
+        dk,
+        dv,
+        qkv,
+        dqkv,
+        parts,
+        q_weight,
+        k_weight,
+        cos,
+        sin,
+        B * T,
+        T,
+        count,
+        kv_count,
+        eps,
+        R=R,
+        HALF=dim // 2,
+        num_warps=8,
+    )
     dq_weight, dk_weight = parts[:count].sum((0, 1)), parts[count:].sum((0, 1))
     return dqkv, dq_weight.to(q_weight.dtype), dk_weight.to(k_weight.dtype)

@@ -60,9 +60,14 @@ def _tile_costs(backend: str, dtype: torch.dtype) -> tuple[int, int]:
 
 
 def few_rows_fit(
-    count: int, vocab_size: int, widths: list[int], dtype: torch.dtype, device: torch.device,
-    tile_bytes: int, backend: str,
-) -> bool:  # fmt: skip
+    count: int,
+    vocab_size: int,
+    widths: list[int],
+    dtype: torch.dtype,
+    device: torch.device,
+    tile_bytes: int,
+    backend: str,
+) -> bool:
     """Whether the rows schedule would need so many tiles that the vocabulary schedule is faster."""
     logit, slot = _tile_costs(backend, dtype)
     fit = schedules.rows_per_tile(vocab_size, tile_bytes, device, logit, slot * _slots(widths))
@@ -121,10 +126,21 @@ def _no_gradient(tables: int) -> tuple[list, list | None]:
 
 @torch.library.custom_op("chisel::gce_rows", mutates_args=())
 def gce_rows(
-    hidden: Tensor, weight: Tensor, target: Tensor, scale: Tensor, witness: Tensor, tables: list[Tensor],
-    widths: list[int], coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int,
-    need_hidden: bool, need_weight: bool, backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    scale: Tensor,
+    witness: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    coefficients: list[float],
+    z_loss: float,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    need_hidden: bool,
+    need_weight: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """sum(scale * loss) [], LSE [N], and its gradients by hidden and weight (empty tensors if not needed).
 
     The gradients still want their units [2]: in fp16 they would be rounded to nothing at their true size of 1/N, and
@@ -147,9 +163,19 @@ def gce_rows(
         units = units * (_power_of_two(most) / HALF_UNIT)
     engine = engine_for(backend)
     loss, lse, dh = schedules.rows(
-        h, w, target[rows].clamp(min=0), row_scale / units[0], engine.view(tables, widths, len(w), w.device),
-        coefficients, z_loss, _slots(widths), tile_bytes, need_hidden, dw, engine,
-    )  # fmt: skip
+        h,
+        w,
+        target[rows].clamp(min=0),
+        row_scale / units[0],
+        engine.view(tables, widths, len(w), w.device),
+        coefficients,
+        z_loss,
+        _slots(widths),
+        tile_bytes,
+        need_hidden,
+        dw,
+        engine,
+    )
     if dw is not None and weight.dtype == torch.float16 and dw.numel():
         low, high = dw.aminmax()
         more = _power_of_two(torch.maximum(-low, high)) * 2.0**-13  # the largest becomes 2^13 to 2^14
@@ -164,9 +190,21 @@ def gce_rows(
 
 @gce_rows.register_fake
 def _(
-    hidden, weight, target, scale, witness, tables, widths, coefficients, z_loss, dtype, tile_bytes,
-    need_hidden, need_weight, backend,
-):  # fmt: skip
+    hidden,
+    weight,
+    target,
+    scale,
+    witness,
+    tables,
+    widths,
+    coefficients,
+    z_loss,
+    dtype,
+    tile_bytes,
+    need_hidden,
+    need_weight,
+    backend,
+):
     sums = schedules.wide(dtype)
     dh = hidden.new_empty(hidden.shape if need_hidden else 0)
     dw = weight.new_empty(weight.shape if need_weight else 0)
@@ -243,19 +281,34 @@ gce_rows.register_autograd(_rows_backward, setup_context=_rows_context)
 
 @torch.library.custom_op("chisel::gce_forward", mutates_args=())
 def gce_forward(
-    hidden: Tensor, weight: Tensor, target: Tensor, tables: list[Tensor], widths: list[int],
-    coefficients: list[float], z_loss: float, dtype: torch.dtype, tile_bytes: int, keep_slots: bool,
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    coefficients: list[float],
+    z_loss: float,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    keep_slots: bool,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Row losses and LSEs [N], and for the backward: row maximum [N], patch gradient [N, K], factor [N]."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
     engine = engine_for(backend)
     stats = schedules.streaming(
-        _counted(hidden[rows].to(dtype), target[rows]), weight.to(dtype), target[rows].clamp(min=0),
-        engine.view(tables, widths, len(weight), weight.device), coefficients, z_loss, _slots(widths),
-        tile_bytes, keep_slots, engine,
-    )  # fmt: skip
+        _counted(hidden[rows].to(dtype), target[rows]),
+        weight.to(dtype),
+        target[rows].clamp(min=0),
+        engine.view(tables, widths, len(weight), weight.device),
+        coefficients,
+        z_loss,
+        _slots(widths),
+        tile_bytes,
+        keep_slots,
+        engine,
+    )
     valid = target[rows] >= 0  # [N]
     loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
     return tuple(
@@ -272,10 +325,21 @@ def _(hidden, weight, target, tables, widths, coefficients, z_loss, dtype, tile_
 
 @torch.library.custom_op("chisel::gce_backward", mutates_args=())
 def gce_backward(
-    hidden: Tensor, weight: Tensor, target: Tensor, upstream: Tensor, tables: list[Tensor], widths: list[int],
-    top: Tensor, slot: Tensor, rest: Tensor, dtype: torch.dtype, tile_bytes: int, need_hidden: bool,
-    need_weight: bool, backend: str,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    upstream: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    top: Tensor,
+    slot: Tensor,
+    rest: Tensor,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    need_hidden: bool,
+    need_weight: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
     """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
     used = _used_rows(target)
     rows = slice(None) if used is None else used
@@ -285,10 +349,17 @@ def gce_backward(
     scale = upstream[rows].to(top.dtype).where(target[rows] >= 0, 0)  # [N]
     engine = engine_for(backend)
     dh = schedules.vocabulary(
-        _counted(hidden[rows].to(dtype), target[rows]), weight.to(dtype), target[rows].clamp(min=0), scale,
-        engine.view(tables, widths, len(weight), weight.device), stats, tile_bytes, need_hidden, dw,
+        _counted(hidden[rows].to(dtype), target[rows]),
+        weight.to(dtype),
+        target[rows].clamp(min=0),
+        scale,
+        engine.view(tables, widths, len(weight), weight.device),
+        stats,
+        tile_bytes,
+        need_hidden,
+        dw,
         engine,
-    )  # fmt: skip
+    )
     dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
     dw = weight.new_empty(0) if dw is None else dw.to(weight.dtype)
     return dh, dw
@@ -296,9 +367,21 @@ def gce_backward(
 
 @gce_backward.register_fake
 def _(
-    hidden, weight, target, upstream, tables, widths, top, slot, rest, dtype, tile_bytes, need_hidden,
-    need_weight, backend,
-):  # fmt: skip
+    hidden,
+    weight,
+    target,
+    upstream,
+    tables,
+    widths,
+    top,
+    slot,
+    rest,
+    dtype,
+    tile_bytes,
+    need_hidden,
+    need_weight,
+    backend,
+):
     dh = hidden.new_empty(hidden.shape if need_hidden else 0)
     dw = weight.new_empty(weight.shape if need_weight else 0)
     return dh, dw
@@ -319,9 +402,21 @@ def _forward_backward(ctx, upstream, *unused):
     if upstream is None:  # nothing but the LSE was used
         return None, None, None, *_no_gradient(len(tables)), *[None] * 6
     dh, dw = gce_backward(
-        hidden, weight, target, upstream, tables, ctx.widths, top, slot, rest, ctx.dtype, ctx.tile_bytes,
-        need_hidden, need_weight, ctx.backend,
-    )  # fmt: skip
+        hidden,
+        weight,
+        target,
+        upstream,
+        tables,
+        ctx.widths,
+        top,
+        slot,
+        rest,
+        ctx.dtype,
+        ctx.tile_bytes,
+        need_hidden,
+        need_weight,
+        ctx.backend,
+    )
     dh, dw = dh if need_hidden else None, dw if need_weight else None
     return dh, dw, None, *_no_gradient(len(tables)), *[None] * 6
 

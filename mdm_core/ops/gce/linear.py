@@ -185,14 +185,34 @@ def linear_grouped_cross_entropy(
     if any(wants) and schedule == "rows":
         witness = gce_autograd.witness_of(hidden, weight)
         loss, lse, *_ = gce_autograd.gce_rows(
-            hidden, weight, label, scale, witness, tables, widths, coefficients, z_loss, dtype, tile_bytes,
-            *wants, backend,
-        )  # fmt: skip
+            hidden,
+            weight,
+            label,
+            scale,
+            witness,
+            tables,
+            widths,
+            coefficients,
+            z_loss,
+            dtype,
+            tile_bytes,
+            *wants,
+            backend,
+        )
     else:
         loss, lse, *_ = gce_autograd.gce_forward(
-            hidden, weight, label, tables, widths, coefficients, z_loss, dtype, tile_bytes, any(wants),
+            hidden,
+            weight,
+            label,
+            tables,
+            widths,
+            coefficients,
+            z_loss,
+            dtype,
+            tile_bytes,
+            any(wants),
             backend,
-        )  # fmt: skip
+        )
         loss = loss * scale if reduction == "none" else (loss * scale).sum()
     return (loss, lse.detach()) if return_lse else loss
 

@@ -66,9 +66,23 @@ def _objective(zr, rest, top, bits, keep, coefficients, z_loss, J: tl.constexpr)
 
 @triton.jit
 def _rows_kernel(
-    z, z_stride, target, scale, ids, bits, coefficients, loss, lse, V, K, z_loss,
-    J: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, ONE: tl.constexpr,
-):  # fmt: skip
+    z,
+    z_stride,
+    target,
+    scale,
+    ids,
+    bits,
+    coefficients,
+    loss,
+    lse,
+    V,
+    K,
+    z_loss,
+    J: tl.constexpr,
+    BK: tl.constexpr,
+    BV: tl.constexpr,
+    ONE: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     z += row * z_stride
     y = tl.load(target + row).to(tl.int64)
@@ -115,7 +129,7 @@ def _rows_kernel(
 @triton.jit
 def _absorb_kernel(
     z, z_stride, ids, top, rest, patch_logits, first, V, K, BK: tl.constexpr, BV: tl.constexpr
-):  # fmt: skip
+):
     row = tl.program_id(0).to(tl.int64)
     z += row * z_stride
     k = tl.arange(0, BK)
@@ -141,7 +155,7 @@ def _absorb_kernel(
 @triton.jit
 def _tile_gradient_kernel(
     z, z_stride, ids, top, factor, slot, scale, first, V, K, BK: tl.constexpr, BV: tl.constexpr
-):  # fmt: skip
+):
     row = tl.program_id(0).to(tl.int64)
     z += row * z_stride
     high, times = tl.load(top + row), tl.load(scale + row)
@@ -211,18 +225,37 @@ def rows_(
     columns = triton.next_power_of_2(size) if one else TWO_SWEEPS
     slots = groups.ids.shape[1]
     _rows_kernel[(n,)](
-        tile, tile.stride(0), target, scale, groups.ids, groups.bits,
-        _coefficients(tuple(coefficients), tile.device), loss, lse, size, slots, float(z_loss),
-        J=groups.levels, BK=triton.next_power_of_2(slots), BV=columns, ONE=one,
-        num_warps=_warps(columns) if one else 16, maxnreg=64,  # so that two rows share a multiprocessor
-    )  # fmt: skip
+        tile,
+        tile.stride(0),
+        target,
+        scale,
+        groups.ids,
+        groups.bits,
+        _coefficients(tuple(coefficients), tile.device),
+        loss,
+        lse,
+        size,
+        slots,
+        float(z_loss),
+        J=groups.levels,
+        BK=triton.next_power_of_2(slots),
+        BV=columns,
+        ONE=one,
+        num_warps=_warps(columns) if one else 16,
+        maxnreg=64,  # so that two rows share a multiprocessor
+    )
     return loss, lse
 
 
 def stream(
-    hidden: Tensor, weight: Tensor, target: Tensor, groups: Table, coefficients: list[float], z_loss: float,
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    groups: Table,
+    coefficients: list[float],
+    z_loss: float,
     keep_slots: bool,
-) -> Stats | None:  # fmt: skip
+) -> Stats | None:
     """The whole streaming schedule in kernels of its own; None where the kernels per tile serve better.
 
     That is where patches are large, and where the vocabulary schedule is to follow in fp32: its products are the
@@ -240,9 +273,19 @@ def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, p
     size, slots = tile.shape[1] - 1, patch.ids.shape[1]
     columns = min(triton.next_power_of_2(size), 8192)
     _absorb_kernel[(len(tile),)](
-        tile, tile.stride(0), patch.ids, top, rest, patch_logits, first, size, slots,
-        BK=triton.next_power_of_2(slots), BV=columns, num_warps=_warps(columns),
-    )  # fmt: skip
+        tile,
+        tile.stride(0),
+        patch.ids,
+        top,
+        rest,
+        patch_logits,
+        first,
+        size,
+        slots,
+        BK=triton.next_power_of_2(slots),
+        BV=columns,
+        num_warps=_warps(columns),
+    )
 
 
 def tile_gradient_(tile: Tensor, first: int, patch: Patch, stats: Stats, scale: Tensor) -> None:
@@ -250,9 +293,20 @@ def tile_gradient_(tile: Tensor, first: int, patch: Patch, stats: Stats, scale: 
     size, slots = tile.shape[1] - 1, patch.ids.shape[1]
     columns = min(triton.next_power_of_2(size), 8192)
     _tile_gradient_kernel[(len(tile),)](
-        tile, tile.stride(0), patch.ids, stats.top, stats.rest, stats.slot, scale, first, size, slots,
-        BK=triton.next_power_of_2(slots), BV=columns, num_warps=_warps(columns),
-    )  # fmt: skip
+        tile,
+        tile.stride(0),
+        patch.ids,
+        stats.top,
+        stats.rest,
+        stats.slot,
+        scale,
+        first,
+        size,
+        slots,
+        BK=triton.next_power_of_2(slots),
+        BV=columns,
+        num_warps=_warps(columns),
+    )
 
 
 @triton.jit

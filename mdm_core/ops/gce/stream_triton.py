@@ -33,9 +33,26 @@ SLOTS = 64  # more patch slots than this are better served by gce_triton's kerne
 
 @triton.jit
 def _stretch_kernel(
-    h, w, w_stride, target, ids, top, rest, N, V, K, S, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr,
-    BD: tl.constexpr, TILES: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr, KIND: tl.constexpr,
-):  # fmt: skip
+    h,
+    w,
+    w_stride,
+    target,
+    ids,
+    top,
+    rest,
+    N,
+    V,
+    K,
+    S,
+    D: tl.constexpr,
+    BM: tl.constexpr,
+    BV: tl.constexpr,
+    BD: tl.constexpr,
+    TILES: tl.constexpr,
+    EVEN: tl.constexpr,
+    BULK: tl.constexpr,
+    KIND: tl.constexpr,
+):
     row_tiles = tl.cdiv(N, BM)
     part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
     row0 = (tl.program_id(0) % row_tiles) * BM
@@ -67,10 +84,31 @@ def _stretch_kernel(
 
 @triton.jit
 def _finish_kernel(
-    h, w, w_stride, target, ids, bits, coefficients, part_top, part_rest, loss, lse, top, factor, slot, K, S,
-    z_loss, D: tl.constexpr, J: tl.constexpr, BK: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, KEEP:
-    tl.constexpr, KIND: tl.constexpr,
-):  # fmt: skip
+    h,
+    w,
+    w_stride,
+    target,
+    ids,
+    bits,
+    coefficients,
+    part_top,
+    part_rest,
+    loss,
+    lse,
+    top,
+    factor,
+    slot,
+    K,
+    S,
+    z_loss,
+    D: tl.constexpr,
+    J: tl.constexpr,
+    BK: tl.constexpr,
+    BS: tl.constexpr,
+    BD: tl.constexpr,
+    KEEP: tl.constexpr,
+    KIND: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     y = tl.load(target + row).to(tl.int64)
     k = tl.arange(0, BK)
@@ -127,16 +165,51 @@ def streaming(
         n = part.stop - first
         h, w, bulk = operands(hidden[part], weight, rows, columns, depth)
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
-            h, w, weight.stride(0), target[part], groups.ids, *records, n, size, slots,
-            stretches, D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, EVEN=size % columns == 0, BULK=bulk,
-            KIND=kind, num_warps=warps, num_stages=stages,
-        )  # fmt: skip
+            h,
+            w,
+            weight.stride(0),
+            target[part],
+            groups.ids,
+            *records,
+            n,
+            size,
+            slots,
+            stretches,
+            D=width,
+            BM=rows,
+            BV=columns,
+            BD=depth,
+            TILES=tiles,
+            EVEN=size % columns == 0,
+            BULK=bulk,
+            KIND=kind,
+            num_warps=warps,
+            num_stages=stages,
+        )
         _finish_kernel[(n,)](
-            hidden[part], weight, weight.stride(0), target[part], groups.ids, groups.bits,
-            _coefficients(tuple(coefficients), hidden.device), *records, loss[part], lse[part], top[part],
-            rest[part], slot[part], slots, stretches, float(z_loss),
-            D=width, J=groups.levels, BK=triton.next_power_of_2(slots),
-            BS=triton.next_power_of_2(stretches), BD=min(256, triton.next_power_of_2(width)),
-            KEEP=keep_slots, KIND=kind, num_warps=2,
-        )  # fmt: skip
+            hidden[part],
+            weight,
+            weight.stride(0),
+            target[part],
+            groups.ids,
+            groups.bits,
+            _coefficients(tuple(coefficients), hidden.device),
+            *records,
+            loss[part],
+            lse[part],
+            top[part],
+            rest[part],
+            slot[part],
+            slots,
+            stretches,
+            float(z_loss),
+            D=width,
+            J=groups.levels,
+            BK=triton.next_power_of_2(slots),
+            BS=triton.next_power_of_2(stretches),
+            BD=min(256, triton.next_power_of_2(width)),
+            KEEP=keep_slots,
+            KIND=kind,
+            num_warps=2,
+        )
     return Stats(top, lse, loss, slot, rest)

@@ -162,9 +162,16 @@ def edges(
 
 
 def sample_rows(
-    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int,
-    row_ids: Tensor, top_k: int | None, top_p: float | None,
-) -> tuple[Tensor, ...]:  # fmt: skip
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    temperature: float,
+    seed: Tensor,
+    step: int,
+    row_ids: Tensor,
+    top_k: int | None,
+    top_p: float | None,
+) -> tuple[Tensor, ...]:
     """The seven fields of SampleStep, each [N]."""
     count, size = hidden.shape[0], weight.shape[0]
     tiles = -(-size // COLUMNS)

@@ -29,9 +29,16 @@ def restrict(logits: Tensor, temperature: float, top_k: int | None, top_p: float
 
 
 def sample_rows(
-    hidden: Tensor, weight: Tensor, current: Tensor, temperature: float, seed: Tensor, step: int, row_ids:
-    Tensor, top_k: int | None, top_p: float | None,
-) -> tuple[Tensor, ...]:  # fmt: skip
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    temperature: float,
+    seed: Tensor,
+    step: int,
+    row_ids: Tensor,
+    top_k: int | None,
+    top_p: float | None,
+) -> tuple[Tensor, ...]:
     """The seven fields of SampleStep, each [N]."""
     size = weight.shape[0]
     logits = (roomy(hidden.to(weight.dtype)) @ weight.t()).float()  # [N, V]

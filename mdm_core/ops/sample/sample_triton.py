@@ -72,9 +72,19 @@ def _gumbel(seed, row, step, index, base: tl.constexpr):
 
 @triton.jit(do_not_specialize=["step"])
 def _prepare_kernel(
-    source, h, seed, row_ids, noise, B, step, D: tl.constexpr, BD: tl.constexpr, BB: tl.constexpr,
-    GREEDY: tl.constexpr, HELD: tl.constexpr,
-):  # fmt: skip
+    source,
+    h,
+    seed,
+    row_ids,
+    noise,
+    B,
+    step,
+    D: tl.constexpr,
+    BD: tl.constexpr,
+    BB: tl.constexpr,
+    GREEDY: tl.constexpr,
+    HELD: tl.constexpr,
+):
     if HELD:
         step = tl.load(step)
     row = tl.program_id(0).to(tl.int64)
@@ -113,10 +123,31 @@ def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
 
 @triton.jit
 def _absorb(
-    z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won, total, turn,
-    reference, best_block, drawn_block, BM: tl.constexpr, BV: tl.constexpr, UNIT: tl.constexpr,
-    GREEDY: tl.constexpr, EVEN: tl.constexpr,
-):  # fmt: skip
+    z,
+    tile,
+    noise,
+    rows,
+    live,
+    inner_at,
+    best_inner,
+    drawn_inner,
+    V,
+    B,
+    inverse_t,
+    high,
+    rival,
+    won,
+    total,
+    turn,
+    reference,
+    best_block,
+    drawn_block,
+    BM: tl.constexpr,
+    BV: tl.constexpr,
+    UNIT: tl.constexpr,
+    GREEDY: tl.constexpr,
+    EVEN: tl.constexpr,
+):
     """The running numbers of BM rows, high to drawn_block, after one more tile of logits z [BM, BV]."""
     blocks: tl.constexpr = BV // 64
     place = tl.arange(0, blocks)
@@ -168,11 +199,36 @@ def _absorb(
 
 @triton.jit
 def _stretch_kernel(
-    h, w, w_stride, noise, top, mass, moment, second, score, best, block, best_inner, drawn_inner,
-    N, V, B, S, inverse_t, D: tl.constexpr, BM: tl.constexpr, BV: tl.constexpr, BD: tl.constexpr,
-    TILES: tl.constexpr, UNIT: tl.constexpr, GREEDY: tl.constexpr, EVEN: tl.constexpr, BULK: tl.constexpr,
-    HELD: tl.constexpr, FLAT: tl.constexpr,
-):  # fmt: skip
+    h,
+    w,
+    w_stride,
+    noise,
+    top,
+    mass,
+    moment,
+    second,
+    score,
+    best,
+    block,
+    best_inner,
+    drawn_inner,
+    N,
+    V,
+    B,
+    S,
+    inverse_t,
+    D: tl.constexpr,
+    BM: tl.constexpr,
+    BV: tl.constexpr,
+    BD: tl.constexpr,
+    TILES: tl.constexpr,
+    UNIT: tl.constexpr,
+    GREEDY: tl.constexpr,
+    EVEN: tl.constexpr,
+    BULK: tl.constexpr,
+    HELD: tl.constexpr,
+    FLAT: tl.constexpr,
+):
     if HELD:
         inverse_t = tl.load(inverse_t)
     row_tiles = tl.cdiv(N, BM)
@@ -195,16 +251,60 @@ def _stretch_kernel(
         for tile in tl.range(part * TILES, stop, flatten=True):
             z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
             high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
-                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
-                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
-            )  # fmt: skip
+                z,
+                tile,
+                noise,
+                rows,
+                live,
+                inner_at,
+                best_inner,
+                drawn_inner,
+                V,
+                B,
+                inverse_t,
+                high,
+                rival,
+                won,
+                total,
+                turn,
+                reference,
+                best_block,
+                drawn_block,
+                BM,
+                BV,
+                UNIT,
+                GREEDY,
+                EVEN,
+            )
     else:
         for tile in range(part * TILES, stop):
             z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
             high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
-                z, tile, noise, rows, live, inner_at, best_inner, drawn_inner, V, B, inverse_t, high, rival, won,
-                total, turn, reference, best_block, drawn_block, BM, BV, UNIT, GREEDY, EVEN,
-            )  # fmt: skip
+                z,
+                tile,
+                noise,
+                rows,
+                live,
+                inner_at,
+                best_inner,
+                drawn_inner,
+                V,
+                B,
+                inverse_t,
+                high,
+                rival,
+                won,
+                total,
+                turn,
+                reference,
+                best_block,
+                drawn_block,
+                BM,
+                BV,
+                UNIT,
+                GREEDY,
+                EVEN,
+            )
 
     tl.store(top + record, high, mask=live)
     tl.store(mass + record, total, mask=live)
@@ -217,11 +317,38 @@ def _stretch_kernel(
 
 @triton.jit(do_not_specialize=["step"])
 def _finish_kernel(
-    h, w, w_stride, seed, row_ids, current, top, mass, moment, second, score, best, block, best_inner,
-    drawn_inner, token_out, confidence_out, best_out, best_p_out, second_p_out, current_p_out, entropy_out,
-    V, S, step, inverse_t, D: tl.constexpr, BS: tl.constexpr, BD: tl.constexpr, GREEDY: tl.constexpr,
+    h,
+    w,
+    w_stride,
+    seed,
+    row_ids,
+    current,
+    top,
+    mass,
+    moment,
+    second,
+    score,
+    best,
+    block,
+    best_inner,
+    drawn_inner,
+    token_out,
+    confidence_out,
+    best_out,
+    best_p_out,
+    second_p_out,
+    current_p_out,
+    entropy_out,
+    V,
+    S,
+    step,
+    inverse_t,
+    D: tl.constexpr,
+    BS: tl.constexpr,
+    BD: tl.constexpr,
+    GREEDY: tl.constexpr,
     HELD: tl.constexpr,
-):  # fmt: skip
+):
     if HELD:
         step, inverse_t = tl.load(step), tl.load(inverse_t)
     row = tl.program_id(0).to(tl.int64)
@@ -321,24 +448,72 @@ def sample_rows(
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
         _prepare_kernel[(n,)](
-            hidden[part], h, seed[part], row_ids[part], noise, blocks, step, D=width,
-            BD=min(1024, triton.next_power_of_2(width)), BB=min(512, triton.next_power_of_2(blocks)),
-            GREEDY=greedy, HELD=held, num_warps=4,
-        )  # fmt: skip
+            hidden[part],
+            h,
+            seed[part],
+            row_ids[part],
+            noise,
+            blocks,
+            step,
+            D=width,
+            BD=min(1024, triton.next_power_of_2(width)),
+            BB=min(512, triton.next_power_of_2(blocks)),
+            GREEDY=greedy,
+            HELD=held,
+            num_warps=4,
+        )
         tile_h, tile_w, bulk = operands(h[:n], weight, rows, columns, depth)
         _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
-            tile_h, tile_w, weight.stride(0), noise, *records, n, size, blocks, stretches, inverse_t,
-            D=width, BM=rows, BV=columns, BD=depth, TILES=tiles, UNIT=not held and inverse_t == 1.0,
-            GREEDY=greedy, EVEN=size % columns == 0, BULK=bulk, HELD=held, FLAT=FLATTENS,
-            num_warps=warps, num_stages=stages,
-        )  # fmt: skip
+            tile_h,
+            tile_w,
+            weight.stride(0),
+            noise,
+            *records,
+            n,
+            size,
+            blocks,
+            stretches,
+            inverse_t,
+            D=width,
+            BM=rows,
+            BV=columns,
+            BD=depth,
+            TILES=tiles,
+            UNIT=not held and inverse_t == 1.0,
+            GREEDY=greedy,
+            EVEN=size % columns == 0,
+            BULK=bulk,
+            HELD=held,
+            FLAT=FLATTENS,
+            num_warps=warps,
+            num_stages=stages,
+        )
         _finish_kernel[(n,)](
-            h, weight, weight.stride(0), seed[part], row_ids[part], current[part], *records,
-            token[part], confidence[part], best[part], best_p[part], second_p[part], current_p[part],
-            entropy[part], size, stretches, step, inverse_t,
-            D=width, BS=triton.next_power_of_2(stretches), BD=min(1024, triton.next_power_of_2(width)),
-            GREEDY=greedy, HELD=held, num_warps=2,
-        )  # fmt: skip
+            h,
+            weight,
+            weight.stride(0),
+            seed[part],
+            row_ids[part],
+            current[part],
+            *records,
+            token[part],
+            confidence[part],
+            best[part],
+            best_p[part],
+            second_p[part],
+            current_p[part],
+            entropy[part],
+            size,
+            stretches,
+            step,
+            inverse_t,
+            D=width,
+            BS=triton.next_power_of_2(stretches),
+            BD=min(1024, triton.next_power_of_2(width)),
+            GREEDY=greedy,
+            HELD=held,
+            num_warps=2,
+        )
     return token, confidence, best, best_p, second_p, current_p, entropy
 
 
