@@ -14,13 +14,9 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported, by whichever test comes first
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
-from mdm_core.families.chisel.text import TextTokenizer
-from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from tiny_model import build_tiny
 
-TINY_LEVELS = (4, 4, 2)  # V = 32
+from mdm_core.pipeline import Pipeline, TransformerBackbone
 
 
 def pytest_report_header() -> str:
@@ -37,51 +33,6 @@ def pytest_report_header() -> str:
         f"PyTorch {torch.__version__} on {torch.backends.cpu.get_cpu_capability()}, {told}; "
         f"oneDNN's limit: {limit}; {torch.get_num_threads()} threads; GPU: {gpu}"
     )
-
-
-def tiny_config() -> PipelineConfig:
-    """A 4x4 grid over 32 px with a vocabulary of 32: small enough for hundreds of runs a second."""
-    return PipelineConfig(
-        tokenizer=ImageTokenizerConfig(
-            image_size=32,
-            levels=TINY_LEVELS,
-            encoder_width=32,
-            decoder_width=16,
-            decoder_depth=1,
-            decoder_pixels=4,
-        ),
-        model=ModelConfig(
-            vocab_size=32,
-            code_levels=TINY_LEVELS,
-            grid=4,
-            text_vocab_size=320,
-            text_length=12,
-            width=32,
-            depth=1,
-            heads=2,
-            kv_heads=1,
-            ffn=32,
-            token_width=32,
-            token_depth=1,
-            token_heads=2,
-            token_ffn=32,
-        ),
-    )
-
-
-def build_tiny(
-    seed: int = 0,
-) -> tuple[PipelineConfig, ImageTokenizer, MaskedDiffusionTransformer, TextTokenizer]:
-    torch.manual_seed(seed)
-    config = tiny_config()
-    model = MaskedDiffusionTransformer(config.model).eval()
-    with torch.no_grad():
-        for p in model.parameters():  # zero-initialised outputs would make every prompt and token alike
-            if p.ndim == 2:
-                p.add_(torch.randn_like(p) * 0.15)
-        model.head.weight.mul_(6)
-    text = TextTokenizer.train(["a cat on a red background", "two dogs"] * 3, vocab_size=300, length=12)
-    return config, ImageTokenizer(config.tokenizer).eval(), model, text
 
 
 @pytest.fixture(scope="session")

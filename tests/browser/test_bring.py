@@ -6,7 +6,7 @@ import io
 import numpy as np
 from hands import make
 from PIL import Image
-from test_ui import record
+from studio_hands import record
 
 from ui.bring.upload import MAX_BYTES
 from ui.record.browser import dataset, settled

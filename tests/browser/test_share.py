@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from picture_files import saved
 from PIL import Image
-from test_export import XSS
-from test_upload import saved
+from studio_hands import XSS
 
 from ui.record.browser import CANVAS, dataset, scrub, settled
 

@@ -1,0 +1,125 @@
+"""What people have made still opens: a sample of every link, saved run, picture and replay page that was ever written.
+
+The files in tests/golden were made by the versions that they name. They are never made anew: a format that changes
+gets samples of its own beside them.
+"""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from studio_hands import Tab, carve, settings
+
+from mdm_core.diffusion.trajectory import Trajectory
+from ui.bring.opening import Opening
+from ui.export import export, replay, sharelink
+from ui.server import form as limits
+from ui.server.frames import message
+from ui.server.runs import Request
+from ui.server.studio import Studio
+
+GRID = (4, 4)
+V = 32
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+LINKS = json.loads((GOLDEN / "links.json").read_text())
+SAMPLES = [
+    pytest.param(told, link, id=f"{told['name']} {link[:2]}") for told in LINKS for link in told["links"]
+]
+PAGE = (GOLDEN / "replay-1.html").read_text()
+
+
+def asked(told):
+    """The settings that a link holds: a branch asks for its steps from the start, and carves what is left of them."""
+    return told.get("asked", told["settings"])
+
+
+def embedded(page):
+    """The message inside a replay page."""
+    return json.loads(re.search(r'<script type="application/json" id="run">(.*?)</script>', page, re.S)[1])
+
+
+@pytest.mark.parametrize("told, link", SAMPLES)
+def test_every_link_ever_made_opens_with_what_it_was_made_with(tiny, told, link):
+    assert sharelink.decode(link, GRID, V).entries[-1].settings.sampler() == asked(told)
+    studio = Studio(lambda: tiny)
+    sent = [o[0] for o in Opening(studio).link(link, Tab()) if isinstance(o[0], dict) and o[0].get("frames")]
+    run = studio.store.get(sent[-1]["run"])
+    assert (sent[-1]["state"], run.prompt, len(run.records)) == (
+        told["state"],
+        told["prompt"],
+        told["records"],
+    )
+    assert run.records[-1].tokens.tolist() == told["tokens"]
+
+
+def test_the_samples_hold_every_kind_order_schedule_and_edit_mode():
+    def seen(name):
+        return {told["settings"][name] for told in LINKS}
+
+    assert {told["kind"] for told in LINKS} == {*sharelink.CARVED, "upload"}
+    assert seen("order") == set(limits.ORDERS) and seen("schedule") == set(limits.SCHEDULES)
+    assert seen("edit") == {"off", *limits.EDIT_MODES}
+    assert {link[:3] for told in LINKS for link in told["links"]} == {"c1=", "c2="}
+
+
+def test_sorted_tables_change_no_link(monkeypatch):
+    """The order in which the form offers its choices is nobody's format."""
+    for name in ("ORDERS", "SCHEDULES", "EDIT_MODES"):
+        monkeypatch.setattr(limits, name, tuple(sorted(getattr(limits, name), reverse=True)))
+    for told in LINKS:
+        for link in told["links"]:
+            assert sharelink.decode(link, GRID, V).entries[-1].settings.sampler() == asked(told)
+
+
+def test_what_is_written_today_is_the_newest_sample(tiny):
+    """Another way to write links, even one that is read, is another format: it needs another name and a sample."""
+    told = next(told for told in LINKS if told["name"] == "generate")
+    studio = Studio(lambda: tiny)
+    run = carve(studio, Request("generate", settings(seed=7, polish=1)))
+    assert sharelink.encode(run, studio.store) == told["links"][-1]
+
+
+def test_a_saved_run_of_the_studio_opens(tiny):
+    data = (GOLDEN / "run-1.json").read_bytes()
+    studio = Studio(lambda: tiny)
+    said = Opening(studio).trajectory({"file": base64.b64encode(data).decode()})["message"]
+    run = studio.store.get(said["run"])
+    told = next(told for told in LINKS if told["name"] == "branch")
+    assert run.records[-1].tokens.tolist() == told["tokens"] and len(run.records) == told["records"]
+    assert run.request.settings.sampler() == told["settings"]
+    again = json.loads(export.as_json(run))
+    assert again["records"] == json.loads(data)["records"] and again.keys() == json.loads(data).keys()
+    assert Trajectory.load(GOLDEN / "run-1.json").settings["kind"] == "branch"
+
+
+def test_a_saved_picture_tells_what_it_was_made_with(tiny):
+    told = next(told for told in LINKS if told["name"] == "branch")
+    with Image.open(GOLDEN / "picture-1.png") as picture:
+        text = dict(picture.text)
+    assert text["Software"] == "Chisel" and text["prompt"] == told["prompt"] and text["seed"] == "8"
+    assert json.loads(text["settings"]) == {"kind": "branch", **told["settings"]}
+    studio = Studio(lambda: tiny)
+    run = carve(studio, Request("generate", settings(seed=7)))
+    now = dict(Image.open(io.BytesIO(export.png(tiny, run, 3))).text)
+    assert (
+        now.keys() == text.keys()
+        and json.loads(now["settings"]).keys() == json.loads(text["settings"]).keys()
+    )
+
+
+def test_the_wire_format_of_a_replay_page_is_still_version_1(tiny):
+    kept = embedded(PAGE)
+    studio = Studio(lambda: tiny)
+    run = carve(studio, Request("generate", settings(seed=7)))
+    now = embedded(replay.page(studio, run).decode())
+    assert kept["v"] == now["v"] == message(run, "done")["v"] == 1
+    assert kept.keys() == now.keys() and kept["frames"][0].keys() == now["frames"][0].keys()
+    told = next(told for told in LINKS if told["name"] == "branch")
+    tokens = np.frombuffer(base64.b64decode(kept["frames"][-1]["tokens"]), "<i4")
+    assert tokens.tolist() == told["tokens"]

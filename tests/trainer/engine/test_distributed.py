@@ -1,0 +1,202 @@
+"""Two processes for real (gloo, CPU): DDP equals one process on the same global batch; FSDP2 trains and saves."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import codec_folder, tiny_run
+
+from mdm_core.pipeline import Pipeline
+
+HERE = Path(__file__).parents[2] / "helpers"
+MUON = {"steps": 6, "save_every": 3, "validate_every": 6, "sheet_every": 6}
+
+ROUNDED = 2e-3  # Muon iterates in bf16: the last bit of a gradient's norm, summed in shards, becomes this
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory):
+    return codec_folder(tmp_path_factory.mktemp("codec"))
+
+
+def launch(kind, codec, out, options, world=2) -> dict:
+    """Run the worker in `world` processes, as `accelerate launch` would, and return what it recorded."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}{os.pathsep}{HERE.parents[1]}",
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    arguments = [sys.executable, HERE / "distributed_worker.py", kind, codec, out, json.dumps(options)]
+    processes = [
+        subprocess.Popen(
+            arguments,
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    for process in processes:
+        said, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, said
+    return json.loads((Path(out) / "record.json").read_text())
+
+
+SHARDED_MUON = """
+import json, os, sys
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+from trainer.engine.muon import Muon
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")
+mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),))
+g = torch.Generator().manual_seed(0)
+shapes = [(7, 5), (7, 5), (4, 9), (2, 3), (7, 5), (7, 5), (12, 12)]  # some with fewer rows than processes
+plain = [torch.nn.Parameter(torch.randn(*shape, generator=g)) for shape in shapes]
+split = [torch.nn.Parameter(distribute_tensor(p.detach().clone(), mesh, [Shard(0)])) for p in plain]
+runs = [(Muon(plain, lr=0.1, weight_decay=0.1), plain), (Muon(split, lr=0.1, weight_decay=0.1), split)]
+for _ in range(4):
+    gradients = [torch.randn(*shape, generator=g) for shape in shapes]
+    for optimizer, params in runs:
+        for p, grad in zip(params, gradients):
+            p.grad = grad.clone() if params is plain else distribute_tensor(grad.clone(), mesh, [Shard(0)])
+        optimizer.step()
+differences = [float((q.detach().full_tensor() - p).abs().max()) for p, q in zip(plain, split)]
+moved = [float(p.detach().abs().max()) for p in plain]
+if torch.distributed.get_rank() == 0:
+    with open(sys.argv[1], "w") as file:
+        json.dump({"differences": differences, "moved": moved}, file)
+torch.distributed.destroy_process_group()
+os._exit(0)  # as Parallel.close does, and why
+"""
+
+
+@pytest.mark.parametrize("one_machine", [False, True])
+def test_muon_shares_its_work_and_changes_nothing(tmp_path, one_machine):
+    """Three processes, so that rows and matrices do not divide evenly; on one machine whole matrices are shared too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "WORLD_SIZE": "3",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": str(HERE.parents[1]),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "LOCAL_WORLD_SIZE": "3" if one_machine else "1",
+    }
+    command = [sys.executable, "-c", SHARDED_MUON, str(tmp_path / "record.json")]
+    processes = [
+        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(3)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert max(record["differences"]) < 1e-2 * min(record["moved"])  # bf16 products in other batches
+
+
+def alone(codec, out, **options):
+    """One process that sees the same global batch, as two micro-batches a step."""
+    run = tiny_run(codec, out, accumulate=2, **options)
+    losses, gradient = [], run.gradient
+    run.gradient = lambda: losses.append(gradient()) or losses[-1]
+    run.run()
+    return run, losses
+
+
+@pytest.fixture(scope="module")
+def reference(codec, tmp_path_factory):
+    return alone(codec, tmp_path_factory.mktemp("alone"), **MUON)
+
+
+def assert_equal_runs(record, reference, tolerance):
+    run, losses = reference
+    assert record["world"] == 2
+    assert torch.allclose(torch.tensor(record["losses"]), torch.tensor(losses), rtol=1e-5)
+    for name, p in run.model.named_parameters():
+        there = torch.tensor(record["weights"][name])
+        assert torch.allclose(there, p.detach(), rtol=1e-4, atol=tolerance), name
+
+
+def test_accelerate_launches_the_command(tmp_path):
+    """As the README says it, on two processes of this machine (`--multi_gpu` stands in for the GPUs that it finds)."""
+    arguments = (
+        "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 "
+        "-m trainer.engine.train emoji_cpu --device cpu --threads 1 minutes=0 steps=2 log_every=1 data.batch_size=2 "
+        "model.width=64 model.depth=1 model.heads=2 model.kv_heads=2 model.ffn=64 model.token_depth=1"
+    ).split()
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *arguments, "--out", str(tmp_path / "run")],
+        cwd=HERE.parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    log = json.loads((tmp_path / "run" / "log.json").read_text())
+    assert [(e["step"], e["samples"]) for e in log] == [
+        (1, 4),
+        (2, 8),
+    ]  # two samples in each of two processes
+    assert done.stdout.count("wrote ") == 1  # one of them speaks
+    assert Pipeline.from_pretrained(tmp_path / "run" / "model").config.card["samples"] == 8
+
+
+def test_two_processes_equal_one_on_the_same_global_batch(codec, reference, tmp_path):
+    record = launch("ddp", codec, tmp_path / "run", MUON)
+    assert record["kinds"] == ["Parameter"]
+    assert_equal_runs(record, reference, 1e-5)
+    assert (tmp_path / "run" / "sheets" / "step-000000006.webp").stat().st_size > 500
+
+
+def test_sharded_training_equals_one_process_and_opens_in_the_pipeline(codec, reference, tmp_path):
+    record = launch("fsdp", codec, tmp_path / "run", MUON)
+    assert any("DTensor" in kind for kind in record["kinds"]), record["kinds"]
+    assert_equal_runs(record, reference, ROUNDED)
+    pipe = Pipeline.from_pretrained(tmp_path / "run" / "model")
+    assert pipe.generate("3 cats", steps=2).image.size == (32, 32)
+    # its checkpoint goes on in one process
+    run = tiny_run(codec, tmp_path / "run", accumulate=2, **{**MUON, "steps": 8})
+    assert run.resume() and run.step == 6
+    for (name, p), (_, q) in zip(
+        run.model.named_parameters(), reference[0].model.named_parameters(), strict=True
+    ):
+        assert torch.allclose(p, q, rtol=1e-4, atol=ROUNDED), name
+    run.run()
+    assert run.step == 8
+
+
+def test_a_sharded_run_resumes_exactly(codec, tmp_path):
+    options = {
+        **MUON,
+        "steps": 6,
+        "checkpointing": True,
+        "accumulate": 2,
+        "validate_every": 1000,
+        "sheet_every": 0,
+    }
+    straight = launch("fsdp", codec, tmp_path / "straight", options)
+    launch("fsdp", codec, tmp_path / "cut", {**options, "steps": 3, "schedule": "trapezoid", "decay": 0.0})
+    launch("fsdp", codec, tmp_path / "whole", {**options, "decay": 0.0})
+    second = launch("fsdp", codec, tmp_path / "cut", {**options, "decay": 0.0})
+    whole = json.loads((tmp_path / "whole" / "record.json").read_text())
+    assert second["weights"] == whole["weights"] != straight["weights"]
