@@ -116,10 +116,24 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         when_over(run, generate, stop)
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
+        _nudge()
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
     guard.bound_messages(page)
     page.studio = studio
     return page
+
+
+def _nudge() -> None:
+    """A button that layout/listening.js presses when answers are not read: its event opens the stream anew."""
+    gr.Button("Listen", elem_id="nudge", elem_classes="cz-unseen").click(
+        lambda: None,
+        None,
+        None,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="multiple",
+        concurrency_limit=None,
+    )
 
 
 def _controls(

@@ -163,3 +163,16 @@ test("windows of frames are kept together as one message", () => {
   kept = together(kept, { ...rest, run: "r9", frames: [step(0, [8, 8, 8, 8, 8, 8])] });
   assert.equal(kept.frames.length, 1);
 });
+
+test("variations that begin right after another event are not taken for over with it", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const stage = stageWith(message());
+  stage.ended();
+  const told = { v: 1, role: "variation", of: 3, variations: [] };
+  stage.take({ ...told, state: "running" }); // within the moment in which the old event's last message may still come
+  t.mock.timers.tick(1000);
+  assert.ok(stage.variations.carving);
+  stage.ended(); // their own event is over, its last message was lost
+  t.mock.timers.tick(1000);
+  assert.ok(stage.variations.ended);
+});

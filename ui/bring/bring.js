@@ -44,8 +44,9 @@ export class Bring {
       field.addEventListener("change", () => this.bring(kind, field.files[0]));
     }
     this.listen();
-    window.addEventListener("hashchange", openLink);
-    openLink();
+    const open = () => openLink(stage);
+    window.addEventListener("hashchange", open);
+    open();
   }
 
   /** A picture or a saved run dropped anywhere, and a picture pasted, do the same. */
@@ -101,10 +102,14 @@ export class Bring {
   }
 }
 
-/** A link in the address: carved anew as soon as the page is ready, and again when another one is pasted. */
-function openLink() {
+/**
+ * A link in the address: carved anew as soon as the page is ready, and again when another one is pasted.
+ * @param {import("../stage/stage.js").Stage} stage
+ */
+function openLink(stage) {
   if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
   const button = find("#open-link");
-  if (button) button.click();
-  else requestAnimationFrame(openLink);
+  if (!button) return void requestAnimationFrame(() => openLink(stage));
+  stage.listening.expect();
+  button.click();
 }

@@ -43,6 +43,7 @@ export class Lab {
     if (!run || run.state === "running") return this.say("Make a picture first: press Generate and let it finish.");
     this.setBusy(true);
     this.say("Breaking …");
+    this.stage.listening.expect();
     this.trigger("heal", { run: run.id, share, seed: rollSeed() });
   }
 
@@ -59,6 +60,7 @@ export class Lab {
 
   /** @param {Told} told */
   take(told) {
+    this.stage.listening.heard();
     const { error, state, broken, on, off, passes, harmed, pictures } = told;
     if (state === "waiting") return this.say("Waiting for the model …");
     if (error || state !== "healing") this.setBusy(false);

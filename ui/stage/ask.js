@@ -105,6 +105,7 @@ export class Asks {
     if (!ask && stage.task === "edit" && stage.free && stage.countMasked() > 0) ask = this.wish("repaint");
     if (!ask && stage.run && stage.sheet.countLocked()) ask = this.wish("generate");
     this.waiting = true;
+    stage.listening.expect();
     const keep = find("#keep-seed input")?.checked;
     const filled = fill(values, ask, changes, this.finished, keep);
     this.sent = JSON.stringify(filled);

@@ -12,6 +12,7 @@
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
 //   follow   the prompt box goes along with this run
 
+import { Listening } from "../layout/listening.js";
 import { Asks } from "./ask.js";
 import { Player } from "./player.js";
 import { Run } from "./run.js";
@@ -45,6 +46,7 @@ export class Stage extends EventTarget {
     this.sheet = new Sheet();
     this.shelf = new Shelf();
     this.variations = new Variations(this);
+    this.listening = new Listening();
     this.asks = new Asks(this);
     this.player = new Player(this, () => this.changed());
   }
@@ -252,6 +254,7 @@ export class Stage extends EventTarget {
   /** What the server sends while a run is made. @param {Message | null} message */
   take(message) {
     if (!message || message.v !== 1) return;
+    this.listening.heard();
     if (message.state === "waiting") return this.say("waiting in line …"); // the notice says how many are ahead
     if (message.state === "left") return this.ended();
     if (message.role === "variation") return this.takeVariations(message);
@@ -312,12 +315,14 @@ export class Stage extends EventTarget {
 
   /** The event is over, whatever came of it: a refused run never sends a step, a broken line never a last message. */
   ended() {
+    this.listening.heard();
     this.asks.waiting = false;
     this.asks.retry();
     // chosen now: a run that begins within the next moment belongs to the next event
     const left = this.shelf.runs.filter((one) => one.state === "running");
+    const { carving, round } = this.variations;
     setTimeout(() => {
-      if (!this.asks.waiting) this.variations.ended = true;
+      if (carving && this.variations.round === round) this.variations.ended = true;
       for (const one of left) if (one.state === "running") one.state = "stopped";
       this.changed();
     }, OVER_MS);

@@ -45,6 +45,7 @@ export class Variations {
     this.index = -1; // the one on the canvas
     this.open = false;
     this.ended = false;
+    this.round = {}; // of which event they are, told apart by identity
   }
 
   /** Something else comes onto the canvas: those that nobody chose stay on the shelf. */
