@@ -168,7 +168,7 @@ def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:
         if not hasattr(trainer.source, "join"):
             raise ValueError(
                 f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
-                f"{trainer.engine.parallel.world}"
+                f"{trainer.parallel.world}"
             )
         trainer.source.join([p["stream"] for p in processes])
 
