@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 BACKENDS = ("auto", "reference", "torch", "triton")
+F = TypeVar("F", bound=Callable)
+
+
+def constant_result(function: F) -> F:
+    """What torch.compiler.assume_constant_result does, without its import of the whole compiler.
+
+    That import takes longer than PyTorch's own, and who only looks at pictures compiles nothing.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def choose_backend(backend: str, device: torch.device) -> str:
@@ -16,12 +29,18 @@ def choose_backend(backend: str, device: torch.device) -> str:
         raise ValueError(f"Unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
     if backend != "auto":
         return backend
-    return "triton" if device.type == "cuda" and _triton_installed() else "torch"
+    return "triton" if device.type == "cuda" and triton_installed() else "torch"
 
 
 # the compiler refuses to trace the search for a package
-@torch.compiler.assume_constant_result
-def _triton_installed() -> bool:
+@constant_result
+def triton_installed() -> bool:
+    """Whether the kernels have their language here."""
+    return _triton_found()
+
+
+@cache
+def _triton_found() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 

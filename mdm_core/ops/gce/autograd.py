@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.groups import Groups
+from mdm_core.ops.backend import constant_result
 from mdm_core.ops.gce import pytorch as gce_torch
 from mdm_core.ops.gce import schedules
 from mdm_core.ops.gce.pytorch import Stats
@@ -52,7 +53,7 @@ def _slots(widths: list[int]) -> int:
     return 1 + sum(abs(width) for width in widths)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def _tile_costs(backend: str, dtype: torch.dtype) -> tuple[int, int]:
     """Bytes of a tile's logit, and of a patch slot beside it."""
     engine = engine_for(backend)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mdm_core.ops.backend import constant_result
 from mdm_core.ops.gce.pytorch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_, reach, roomy, seal_
 
@@ -50,7 +51,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def default_bytes(device: torch.device) -> int:
     """How many bytes of logits may be in flight where the caller sets no limit."""
     if device.type != "cuda":
