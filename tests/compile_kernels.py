@@ -18,7 +18,7 @@ from triton.compiler import ASTSource
 
 from mdm_core.ops.gce import objective_triton as gce_triton
 from mdm_core.ops.gce import stream_triton as gce_stream_triton
-from mdm_core.ops.sample import sample_triton
+from mdm_core.ops.sample import sample_triton, stretch_triton
 
 HALF, FULL = sample_triton.TILE_HALF, sample_triton.TILE_FULL
 POINTERS = {
@@ -87,7 +87,7 @@ def variants():
         for greedy, unit in ((True, True), (False, True), (False, False)):
             constants = common | dict(UNIT=unit, GREEDY=greedy, EVEN=unit, BULK=bulk, HELD=False, FLAT=True)
             name = f"sample stretch greedy={greedy} unit={unit}"
-            yield name, sample_triton._stretch_kernel, constants, warps, stages, half, {}
+            yield name, stretch_triton._stretch_kernel, constants, warps, stages, half, {}
         for kind in (tl.float32, tl.bfloat16)[: 2 if half else 1]:
             constants = common | dict(EVEN=True, BULK=bulk, KIND=kind)
             yield f"gce stretch {kind}", gce_stream_triton._stretch_kernel, constants, warps, stages, half, {}

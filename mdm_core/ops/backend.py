@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +21,17 @@ def choose_backend(backend: str, device: torch.device) -> str:
     return "triton" if device.type == "cuda" and _triton_installed() else "torch"
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def constant_when_compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """torch.compile calls the function once and takes what it gives as a constant, instead of tracing it."""
+    return torch.compiler.assume_constant_result(function)
+
+
 # the compiler refuses to trace the search for a package
-@torch.compiler.assume_constant_result
+@constant_when_compiled
 def _triton_installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
