@@ -195,29 +195,66 @@ def composite(
 
 
 def nearest_visible(ids: Tensor, masked: Tensor) -> Tensor:
-    """For every cell the id of the nearest visible cell [B, h, w], the first of equals; 0 where nothing is visible.
+    """For every cell the id of the nearest visible cell [B, h, w]; of equals the upper, then the left; 0 without any.
 
-    Exact in the Euclidean distance, separably: first along the columns, then along the rows, so L cells cost
-    L times the width and not L times L.
+    Exact in the Euclidean distance and separable: the nearest cell of every column first, then the nearest of those
+    along the row. Time is that of L log w for L cells, memory that of L, and nothing is done where nothing is masked.
     """
-    if not masked.any():
+    there = ~masked.cpu().numpy()  # [B, h, w]
+    if there.all():
         return ids
-    B, h, w = ids.shape
-    if B > 1 and B * h * w * w > 2**22:  # numbers held at a time
-        return torch.cat([nearest_visible(i[None], m[None]) for i, m in zip(ids, masked, strict=True)])
-    far = h + w  # more than any distance within the grid
-    y = torch.arange(h)[:, None]  # [h, 1]
-    above = (
-        torch.where(masked, -far, y).cummax(1).values
-    )  # [B, h, w]: row of the last visible cell up to here
-    below = torch.where(masked, h + far, y).flip(1).cummin(1).values.flip(1)
-    row = torch.where(y - above <= below - y, above, below)  # of the nearest visible cell of this column
-    gap = (torch.arange(w)[:, None] - torch.arange(w)).square()  # [w, w]
-    distance = (row - y).square()[:, :, None, :] + gap  # [B, h, w, w]: via each column
-    row = row.clamp(0, h - 1)
-    # the smallest distance, then the smallest row, then the smallest column
-    place = (row * w + torch.arange(w))[:, :, None, :]
-    best = (distance * (h * w) + place).argmin(3)  # [B, h, w]: the column
-    found = row.gather(2, best) * w + best
-    near = ids.reshape(B, -1).gather(1, found.view(B, -1)).view(B, h, w)
-    return torch.where(masked.all(-1).all(-1)[:, None, None], 0, near)
+    h, w = there.shape[1:]
+    near = torch.where(masked.flatten(1).all(1)[:, None, None], 0, ids)
+    image, y = (
+        ~there.all(2) & there.any((1, 2))[:, None]
+    ).nonzero()  # [R] each: the rows with something to find
+    if len(y):
+        row = _nearest_row(there)[image, y]  # [R, w]
+        found = torch.from_numpy(_nearest_place(row, y, h)).to(ids.device)  # [R, w]
+        image, y = torch.from_numpy(image).to(ids.device), torch.from_numpy(y).to(ids.device)
+        near[image, y] = ids.flatten(1)[image[:, None], found]
+    return near
+
+
+def _nearest_row(there: np.ndarray) -> np.ndarray:
+    """bool [B, h, w] -> the row of the nearest cell of the same column that is there [B, h, w]; h where none is."""
+    h = there.shape[1]
+    y = np.arange(h)[:, None]  # [h, 1]
+    above = np.maximum.accumulate(np.where(there, y, -2 * h), 1)
+    below = np.minimum.accumulate(np.where(there, y, 3 * h)[:, ::-1], 1)[:, ::-1]
+    row = np.where(y - above <= below - y, above, below)
+    return np.where((row < 0) | (row >= h), h, row)
+
+
+def _nearest_place(row: np.ndarray, y: np.ndarray, h: int) -> np.ndarray:
+    """Which of w cells, one a column, is nearest to each cell of line y: its number in the grid, [R, w].
+
+    row: [R, w] of those cells, h where a column has none. y: [R].
+
+    From column x, column q is seen at hw (x - q)^2 + c_q, where c_q is hw times its squared distance from the line
+    plus its number in the grid: sums of equal distance differ by the number alone, and none are equal. Of such
+    parabolas, all of one width, the lowest only moves right as x does. So every second x is sought between the
+    answers at its two sides, level by level: w + (the x of that level) sums a line and level.
+    """
+    R, w = row.shape
+    q = np.arange(w)
+    away = np.where(row < h, row - y[:, None], 2 * (h + w))  # none: farther than any
+    c = away**2 * (h * w) + np.where(row < h, row, 0) * w + q  # [R, w]
+    lowest = np.empty((R, w), np.int64)
+    # the answer's column for x = -1 .. w; beyond both ends stand the first and the last
+    found = np.zeros((R, w + 2), np.int64)
+    found[:, -1] = w - 1
+    stride = 1 << (w - 1).bit_length()
+    half = stride
+    while half:
+        x = np.arange(half % stride, w, 2 * half)  # of this level; of the first level 0 alone
+        low, high = found[:, np.maximum(x - half, -1) + 1], found[:, np.minimum(x + half, w) + 1]  # [R, x]
+        count = (high - low + 1).ravel()
+        begin = np.cumsum(count) - count
+        line, here = np.repeat(np.repeat(np.arange(R), len(x)), count), np.repeat(np.tile(x, R), count)
+        column = np.arange(len(line)) + np.repeat(low.ravel() - begin, count)
+        sums = c[line, column] + (here - column) ** 2 * (h * w)
+        lowest[:, x] = np.minimum.reduceat(sums, begin).reshape(R, len(x)) % (h * w)
+        found[:, x + 1] = lowest[:, x] % w
+        half //= 2
+    return lowest

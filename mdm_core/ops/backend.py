@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 BACKENDS = ("auto", "reference", "torch", "triton")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def constant_result(function: F) -> F:
+    """What torch.compiler.assume_constant_result does, without its import of the whole compiler.
+
+    That import takes longer than PyTorch's own, and who only looks at pictures compiles nothing.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
 
 
 def choose_backend(backend: str, device: torch.device) -> str:
@@ -18,21 +29,18 @@ def choose_backend(backend: str, device: torch.device) -> str:
         raise ValueError(f"Unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
     if backend != "auto":
         return backend
-    return "triton" if device.type == "cuda" and _triton_installed() else "torch"
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def constant_when_compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """torch.compile calls the function once and takes what it gives as a constant, instead of tracing it."""
-    return torch.compiler.assume_constant_result(function)
+    return "triton" if device.type == "cuda" and triton_installed() else "torch"
 
 
 # the compiler refuses to trace the search for a package
-@constant_when_compiled
-def _triton_installed() -> bool:
+@constant_result
+def triton_installed() -> bool:
+    """Whether the kernels have their language here."""
+    return _triton_found()
+
+
+@cache
+def _triton_found() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 

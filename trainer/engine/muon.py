@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mdm_core.ops.backend import triton_installed
 from trainer.engine.parallel import local
 
 LOT = 1 << 27  # elements that one process orthogonalises at once
@@ -99,7 +98,7 @@ class Lot:
         self.group, self.rows, self.columns, self.among = group, rows, columns, among
         self.weights, self.grads = [local(p) for p in params], [local(p.grad) for p in params]
         self.buffers = [local(optimizer.state[p]["momentum_buffer"]) for p in params]
-        kernels = self.weights[0].is_cuda and _triton_installed()
+        kernels = self.weights[0].is_cuda and triton_installed()
         self.kernels = kernels and _triton().serve(self.weights + self.grads + self.buffers)
         # where rows travel they stay rows; else tall matrices are turned as they are read
         self.turned = self.kernels and not among.sharded and rows > columns
@@ -258,7 +257,7 @@ def orthogonalise(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
-    if x.is_cuda and _triton_installed() and x.shape[1] >= _triton().SMALLEST:
+    if x.is_cuda and triton_installed() and x.shape[1] >= _triton().SMALLEST:
         x = _triton().orthogonalise(x.contiguous(), COEFFICIENTS, steps)
         return x.mT.contiguous() if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)  # no singular value above 1
@@ -266,11 +265,6 @@ def orthogonalise(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
         gram = x @ x.mT  # [n, r, r]
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT.contiguous() if tall else x
-
-
-@cache
-def _triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
 
 
 def _triton():

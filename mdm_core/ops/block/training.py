@@ -11,33 +11,21 @@ everywhere else. Sums and statistics are fp32; each result is rounded once.
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.ops.backend import constant_when_compiled
+from mdm_core.ops.backend import triton_installed
 
 EPS = 1e-6  # of every norm
 HALVES = (torch.bfloat16, torch.float16)
 
 
-@cache
-def _triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
-@constant_when_compiled
-def _available() -> bool:
-    return _triton_installed()
-
-
 def fused(x: Tensor) -> bool:
     """Whether the kernels take this activation: it is on a GPU, and its products run in a half type."""
-    return x.is_cuda and product_dtype(x) in HALVES and _available()
+    return x.is_cuda and product_dtype(x) in HALVES and triton_installed()
 
 
 def takes_heads(dim: int) -> bool:

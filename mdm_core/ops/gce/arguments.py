@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.groups import Groups, Partition
-from mdm_core.ops.backend import constant_when_compiled
+from mdm_core.ops.backend import constant_result
 from mdm_core.ops.gce import pytorch as gce_torch
 from mdm_core.ops.gce import schedules
 
@@ -40,7 +40,7 @@ def slots_of(widths: list[int]) -> int:
     return 1 + sum(abs(width) for width in widths)
 
 
-@constant_when_compiled
+@constant_result
 def _tile_costs(backend: str, dtype: torch.dtype) -> tuple[int, int]:
     """Bytes of a tile's logit, and of a patch slot beside it."""
     engine = engine_for(backend)

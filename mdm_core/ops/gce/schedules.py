@@ -23,7 +23,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from mdm_core.ops.backend import constant_when_compiled
+from mdm_core.ops.backend import constant_result
 from mdm_core.ops.gce.pytorch import Stats, row_stats
 from mdm_core.ops.gemm import accumulate_, multiply_, reach, roomy, seal_
 
@@ -54,7 +54,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-@constant_when_compiled
+@constant_result
 def default_bytes(device: torch.device) -> int:
     """How many bytes of logits may be in flight where the caller sets no limit."""
     if device.type != "cuda":

@@ -1,8 +1,12 @@
 """Masks and locks of any size, mode and alpha lie over their pictures, and none of them is lost silently."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from mdm_core.images.regions import as_cells, as_pixels, centre_box, composite, nearest_visible
@@ -255,15 +259,55 @@ def test_rectangular_grids():
     assert centre_box((100, 100), (8, 32)) == (0, 37, 100, 62)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (2, 8), (16, 16), (7, 3)])
-def test_the_nearest_visible_cell_is_the_nearest(shape):
-    h, w = shape
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    d = (y.reshape(-1, 1) - y.reshape(1, -1)) ** 2 + (x.reshape(-1, 1) - x.reshape(1, -1)) ** 2
-    ids = torch.arange(1, h * w + 1).repeat(5, 1).view(5, h, w)
-    for share in (0.0, 0.3, 0.8, 1.0):
-        masked = torch.rand(5, h, w, generator=torch.Generator().manual_seed(h)) < share
-        found = nearest_visible(ids, masked)
-        far = d[None] * h * w + torch.arange(h * w) + masked.view(5, 1, -1) * 10**9
-        wanted = far.argmin(-1).view(5, h, w) + 1
-        assert torch.equal(found, torch.where(masked.all(-1).all(-1)[:, None, None], 0, wanted))
+def nearest_by_trying(ids, masked):
+    """Every cell against every cell: the nearest visible one, then the upper, then the left."""
+    B, h, w = ids.shape
+    y, x = torch.arange(h * w) // w, torch.arange(h * w) % w
+    squared = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2  # [L, L]
+    far = squared * h * w + torch.arange(h * w) + masked.view(B, 1, -1) * 10**12
+    near = ids.view(B, -1).gather(1, far.argmin(-1)).view(B, h, w)
+    return torch.where(masked.all(-1).all(-1)[:, None, None], 0, near)
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 17),
+    st.integers(1, 17),
+    st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.99, 1.0]),
+    st.sampled_from(["cells", "rows", "columns"]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_nearest_visible_cell_is_the_nearest(B, h, w, share, of, seed):
+    rng = torch.Generator().manual_seed(seed)
+    shape = {"cells": (B, h, w), "rows": (B, h, 1), "columns": (B, 1, w)}[of]
+    masked = (torch.rand(shape, generator=rng) < share).expand(B, h, w).contiguous()
+    ids = torch.randperm(B * h * w, generator=rng).view(B, h, w) + 1
+    assert torch.equal(nearest_visible(ids, masked), nearest_by_trying(ids, masked))
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (64, 40), (1, 200), (200, 1)])
+@pytest.mark.parametrize("corner", [0, -1])
+def test_one_visible_cell_reaches_every_other(shape, corner):
+    masked = torch.ones(1, *shape, dtype=torch.bool)
+    masked.view(-1)[corner] = False
+    ids = torch.arange(1, masked.numel() + 1).view(1, *shape)
+    assert (nearest_visible(ids, masked) == ids.view(-1)[corner]).all()
+
+
+def test_where_nothing_is_masked_nothing_is_done():
+    ids = torch.arange(12).view(1, 3, 4)
+    assert nearest_visible(ids, torch.zeros(1, 3, 4, dtype=torch.bool)) is ids
+
+
+def test_memory_of_the_nearest_cell_grows_with_the_cells_alone():
+    def bytes_a_cell(side, share):
+        masked = torch.rand(1, side, side, generator=torch.Generator().manual_seed(1)) < share
+        tracemalloc.start()
+        nearest_visible(torch.ones(1, side, side, dtype=torch.int64), masked)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak / side**2
+
+    for share in (0.5, 0.999):
+        assert bytes_a_cell(256, share) < 1.3 * bytes_a_cell(64, share)

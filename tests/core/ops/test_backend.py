@@ -1,5 +1,9 @@
 """Which backend the fused operators use: chosen by the device, and said once at the start of every program."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_model import build_tiny
@@ -16,7 +20,7 @@ from ui import launch
     [("cuda", True, "triton"), ("cuda", False, "torch"), ("cpu", True, "torch"), ("cpu", False, "torch")],
 )
 def test_the_backend_follows_the_device(device, installed, backend, monkeypatch):
-    monkeypatch.setattr(chooser, "_triton_installed", lambda: installed)
+    monkeypatch.setattr(chooser, "triton_installed", lambda: installed)
     assert ops.choose_backend("auto", torch.device(device)) == backend
     for asked in ("reference", "torch", "triton"):
         assert ops.choose_backend(asked, torch.device(device)) == asked
@@ -33,3 +37,27 @@ def test_the_command_line_says_it_once(tmp_path, capsys):
     assert main(["a cat", "--model", str(tmp_path / "model"), "--out", str(tmp_path / "x.png")]) == 0
     said = "".join(capsys.readouterr())
     assert said.count("fused operators: torch backend on cpu") == 1
+
+
+def test_the_compiler_is_told_as_pytorch_tells_it():
+    def theirs():
+        return 1
+
+    def ours():
+        return 1
+
+    assert vars(chooser.constant_result(ours)) == vars(torch.compiler.assume_constant_result(theirs)) != {}
+
+
+@pytest.mark.parametrize("name", ["mdm_core", "mdm_core.pipeline", "mdm_core.explain.outlook"])
+def test_who_looks_at_pictures_does_not_wait_for_the_compiler(name):
+    heavy = ["torch._dynamo", "torch._inductor", "triton", "sympy"]
+    code = f"import sys, {name}; print([m for m in {heavy} if m in sys.modules])"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert told.stdout.strip() == "[]", told.stdout + told.stderr[-2000:]
