@@ -16,9 +16,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from mdm_core.config import SampleConfig, located
+from mdm_core.config import SCHEDULES, SampleConfig, located
 from mdm_core.diffusion.sampler import EDITS, ORDERS, check_seed
-from mdm_core.diffusion.schedule import SCHEDULES
 from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline

@@ -23,27 +23,38 @@ TABLE_LIMIT = 1024
 
 
 @dataclass(frozen=True)
-class Level:
-    """One level: a partition (`group_of`, with its inverse in CSR form) or a kNN list (`neighbours`)."""
+class Partition:
+    """A level whose groups do not overlap: each token's group, and its inverse in CSR form."""
 
-    width: int  # the most members any token's group has
-    group_of: Tensor | None = None  # int32 [V]       partition: token -> group
-    order: Tensor | None = None  # int32 [V]       partition: tokens sorted by group, then by id
-    # int32 [G + 1]   partition: group g owns order[offsets[g] : offsets[g + 1]]
-    offsets: Tensor | None = None
-    neighbours: Tensor | None = None  # int32 [V, k]    kNN: token -> its k neighbours
-
-    @property
-    def is_partition(self) -> bool:
-        return self.group_of is not None
+    width: int  # the most members any group has
+    group_of: Tensor  # int32 [V]  token -> group
+    order: Tensor  # int32 [V]  tokens sorted by group, then by id
+    offsets: Tensor  # int32 [G + 1]  group g owns order[offsets[g] : offsets[g + 1]]
 
     def tensors(self) -> list[Tensor]:
-        """The level as plain tensors: three for a partition, one for a kNN list."""
-        return [self.group_of, self.order, self.offsets] if self.is_partition else [self.neighbours]
+        """The level as plain tensors."""
+        return [self.group_of, self.order, self.offsets]
 
-    def to(self, device: torch.device) -> Level:
-        move = {n: getattr(self, n) for n in ("group_of", "order", "offsets", "neighbours")}
-        return Level(self.width, **{n: None if t is None else t.to(device) for n, t in move.items()})
+    def to(self, device: torch.device) -> Partition:
+        return Partition(self.width, *(table.to(device) for table in self.tensors()))
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """A kNN level: each token's own list, itself included."""
+
+    width: int  # k
+    neighbours: Tensor  # int32 [V, k]
+
+    def tensors(self) -> list[Tensor]:
+        """The level as plain tensors."""
+        return [self.neighbours]
+
+    def to(self, device: torch.device) -> Neighbours:
+        return Neighbours(self.width, self.neighbours.to(device))
+
+
+Level = Partition | Neighbours
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ def patch_levels(target: Tensor, levels: list[Level]) -> Patch:
     y = target[:, None]  # [n, 1]
     ids, valid = [y], [torch.ones_like(y, dtype=torch.bool)]
     for level in levels:
-        if level.is_partition:
+        if isinstance(level, Partition):
             group = level.group_of[target].long()  # [n]
             start, stop = level.offsets[group].long(), level.offsets[group + 1].long()  # [n] each
             slot = start[:, None] + torch.arange(level.width, device=target.device)  # [n, k]
@@ -79,15 +90,14 @@ def patch_levels(target: Tensor, levels: list[Level]) -> Patch:
     union = torch.cat(ids, 1)  # [n, K]
     inside = [union == y]
     for level in levels:
-        if level.is_partition:
+        if isinstance(level, Partition):
             inside.append(level.group_of[union] == level.group_of[target][:, None])
         else:
             inside.append((union[:, :, None] == level.neighbours[target].long()[:, None, :]).any(-1))
 
     keep, column = [], 0
-    for j, part in enumerate(
-        valid
-    ):  # slots of level j count once: only if no earlier level already holds them
+    # slots of level j count once: only if no earlier level already holds them
+    for j, part in enumerate(valid):
         end = column + part.shape[1]
         for earlier in inside[:j]:
             part = part & ~earlier[:, column:end]
@@ -124,7 +134,7 @@ class Groups:
         size = torch.bincount(group_of)  # [G]
         offsets = torch.cat([size.new_zeros(1), size.cumsum(0)])  # [G + 1]
         order = torch.argsort(group_of, stable=True)  # [V]
-        level = Level(int(size.max()), group_of.int(), order.int(), offsets.int())
+        level = Partition(int(size.max()), group_of.int(), order.int(), offsets.int())
         return cls([level], ids.numel()).to(ids.device)
 
     @classmethod
@@ -140,7 +150,7 @@ class Groups:
         ordered = table.sort(1).values
         if (ordered[:, 1:] == ordered[:, :-1]).any():
             raise ValueError("A token's neighbour list must not name the same token twice.")
-        return cls([Level(table.shape[1], neighbours=table.int().contiguous())], table.shape[0])
+        return cls([Neighbours(table.shape[1], table.int().contiguous())], table.shape[0])
 
     @classmethod
     def lattice(cls, levels: tuple[int, ...], factor: int | tuple[int, ...] = 2) -> Groups:
@@ -221,22 +231,23 @@ class Groups:
     @property
     def group_of(self) -> Tensor:
         """int32 [V]: token -> group, of the first level."""
-        if not self.levels[0].is_partition:
+        first = self.levels[0]
+        if not isinstance(first, Partition):
             raise ValueError("Neighbour lists overlap, so a token has no single group.")
-        return self.levels[0].group_of
+        return first.group_of
 
     @property
     def n_groups(self) -> int:
         """Number of groups of the first level; a kNN level has one per token."""
         first = self.levels[0]
-        return first.offsets.numel() - 1 if first.is_partition else self.vocab_size
+        return first.offsets.numel() - 1 if isinstance(first, Partition) else self.vocab_size
 
     def members(self, token: int, level: int = 0) -> Tensor:
         """int64 [k]: the tokens in `token`'s group, itself included."""
         if not 0 <= token < self.vocab_size:
             raise ValueError(f"Token {token} is outside the vocabulary of {self.vocab_size}.")
         one = self.levels[level]
-        if not one.is_partition:
+        if isinstance(one, Neighbours):
             return one.neighbours[token].long()
         group = int(one.group_of[token])
         return one.order[int(one.offsets[group]) : int(one.offsets[group + 1])].long()
@@ -278,7 +289,7 @@ class Groups:
     def state_dict(self) -> dict[str, Tensor]:
         """Plain int32 tensors for safetensors: `level<j>.group_of` [V] or `level<j>.neighbours` [V, k]."""
         return {
-            f"level{j}.group_of" if level.is_partition else f"level{j}.neighbours": level.tensors()[0]
+            f"level{j}.{'group_of' if isinstance(level, Partition) else 'neighbours'}": level.tensors()[0]
             for j, level in enumerate(self.levels)
         }
 
@@ -301,8 +312,10 @@ class Groups:
 
     def __repr__(self) -> str:
         kinds = [
-            f"{len(lv.offsets) - 1} groups of <= {lv.width}" if lv.is_partition else f"kNN {lv.width}"
-            for lv in self.levels
+            f"{len(level.offsets) - 1} groups of <= {level.width}"
+            if isinstance(level, Partition)
+            else f"kNN {level.width}"
+            for level in self.levels
         ]
         return f"Groups(V={self.vocab_size}, {'; '.join(kinds)})"
 

@@ -27,7 +27,7 @@ class CorruptionConfig:
     flip_self: float = 0.0  # share drawn by the model itself (`draft`): its own mistakes
     complementary: bool = False  # the second half of the batch is masked where the first half is not
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         for name in ("flip", "flip_uniform", "flip_group", "flip_self"):

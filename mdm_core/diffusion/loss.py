@@ -26,7 +26,7 @@ class ObjectiveConfig:
     edit_flipped_only: bool = False  # supervise only the flipped visible tokens, not the right ones
     z_loss: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("ce_weight", "edit_weight", "z_loss"):
             object.__setattr__(self, name, real_number(name, getattr(self, name), 0, MOST_WEIGHT))
         weights = self.group_weight
@@ -89,8 +89,13 @@ def bits_per_token(
     rows = where.flatten()
     if not rows.any():
         return float("nan")
-    weights = dict(group_weight=0.0) if groups is None else dict(group_weight=1.0, ce_weight=0.0)
     ce = linear_grouped_cross_entropy(
-        hidden.flatten(0, 1)[rows], head_weight, x0.flatten()[rows], groups, reduction="mean", **weights
+        hidden.flatten(0, 1)[rows],
+        head_weight,
+        x0.flatten()[rows],
+        groups,
+        group_weight=0.0 if groups is None else 1.0,
+        ce_weight=1.0 if groups is None else 0.0,
+        reduction="mean",
     )
     return float(ce) / 0.6931471805599453

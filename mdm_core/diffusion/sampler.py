@@ -71,7 +71,7 @@ class _State:
 
     def pick(self, rows: np.ndarray) -> _State:
         """A copy of some of the images; rows: bool or int [n]."""
-        return _State(*(getattr(self, name)[rows] for name in _ARRAYS), self.grid)
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
     def put(self, part: _State) -> None:
         """Take images that were picked back in."""
@@ -160,7 +160,7 @@ def sample(
             out[b] = record
         return out
 
-    yield _start_records(everyone, mask_id, config)
+    yield [*_start_records(everyone, mask_id, config)]
     s = everyone.pick(everyone.n_start > 0)  # an image without masks waits for the polish passes
     steps = config.steps if len(s.image) else 0
     for k in range(1, steps + 1):
@@ -206,20 +206,22 @@ def polish(
     """An edit-only pass; an image is done (bool [B]) when nothing is left to edit."""
     edited = choose_edits(s, p, s.tokens != mask_id, k, config, mask_id)
     waiting = edit_candidates(s, p, s.tokens != mask_id, config).any(1)  # resting tokens count as not done
-    done = ~waiting & ~np.isin(np.arange(len(waiting)), edited.row)
+    done = ~waiting & ~np.isin(np.arange(len(s.image)), edited.row)
     confidence = p.current_p.copy()
     _write_edits(s, p, edited, k, config, confidence)
     none = np.zeros_like(s.locked)
     return _records(s, k, "polish", none, edited, confidence, p.entropy, config), done
 
 
-def commit_quota(n_masked, n_start, k: int, config: SampleConfig):
+def commit_quota(
+    n_masked: int | np.ndarray, n_start: int | np.ndarray, k: int, config: SampleConfig
+) -> np.ndarray:
     """How many tokens step k commits: enough to reach the schedule, at least one, all at the last step.
 
     n_masked, n_start: one number or int [B], and so is the answer.
     """
     if k >= config.steps:
-        return n_masked
+        return np.asarray(n_masked)
     t = torch.tensor(1 - k / config.steps, dtype=torch.float64)
     # still masked after this step
     target = np.floor(float(mask_ratio(t, config.schedule)) * np.asarray(n_start)).astype(np.int64)
@@ -282,7 +284,9 @@ def choose_edits(
 _NO_EDITS = _Edits(*(np.zeros(0, np.int64) for _ in range(4)))
 
 
-def _write_edits(s, p, edited: _Edits, k, config, confidence) -> None:
+def _write_edits(
+    s: _State, p: _Prediction, edited: _Edits, k: int, config: SampleConfig, confidence: np.ndarray
+) -> None:
     where = edited.row, edited.position
     s.tokens[where] = edited.new
     s.edits[where] += 1
@@ -290,7 +294,16 @@ def _write_edits(s, p, edited: _Edits, k, config, confidence) -> None:
     confidence[where] = p.best_p[where]
 
 
-def _records(s, k, phase, committed, edited: _Edits, confidence, entropy, config) -> list[StepRecord]:
+def _records(
+    s: _State,
+    k: int,
+    phase: str,
+    committed: np.ndarray,
+    edited: _Edits,
+    confidence: np.ndarray,
+    entropy: np.ndarray,
+    config: SampleConfig,
+) -> list[StepRecord]:
     """A record of every image; committed bool [B, L]. Rows of arrays that nothing writes to any more."""
     B = len(s.image)
     changes = np.stack(edited[1:], axis=1).astype(np.int32)  # [m, 3]

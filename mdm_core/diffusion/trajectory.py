@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mdm_core.config import located, own
 
@@ -56,7 +58,8 @@ class Trajectory:
     grid: tuple[int, int]
     vocab_size: int
     records: list[StepRecord] = field(default_factory=list)
-    decoder: Any = field(default=None, repr=False, compare=False)  # tokens [h, w] -> PIL image
+    # tokens [h, w] -> PIL image
+    decoder: Callable[[np.ndarray], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def tokens(self) -> np.ndarray:
@@ -66,11 +69,11 @@ class Trajectory:
         return self.records[-1].tokens.reshape(self.grid)
 
     @property
-    def image(self):
+    def image(self) -> Image.Image:
         """The final picture (PIL); needs a decoder, which a trajectory from a pipeline has."""
         return self.image_at(-1)
 
-    def image_at(self, index: int):
+    def image_at(self, index: int) -> Image.Image:
         """The picture as decoded after record `index`; masked cells in the neutral mask colour."""
         if self.decoder is None:
             raise ValueError(

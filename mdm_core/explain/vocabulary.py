@@ -108,7 +108,7 @@ class Vocabulary:
     others: dict[str, str] = field(default_factory=dict)  # things the model was not taught -> their category
     whole: bool = True  # False where the card names objects alone: a word it lacks may be known all the same
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._forms: dict[tuple[str, ...], tuple[str, str]] = {}  # words of a name -> (kind, name)
         for kind, names in (
             ("relation", self.relations),
@@ -144,8 +144,8 @@ class Vocabulary:
             category, _, names = str(told.get(name, "")).partition(":")
             also = [n.strip() for n in names.split(",") if n.strip()]
             things.append(Thing(name, category.strip(), also[0] if also else "", tuple(also[1:])))
-        names = _lists(words.get("styles"))
-        styles = {s: names.get(s, []) for s in _strings(card.get("styles"))}
+        style_names = _lists(words.get("styles"))
+        styles = {s: style_names.get(s, []) for s in _strings(card.get("styles"))}
         others = {n: c for c, group in _lists(words.get("others")).items() for n in group}
         return cls(
             things,
@@ -190,11 +190,10 @@ class Vocabulary:
         doubtful = False  # a word was met that the card does not name
         i = 0
         while i < len(words):
-            length = next(
-                (n for n in range(min(LONGEST_NAME, len(words) - i), 0, -1) if self._at(words, i, n)), 0
-            )
-            if length:
-                kind, name = self._at(words, i, length)
+            lengths = range(min(LONGEST_NAME, len(words) - i), 0, -1)
+            length, found = next(((n, it) for n in lengths if (it := self._at(words, i, n))), (0, None))
+            if found:
+                kind, name = found
                 known.append(Known(words[i][1], words[i + length - 1][2], kind, name))
             else:
                 word, start, end = words[i]

@@ -289,9 +289,10 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if source.profile.xcolor_space.strip() == _SPACES[image.mode]:
-                return ImageCms.profileToProfile(
-                    image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-                )
+                own = ImageCms.createProfile("sRGB")
+                turned = ImageCms.profileToProfile(image, source, own, outputMode="RGB")
+                if turned is not None:
+                    return turned
         except Exception:  # littleCMS has many complaints, and may be missing altogether
             pass
     return image.convert("RGB")

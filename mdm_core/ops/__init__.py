@@ -1,7 +1,7 @@
 """The two fused operators of Chisel; neither ever stores the [N, V] logits.
 
-    linear_grouped_cross_entropy    the training loss, from hidden states to gradients (gce.py)
-    sample_step                     one sampling step's decision data, from hidden states to tokens (sample.py)
+    linear_grouped_cross_entropy    the training loss, from hidden states to gradients (gce/linear.py)
+    sample_step                     one sampling step's decision data, from hidden states to tokens (sample/step.py)
 
 Each has three backends that agree: reference (the definition), torch (any device) and triton (CUDA).
 """

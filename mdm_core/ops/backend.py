@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 BACKENDS = ("auto", "reference", "torch", "triton")
-F = TypeVar("F", bound=Callable)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def constant_result(function: F) -> F:
@@ -19,7 +19,7 @@ def constant_result(function: F) -> F:
 
     That import takes longer than PyTorch's own, and who only looks at pictures compiles nothing.
     """
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    function.__dict__["_dynamo_marked_constant"] = True
     return function
 
 

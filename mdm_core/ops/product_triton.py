@@ -1,6 +1,6 @@
 """The matrix product of a linear head inside a Triton kernel: one [BM, BV] tile of logits in registers.
 
-What follows it in the kernel (the epilogue) is sample_triton's or gce_stream_triton's business. Rows beyond N
+What follows it in the kernel (the epilogue) is that of sample/stretch_triton.py or gce/stream_triton.py. Rows beyond N
 repeat earlier rows and columns beyond V earlier tokens: the caller masks what it keeps.
 """
 

@@ -224,4 +224,4 @@ def attention_backward(
 
 
 def _padded(positions: int) -> int:
-    return max(16, triton.next_power_of_2(positions))
+    return max(16, int(triton.next_power_of_2(positions)))

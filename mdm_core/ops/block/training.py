@@ -11,6 +11,8 @@ everywhere else. Sums and statistics are fp32; each result is rounded once.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -89,7 +91,7 @@ def _norm(x: Tensor, y: Tensor | None, weight: Tensor, dtype: torch.dtype) -> tu
 
 
 @_norm.register_fake
-def _(x, y, weight, dtype):
+def _(x: Tensor, y: Tensor | None, weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     total = x.new_empty(0) if y is None else torch.empty_like(x, dtype=torch.promote_types(x.dtype, y.dtype))
     rows = x.numel() // x.shape[-1]
     return total, torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
@@ -110,11 +112,13 @@ def _norm_backward(
 
 
 @_norm_backward.register_fake
-def _(upstream, x, weight, rstd, through):
+def _(
+    upstream: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, through: Tensor | None
+) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(weight)
 
 
-def _norm_context(ctx, inputs, output):
+def _norm_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, y, weight, _ = inputs
     total, _, rstd = output
     ctx.save_for_backward(x if y is None else total, weight, rstd)
@@ -122,7 +126,9 @@ def _norm_context(ctx, inputs, output):
     ctx.set_materialize_grads(False)
 
 
-def _norm_grad(ctx, through, upstream, unused):
+def _norm_grad(
+    ctx: Any, through: Tensor | None, upstream: Tensor | None, unused: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
     x, weight, rstd = ctx.saved_tensors
     kind, other = ctx.types
     if other is None:
@@ -150,7 +156,7 @@ def _swiglu(gate_up: Tensor) -> Tensor:
 
 
 @_swiglu.register_fake
-def _(gate_up):
+def _(gate_up: Tensor) -> Tensor:
     return gate_up.new_empty(*gate_up.shape[:-1], gate_up.shape[-1] // 2)
 
 
@@ -164,7 +170,7 @@ def _swiglu_backward(upstream: Tensor, gate_up: Tensor) -> Tensor:
 
 
 @_swiglu_backward.register_fake
-def _(upstream, gate_up):
+def _(upstream: Tensor, gate_up: Tensor) -> Tensor:
     return torch.empty_like(gate_up)
 
 
@@ -187,7 +193,7 @@ def _short_attention(
 
 
 @_short_attention.register_fake
-def _(qkv, q_weight, k_weight, cos, sin, heads):
+def _(qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
     return qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
 
 
@@ -203,11 +209,13 @@ def _short_attention_backward(
 
 
 @_short_attention_backward.register_fake
-def _(upstream, qkv, q_weight, k_weight, cos, sin, heads):
-    return tuple(torch.empty_like(x) for x in (qkv, q_weight, k_weight))
+def _(
+    upstream: Tensor, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(qkv), torch.empty_like(q_weight), torch.empty_like(k_weight)
 
 
-def _short_context(ctx, inputs, output):
+def _short_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs[:5])
     ctx.heads = inputs[5]
 
@@ -234,9 +242,12 @@ def _heads(
 
 
 @_heads.register_fake
-def _(qkv, q_weight, k_weight, cos, sin, heads, kv_heads):
+def _(
+    qkv: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, heads: int, kv_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
     B, T, width = qkv.shape
-    return tuple(qkv.new_empty(B, T, n, width // (heads + 2 * kv_heads)) for n in (heads, kv_heads, kv_heads))
+    q, k, v = (qkv.new_empty(B, T, n, width // (heads + 2 * kv_heads)) for n in (heads, kv_heads, kv_heads))
+    return q, k, v
 
 
 @torch.library.custom_op("chisel::heads_backward", mutates_args=())
@@ -252,13 +263,22 @@ def _heads_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     from mdm_core.ops.block import training_triton as block_triton
 
-    gradients = (x.contiguous() for x in (dq, dk, dv))
-    return block_triton.heads_backward(*gradients, qkv, q_weight, k_weight, cos, sin, EPS)
+    dq, dk, dv = (x.contiguous() for x in (dq, dk, dv))
+    return block_triton.heads_backward(dq, dk, dv, qkv, q_weight, k_weight, cos, sin, EPS)
 
 
 @_heads_backward.register_fake
-def _(dq, dk, dv, qkv, q_weight, k_weight, cos, sin):
-    return tuple(torch.empty_like(x) for x in (qkv, q_weight, k_weight))
+def _(
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(qkv), torch.empty_like(q_weight), torch.empty_like(k_weight)
 
 
 _heads.register_autograd(

@@ -8,121 +8,31 @@
 
 Arguments shared by all three:
     hidden [N, D], weight [V, D]: any dtype; computed in `dtype`. target int64 [N]: -1 for rows to leave out.
-    tables, widths: the group levels as plain tensors (see `flatten`). backend: "torch" or "triton".
+    tables, widths: the group levels as plain tensors (see arguments.flatten). backend: "torch" or "triton".
 Gradients come back in the dtype of what they are gradients of; the weight's is summed in fp32 first. None of them
 can be differentiated again, and trying to says so.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Groups
-from mdm_core.ops.backend import constant_result
-from mdm_core.ops.gce import pytorch as gce_torch
 from mdm_core.ops.gce import schedules
-from mdm_core.ops.gce.pytorch import Stats
-
-
-def flatten(groups: Groups | None, backend: str) -> tuple[list[Tensor], list[int]]:
-    """Group levels as operator arguments, which the backend's `view` takes up again.
-
-    tables: the levels' tensors, or for triton every token's patch; widths: per level, negative for kNN lists.
-    """
-    if groups is None:
-        return [], []
-    if backend == "triton":
-        return list(groups.patch_table()), [level.width for level in groups.levels]
-    tables = [table for level in groups.levels for table in level.tensors()]
-    return tables, [level.width if level.is_partition else -level.width for level in groups.levels]
-
-
-def engine_for(backend: str) -> ModuleType:
-    if backend == "triton":
-        from mdm_core.ops.gce import objective_triton as gce_triton
-
-        return gce_triton
-    return gce_torch
-
-
-def _slots(widths: list[int]) -> int:
-    """Patch slots per row: the target and each level's members."""
-    return 1 + sum(abs(width) for width in widths)
-
-
-@constant_result
-def _tile_costs(backend: str, dtype: torch.dtype) -> tuple[int, int]:
-    """Bytes of a tile's logit, and of a patch slot beside it."""
-    engine = engine_for(backend)
-    return engine.bytes_per_logit(dtype), engine.bytes_per_slot()
-
-
-def few_rows_fit(
-    count: int,
-    vocab_size: int,
-    widths: list[int],
-    dtype: torch.dtype,
-    device: torch.device,
-    tile_bytes: int,
-    backend: str,
-) -> bool:
-    """Whether the rows schedule would need so many tiles that the vocabulary schedule is faster."""
-    logit, slot = _tile_costs(backend, dtype)
-    fit = schedules.rows_per_tile(vocab_size, tile_bytes, device, logit, slot * _slots(widths))
-    return fit < schedules.FEW_ROWS["cuda" if device.type == "cuda" else "cpu"] and fit < count
-
-
-# Gradients of fp16 logits are kept at most this large, or twice: probabilities of 1 / V are normal numbers then, and
-# sums over the vocabulary stay below 65,504 for weights up to hundreds.
-HALF_UNIT = 64.0
-NOT_TWICE = (
-    "linear_grouped_cross_entropy is not twice differentiable: its gradient cannot be differentiated again. "
-    'Use backend="reference", which stores the logits, for penalties on gradients and Hessian products.'
+from mdm_core.ops.gce.arguments import (
+    HALF_UNIT,
+    counted,
+    engine_for,
+    no_gradient,
+    power_of_two,
+    refuse,
+    slots_of,
+    spread,
+    used_rows,
 )
-
-
-def _refuse(ctx, *unused):
-    raise RuntimeError(NOT_TWICE)
-
-
-def _counted(hidden: Tensor, target: Tensor) -> Tensor:
-    """hidden [n, D] with zeros for the rows to leave out, so that no product meets what those hold, NaN too.
-
-    On a CPU these rows are not here any more (see `_used_rows`).
-    """
-    return hidden if target.device.type == "cpu" else hidden.where((target >= 0)[:, None], 0)
-
-
-def _power_of_two(values: Tensor) -> Tensor:
-    """The largest power of two up to values [], by which one divides without rounding; 1 for 0, inf and NaN."""
-    _, exponent = torch.frexp(values)
-    usual = (values >= 2.0**-100) & (values <= 2.0**100)
-    return torch.ldexp(torch.ones_like(values), exponent.where(usual, 1) - 1)
-
-
-def _used_rows(target: Tensor) -> Tensor | None:
-    """Indices of rows that count, or None for "use every row as it is".
-
-    Leaving rows out saves work on the CPU; on a GPU it would have to wait for the device to count them.
-    """
-    if target.device.type == "cpu" and (target < 0).any():
-        return (target >= 0).nonzero()[:, 0]
-    return None
-
-
-def _spread(values: Tensor | None, used: Tensor | None, count: int) -> Tensor | None:
-    """Put the used rows' values back among zeros: the inverse of `values[used]`."""
-    if values is None or used is None:
-        return values
-    return values.new_zeros(count, *values.shape[1:]).index_copy_(0, used, values)
-
-
-def _no_gradient(tables: int) -> tuple[list, list | None]:
-    """The backward's answer for (tables, widths): torch.library takes an empty list for a list of tensors."""
-    return ([None] * tables, None) if tables else ([], [])
+from mdm_core.ops.gce.pytorch import Stats
 
 
 @torch.library.custom_op("chisel::gce_rows", mutates_args=())
@@ -148,11 +58,11 @@ def gce_rows(
     the upstream gradient that makes up for it (loss scaling) is only known in the backward. Units are powers of two.
     witness: see `witness_of`.
     """
-    used = _used_rows(target)
+    used = used_rows(target)
     rows = slice(None) if used is None else used
     sums = schedules.wide(dtype)
     w = weight.to(dtype)  # [V, D]
-    h = _counted(hidden[rows].to(dtype), target[rows])  # [N, D]
+    h = counted(hidden[rows].to(dtype), target[rows])  # [N, D]
     dw = weight.new_empty(weight.shape, dtype=sums) if need_weight else None  # [V, D]
     valid = target[rows] >= 0  # [N]
     row_scale = scale[rows].to(sums).where(valid, 0)  # [N]
@@ -161,7 +71,7 @@ def gce_rows(
         most = row_scale.abs().amax() * sum(
             abs(c) for c in coefficients
         )  # []  of a logit's gradient, roughly
-        units = units * (_power_of_two(most) / HALF_UNIT)
+        units = units * (power_of_two(most) / HALF_UNIT)
     engine = engine_for(backend)
     loss, lse, dh = schedules.rows(
         h,
@@ -171,7 +81,7 @@ def gce_rows(
         engine.view(tables, widths, len(w), w.device),
         coefficients,
         z_loss,
-        _slots(widths),
+        slots_of(widths),
         tile_bytes,
         need_hidden,
         dw,
@@ -179,33 +89,33 @@ def gce_rows(
     )
     if dw is not None and weight.dtype == torch.float16 and dw.numel():
         low, high = dw.aminmax()
-        more = _power_of_two(torch.maximum(-low, high)) * 2.0**-13  # the largest becomes 2^13 to 2^14
+        more = power_of_two(torch.maximum(-low, high)) * 2.0**-13  # the largest becomes 2^13 to 2^14
         dw.mul_(1 / more)
         units = torch.stack([units[0], units[1] * more])
     total = (loss.where(valid, 0) * row_scale).sum()  # []
-    lse = _spread(lse.where(valid, 0), used, len(target))
-    dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
+    lse = spread(lse.where(valid, 0), used, len(target))
+    dh = hidden.new_empty(0) if dh is None else spread(dh, used, len(target)).to(hidden.dtype)
     dw = weight.new_empty(0) if dw is None else dw.to(weight.dtype)
     return total, lse, dh, dw, units
 
 
 @gce_rows.register_fake
 def _(
-    hidden,
-    weight,
-    target,
-    scale,
-    witness,
-    tables,
-    widths,
-    coefficients,
-    z_loss,
-    dtype,
-    tile_bytes,
-    need_hidden,
-    need_weight,
-    backend,
-):
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    scale: Tensor,
+    witness: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    coefficients: list[float],
+    z_loss: float,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    need_hidden: bool,
+    need_weight: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     sums = schedules.wide(dtype)
     dh = hidden.new_empty(hidden.shape if need_hidden else 0)
     dw = weight.new_empty(weight.shape if need_weight else 0)
@@ -229,7 +139,7 @@ def gce_scale_(gradients: list[Tensor], factors: Tensor, backend: str) -> None:
 
 
 @gce_scale_.register_fake
-def _(gradients, factors, backend):
+def _(gradients: list[Tensor], factors: Tensor, backend: str) -> None:
     return None
 
 
@@ -237,7 +147,7 @@ def _(gradients, factors, backend):
 def gce_scale(
     dh: Tensor, dw: Tensor, factors: Tensor, witness: Tensor, backend: str
 ) -> tuple[Tensor, Tensor]:
-    """dh and dw times their factors [2]. That is all the backward of gce_rows can give; see `_refuse`."""
+    """dh and dw times their factors [2]. That is all the backward of gce_rows can give; see `refuse`."""
     dh, dw = dh.clone(), dw.clone()
     for gradient, factor in zip((dh, dw), factors, strict=True):
         engine_for(backend).scale_(gradient, factor)
@@ -245,22 +155,22 @@ def gce_scale(
 
 
 @gce_scale.register_fake
-def _(dh, dw, factors, witness, backend):
+def _(dh: Tensor, dw: Tensor, factors: Tensor, witness: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     return torch.empty_like(dh), torch.empty_like(dw)
 
 
-gce_scale.register_autograd(_refuse)
+gce_scale.register_autograd(refuse)
 
 
-def _rows_context(ctx, inputs, output):
+def _rows_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(*output[2:], inputs[4])
     ctx.needs, ctx.tables, ctx.backend = inputs[11:13], len(inputs[5]), inputs[13]
     ctx.set_materialize_grads(False)
 
 
-def _rows_backward(ctx, upstream, *unused):
+def _rows_backward(ctx: Any, upstream: Tensor | None, *unused: Any) -> tuple[Any, ...]:
     if upstream is None:  # nothing but the LSE was used
-        return None, None, None, None, None, *_no_gradient(ctx.tables), *[None] * 7
+        return None, None, None, None, None, *no_gradient(ctx.tables), *[None] * 7
     # In place: the gradients were made for this one use. A second backward is refused by autograd's version
     # check. fp64 is for checking, and gradcheck runs the backward over and over, so there a copy is made.
     dh, dw, units, witness = ctx.saved_tensors
@@ -274,7 +184,7 @@ def _rows_backward(ctx, upstream, *unused):
         factors = factors if len(which) == 2 else factors[which[0] : which[0] + 1]
         gce_scale_([(dh, dw)[i] for i in which], factors, ctx.backend)
     dh, dw = dh if ctx.needs[0] else None, dw if ctx.needs[1] else None
-    return dh, dw, None, None, None, *_no_gradient(ctx.tables), *[None] * 7
+    return dh, dw, None, None, None, *no_gradient(ctx.tables), *[None] * 7
 
 
 gce_rows.register_autograd(_rows_backward, setup_context=_rows_context)
@@ -295,32 +205,44 @@ def gce_forward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Row losses and LSEs [N], and for the backward: row maximum [N], patch gradient [N, K], factor [N]."""
-    used = _used_rows(target)
+    used = used_rows(target)
     rows = slice(None) if used is None else used
     engine = engine_for(backend)
     stats = schedules.streaming(
-        _counted(hidden[rows].to(dtype), target[rows]),
+        counted(hidden[rows].to(dtype), target[rows]),
         weight.to(dtype),
         target[rows].clamp(min=0),
         engine.view(tables, widths, len(weight), weight.device),
         coefficients,
         z_loss,
-        _slots(widths),
+        slots_of(widths),
         tile_bytes,
         keep_slots,
         engine,
     )
     valid = target[rows] >= 0  # [N]
     loss, lse = stats.loss.where(valid, 0), (stats.lse + stats.top).where(valid, 0)  # [N], [N]
-    return tuple(
-        _spread(value, used, len(target)) for value in (loss, lse, stats.top, stats.slot, stats.rest)
-    )
+    given = (loss, lse, stats.top, stats.slot, stats.rest)
+    loss, lse, top, slot, rest = (spread(value, used, len(target)) for value in given)
+    return loss, lse, top, slot, rest
 
 
 @gce_forward.register_fake
-def _(hidden, weight, target, tables, widths, coefficients, z_loss, dtype, tile_bytes, keep_slots, backend):
+def _(
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    coefficients: list[float],
+    z_loss: float,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    keep_slots: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     row = [hidden.new_empty(len(target), dtype=schedules.wide(dtype)) for _ in range(4)]
-    slot = row[0].new_empty(len(target), _slots(widths) if keep_slots else 0)
+    slot = row[0].new_empty(len(target), slots_of(widths) if keep_slots else 0)
     return row[0], row[1], row[2], slot, row[3]
 
 
@@ -342,7 +264,7 @@ def gce_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of sum(upstream * loss) by hidden and weight (empty tensors if not needed)."""
-    used = _used_rows(target)
+    used = used_rows(target)
     rows = slice(None) if used is None else used
     sums = weight.dtype if weight.dtype in (dtype, schedules.wide(dtype)) else dtype
     dw = weight.new_empty(weight.shape, dtype=sums) if need_weight else None  # [V, D]
@@ -350,7 +272,7 @@ def gce_backward(
     scale = upstream[rows].to(top.dtype).where(target[rows] >= 0, 0)  # [N]
     engine = engine_for(backend)
     dh = schedules.vocabulary(
-        _counted(hidden[rows].to(dtype), target[rows]),
+        counted(hidden[rows].to(dtype), target[rows]),
         weight.to(dtype),
         target[rows].clamp(min=0),
         scale,
@@ -361,47 +283,47 @@ def gce_backward(
         dw,
         engine,
     )
-    dh = hidden.new_empty(0) if dh is None else _spread(dh, used, len(target)).to(hidden.dtype)
+    dh = hidden.new_empty(0) if dh is None else spread(dh, used, len(target)).to(hidden.dtype)
     dw = weight.new_empty(0) if dw is None else dw.to(weight.dtype)
     return dh, dw
 
 
 @gce_backward.register_fake
 def _(
-    hidden,
-    weight,
-    target,
-    upstream,
-    tables,
-    widths,
-    top,
-    slot,
-    rest,
-    dtype,
-    tile_bytes,
-    need_hidden,
-    need_weight,
-    backend,
-):
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    upstream: Tensor,
+    tables: list[Tensor],
+    widths: list[int],
+    top: Tensor,
+    slot: Tensor,
+    rest: Tensor,
+    dtype: torch.dtype,
+    tile_bytes: int,
+    need_hidden: bool,
+    need_weight: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
     dh = hidden.new_empty(hidden.shape if need_hidden else 0)
     dw = weight.new_empty(weight.shape if need_weight else 0)
     return dh, dw
 
 
-gce_backward.register_autograd(_refuse)
+gce_backward.register_autograd(refuse)
 
 
-def _forward_context(ctx, inputs, output):
+def _forward_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     hidden, weight, target, tables, ctx.widths, _, _, ctx.dtype, ctx.tile_bytes, _, ctx.backend = inputs
     ctx.save_for_backward(hidden, weight, target, *output[2:], *tables)
     ctx.set_materialize_grads(False)
 
 
-def _forward_backward(ctx, upstream, *unused):
+def _forward_backward(ctx: Any, upstream: Tensor | None, *unused: Any) -> tuple[Any, ...]:
     hidden, weight, target, top, slot, rest, *tables = ctx.saved_tensors
     need_hidden, need_weight = ctx.needs_input_grad[:2]
     if upstream is None:  # nothing but the LSE was used
-        return None, None, None, *_no_gradient(len(tables)), *[None] * 6
+        return None, None, None, *no_gradient(len(tables)), *[None] * 6
     dh, dw = gce_backward(
         hidden,
         weight,
@@ -419,7 +341,7 @@ def _forward_backward(ctx, upstream, *unused):
         ctx.backend,
     )
     dh, dw = dh if need_hidden else None, dw if need_weight else None
-    return dh, dw, None, *_no_gradient(len(tables)), *[None] * 6
+    return dh, dw, None, *no_gradient(len(tables)), *[None] * 6
 
 
 gce_forward.register_autograd(_forward_backward, setup_context=_forward_context)

@@ -1,4 +1,4 @@
-"""The training loss as people call it: arguments checked, backend and schedule chosen (see gce_autograd.py)."""
+"""The training loss as people call it: arguments checked, backend and schedule chosen (see autograd.py)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.autograd import forward_ad
 
 from mdm_core.groups import Groups
 from mdm_core.ops.backend import choose_backend, fold_bias, is_integer, refuse_sharded
+from mdm_core.ops.gce import arguments as gce_arguments
 from mdm_core.ops.gce import autograd as gce_autograd
 from mdm_core.ops.gce import reference as gce_reference
 
@@ -175,11 +176,11 @@ def linear_grouped_cross_entropy(
         _refuse_transforms(hidden, weight)
     if backend == "triton" and (dtype == torch.float64 or groups is not None and not groups.has_table):
         backend = "torch"  # the kernels know neither fp64 nor groups of a thousand members and more
-    tables, widths = gce_autograd.flatten(groups, backend)
-    tile_bytes = tile_bytes or 0  # 0: as much as does good (see gce_schedules.rows_per_tile)
+    tables, widths = gce_arguments.flatten(groups, backend)
+    tile_bytes = tile_bytes or 0  # 0: as much as does good (see schedules.rows_per_tile)
     if schedule == "auto":
         size, device = len(weight), hidden.device
-        few = gce_autograd.few_rows_fit(len(hidden), size, widths, dtype, device, tile_bytes, backend)
+        few = gce_arguments.few_rows_fit(len(hidden), size, widths, dtype, device, tile_bytes, backend)
         schedule = "vocabulary" if few or reduction == "none" else "rows"
     wants = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, weight)]
     if any(wants) and schedule == "rows":
@@ -230,7 +231,16 @@ def _refuse_transforms(hidden: Tensor, weight: Tensor) -> None:
 
 
 def _check_gce(
-    hidden, weight, target, groups, group_weight, ce_weight, ignore_index, reduction, row_weight, schedule
+    hidden: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    groups: Groups | None,
+    group_weight: float | tuple[float, ...],
+    ce_weight: float,
+    ignore_index: int,
+    reduction: str,
+    row_weight: Tensor | None,
+    schedule: str,
 ) -> list[float]:
     """Reject wrong arguments with one sentence; return (ce_weight, *group weights)."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
@@ -243,7 +253,7 @@ def _check_gce(
         raise ValueError(
             f"target must hold one integer per row of hidden, not {list(target.shape)} {target.dtype}."
         )
-    if not isinstance(ignore_index, Integral) or not -(2**63) <= ignore_index < 2**63:
+    if not isinstance(ignore_index, Integral) or not -(2**63) <= int(ignore_index) < 2**63:
         raise ValueError(f"ignore_index must be an integer of 64 bits, not {ignore_index!r}.")
     if row_weight is not None and row_weight.shape != target.shape:
         raise ValueError(f"row_weight must hold one number per row of hidden, not {list(row_weight.shape)}.")

@@ -1,4 +1,4 @@
-"""Grouped cross-entropy over tiles of logits, in Triton: the engine of gce_torch.py, one program per row.
+"""Grouped cross-entropy over tiles of logits, in Triton: the engine of pytorch.py, one program per row.
 
 Legend
     n      rows of a tile            V     columns of a tile
@@ -8,14 +8,13 @@ Legend
 A row's program reads its logits, and writes the gradient over them: in one sweep when the row fits in
 registers (V <= 32768), in two otherwise. The patch is gathered first and set to -inf in memory, so the
 sweep needs to know nothing of groups. No locks, no atomics: each number has one writer, and a rerun is
-bitwise equal. The matrix products around the kernels are the library's (see gce_schedules.py); all offsets
+bitwise equal. The matrix products around the kernels are the library's (see schedules.py); all offsets
 are 64-bit.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import torch
 import triton
@@ -23,45 +22,15 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.groups import Patch
+from mdm_core.ops.gce import stream_triton
 from mdm_core.ops.gce.pytorch import Stats
+from mdm_core.ops.gce.row_triton import Table, coefficients_on, row_objective
 from mdm_core.ops.product_triton import exp
 
 STREAM_COLUMNS = 2048  # of the vocabulary at a time, when only the loss is asked for
 STREAM_BYTES = 6 << 20  # and the logits in flight then: the forward alone gains nothing from more
 ONE_SWEEP = 32768  # the longest row that one program holds in registers
 TWO_SWEEPS = 8192  # columns at once where a row does not fit
-
-
-@triton.jit
-def _log1p(t):
-    # log(1 + t) for t in [0, 1] without losing small t: the rounding error of 1 + t divides out.
-    u = 1.0 + t
-    return tl.where(u == 1.0, t, tl.log(u) * (t / tl.where(u == 1.0, 1.0, u - 1.0)))
-
-
-@triton.jit
-def _objective(zr, rest, top, bits, keep, coefficients, z_loss, J: tl.constexpr):
-    """A row's loss, LSE - top, each slot's gradient [BK], factor of exp(z - top) elsewhere (see row_stats)."""
-    e = tl.where(keep, tl.exp(zr), 0.0)  # [BK]
-    total = rest + tl.sum(e, 0)
-    lse = tl.log(total)
-    full = lse + top
-    loss = z_loss * full * full
-    slot = 2.0 * z_loss * full * (e / total)  # [BK]
-    push = 2.0 * z_loss * full
-    for j in tl.static_range(J):
-        weight = tl.load(coefficients + j)
-        inside = keep & (((bits >> j) & 1) == 1)  # [BK]
-        peak = tl.maximum(tl.max(tl.where(inside, zr, float("-inf")), 0), -3e38)
-        e_in = tl.where(inside, tl.exp(zr - peak), 0.0)  # [BK]
-        s_in = tl.sum(e_in, 0)
-        s_out = rest + tl.sum(tl.where(inside, 0.0, e), 0)
-        odds = tl.log(s_out) - (tl.log(s_in) + peak)
-        loss += weight * (tl.maximum(odds, 0.0) + _log1p(tl.exp(-tl.abs(odds))))
-        outside_p = 1.0 / (1.0 + tl.exp(-odds))  # 1 - P
-        slot += weight * tl.where(inside, -(e_in / s_in) * outside_p, e / total)
-        push += weight
-    return loss, lse, slot, push / total
 
 
 @triton.jit
@@ -110,7 +79,9 @@ def _rows_kernel(
             rest = rest * exp(top - higher) + tl.sum(exp(x - higher), 0)
             top = higher
 
-    row_loss, row_lse, slot, factor = _objective(zu - top, rest, top, member, keep, coefficients, z_loss, J)
+    row_loss, row_lse, slot, factor = row_objective(
+        zu - top, rest, top, member, keep, coefficients, z_loss, J
+    )
     tl.store(loss + row, row_loss)
     tl.store(lse + row, row_lse + top)
 
@@ -182,14 +153,6 @@ def bytes_per_slot() -> int:
     return 0
 
 
-class Table(NamedTuple):
-    """The patch of every token (see Groups.patch_table), and the number of levels."""
-
-    ids: Tensor  # int32 [V, K]
-    bits: Tensor  # int32 [V, K]
-    levels: int  # J
-
-
 @cache
 def _plain(vocab_size: int, device: torch.device) -> Table:
     """The table of plain cross-entropy: each token is its own only special token."""
@@ -197,18 +160,16 @@ def _plain(vocab_size: int, device: torch.device) -> Table:
     return Table(ids, torch.ones_like(ids), 1)
 
 
-@cache
-def _coefficients(values: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=device)
-
-
 def view(tables: list[Tensor], widths: list[int], vocab_size: int, device: torch.device) -> Table:
     """The patch table from its operator arguments."""
-    return Table(*tables, 1 + len(widths)) if tables else _plain(vocab_size, device)
+    if not tables:
+        return _plain(vocab_size, device)
+    ids, bits = tables
+    return Table(ids, bits, 1 + len(widths))
 
 
 def patch_of(groups: Table, target: Tensor) -> Patch:
-    """The patch of each row, as gce_torch gives it, but with id -1 where keep is False. target: int64 [n]."""
+    """The patch of each row, as pytorch.py gives it, but with id -1 where keep is False. target: int64 [n]."""
     ids = groups.ids[target]  # [n, K]
     level = torch.arange(groups.levels, device=ids.device, dtype=torch.int32)  # [J]
     return Patch(ids, (groups.bits[target][..., None] >> level) & 1 == 1, ids >= 0)
@@ -231,7 +192,7 @@ def rows_(
         scale,
         groups.ids,
         groups.bits,
-        _coefficients(tuple(coefficients), tile.device),
+        coefficients_on(tuple(coefficients), tile.device),
         loss,
         lse,
         size,
@@ -259,17 +220,15 @@ def stream(
     """The whole streaming schedule in kernels of its own; None where the kernels per tile serve better.
 
     That is where patches are large, and where the vocabulary schedule is to follow in fp32: its products are the
-    library's, and must agree with the statistics to the last bits (see gce_stream_triton.py).
+    library's, and must agree with the statistics to the last bits (see stream_triton.py).
     """
-    from mdm_core.ops.gce import stream_triton as gce_stream_triton
-
-    if groups.ids.shape[1] > gce_stream_triton.SLOTS or keep_slots and hidden.dtype == torch.float32:
+    if groups.ids.shape[1] > stream_triton.SLOTS or keep_slots and hidden.dtype == torch.float32:
         return None
-    return gce_stream_triton.streaming(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
+    return stream_triton.streaming(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
 
 
 def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, patch_logits: Tensor) -> None:
-    """Streaming: fold a tile of logits into the running top, rest and patch_logits (see gce_torch)."""
+    """Streaming: fold a tile of logits into the running top, rest and patch_logits (see pytorch.py)."""
     size, slots = tile.shape[1] - 1, patch.ids.shape[1]
     columns = min(triton.next_power_of_2(size), 8192)
     _absorb_kernel[(len(tile),)](
@@ -289,7 +248,7 @@ def absorb_(tile: Tensor, first: int, patch: Patch, top: Tensor, rest: Tensor, p
 
 
 def tile_gradient_(tile: Tensor, first: int, patch: Patch, stats: Stats, scale: Tensor) -> None:
-    """Vocabulary schedule: a tile of logits becomes its gradient times scale [n] (see gce_torch)."""
+    """Vocabulary schedule: a tile of logits becomes its gradient times scale [n] (see pytorch.py)."""
     size, slots = tile.shape[1] - 1, patch.ids.shape[1]
     columns = min(triton.next_power_of_2(size), 8192)
     _tile_gradient_kernel[(len(tile),)](

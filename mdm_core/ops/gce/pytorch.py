@@ -20,11 +20,12 @@ rest, then write the patch back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Level, Patch, patch_levels
+from mdm_core.groups import Level, Neighbours, Partition, Patch, patch_levels
 
 STREAM_COLUMNS = 8192  # of the vocabulary at a time, when only the loss is asked for
 SCALED = 1 << 18  # half numbers at a time that are worked on in an fp32 copy
@@ -85,12 +86,13 @@ def row_stats(
 
 def view(tables: list[Tensor], widths: list[int], vocab_size: int, device: torch.device) -> list[Level]:
     """Group levels from operator arguments: three tensors per partition, one per kNN list (width < 0)."""
-    levels, rest = [], list(tables)
+    rest = list(tables)
+    levels: list[Level] = []
     for width in widths:
         if width > 0:
-            levels.append(Level(width, group_of=rest.pop(0), order=rest.pop(0), offsets=rest.pop(0)))
+            levels.append(Partition(width, group_of=rest.pop(0), order=rest.pop(0), offsets=rest.pop(0)))
         else:
-            levels.append(Level(-width, neighbours=rest.pop(0)))
+            levels.append(Neighbours(-width, neighbours=rest.pop(0)))
     return levels
 
 
@@ -117,8 +119,8 @@ def rows_(
     return stats.loss, stats.lse + stats.top
 
 
-def stream(*arguments) -> None:
-    """The streaming schedule in kernels of its own: there are none here (see gce_triton)."""
+def stream(*arguments: Any) -> None:
+    """The streaming schedule in kernels of its own: there are none here (see objective_triton)."""
     return None
 
 

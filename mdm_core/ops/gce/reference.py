@@ -12,13 +12,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mdm_core.groups import Level
+from mdm_core.groups import Level, Partition
 from mdm_core.ops.gemm import roomy
 
 
 def membership(target: Tensor, level: Level, vocab_size: int) -> Tensor:
     """bool [N, V]: is v a member of the target's group at this level."""
-    if level.is_partition:
+    if isinstance(level, Partition):
         return level.group_of[None, :] == level.group_of[target][:, None]  # [N, V]
     inside = torch.zeros(len(target), vocab_size, dtype=torch.bool, device=target.device)
     return inside.scatter_(1, level.neighbours[target].long(), True)  # [N, V]

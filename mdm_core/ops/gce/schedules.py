@@ -9,7 +9,7 @@
 logits in the backward, when the upstream gradient of each row is known. Rows reads and writes all of the weight's
 gradient once a tile, so where only few rows fit in a tile, vocabulary is the faster of the two.
 
-The arithmetic on a tile is an `engine`'s: the module gce_torch or gce_triton. `groups` is what the engine's
+The arithmetic on a tile is an `engine`'s: the module pytorch.py or objective_triton.py. `groups` is what the engine's
 `view` made of the group levels. Legend: N rows, D width, V vocabulary, n rows of a tile, K patch slots.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,16 +30,19 @@ from mdm_core.ops.gemm import accumulate_, multiply_, reach, roomy, seal_
 GCE_TILE_BYTES = {"cpu": 72 << 20, "cuda": 1 << 30}  # at most; on a GPU also at most 1/32 of its memory
 CPU_ENOUGH = 384, 16 << 20  # rows and bytes of a tile from which on a CPU gains nothing from larger ones
 FEW_ROWS = {"cpu": 80, "cuda": 512}  # with fewer to a tile, "vocabulary" is the faster schedule
+# What a schedule takes beside the hidden states, and what it gives.
+P = ParamSpec("P")
+R = TypeVar("R")
 # Columns after a tile of part of the vocabulary: the first takes the patch slots of other tiles, and none is so far
 # behind the tile that a product could read beyond them (see gemm.py).
 SPARE = 32
 
 
-def _without_autocast(schedule: Callable) -> Callable:
+def _without_autocast(schedule: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:
     """Types are chosen here, number by number; an outer autocast must not choose again."""
 
     @wraps(schedule)
-    def run(hidden: Tensor, *rest, **options):
+    def run(hidden: Tensor, /, *rest: P.args, **options: P.kwargs) -> R:
         with torch.autocast(hidden.device.type, enabled=False):
             return schedule(hidden, *rest, **options)
 
@@ -114,7 +117,7 @@ def rows(
         loss[first:stop], lse[first:stop] = engine.rows_(
             tile, groups, target[first:stop], scale[first:stop], coefficients, z_loss
         )
-        if need_hidden:
+        if grad_hidden is not None:
             multiply_(grad_hidden[first:stop], tile, weight)  # [n, V] @ [V, D]
         if grad_weight is not None:
             accumulate_(grad_weight, tile.t(), part, first=first == 0)  # [V, n] @ [n, D]
@@ -201,7 +204,7 @@ def vocabulary(
         multiply_(tile[:, :-1], hidden, weight[v0:v1].t())
         engine.tile_gradient_(tile, v0, patch, stats, scale)
         seal_(buffer, v1 - v0)
-        if need_hidden:
+        if grad_hidden is not None:
             accumulate_(grad_hidden, tile[:, :-1], weight[v0:v1], first=v0 == 0)
         if grad_weight is not None:
             accumulate_(grad_weight[v0:v1], tile[:, :-1].t(), hidden, first=True)

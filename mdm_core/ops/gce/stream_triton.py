@@ -6,7 +6,7 @@ Legend
 
 The first kernel multiplies tile after tile of a stretch and keeps of each row the maximum and the exp-sum of
 the logits outside its patch. The second, one program per row, merges the S records, computes the K patch
-logits as dot products, and from these the objective (see row_stats in gce_torch.py). 8 bytes per row and
+logits as dot products, and from these the objective (see row_stats in pytorch.py). 8 bytes per row and
 stretch lie in memory in between, for a few thousand rows at a time.
 
 Where a gradient is to follow, logits are rounded to KIND, as the library will round them when the vocabulary
@@ -20,15 +20,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mdm_core.ops.gce.objective_triton import Table, _coefficients, _objective
 from mdm_core.ops.gce.pytorch import Stats
+from mdm_core.ops.gce.row_triton import Table, coefficients_on, row_objective
 from mdm_core.ops.product_triton import exp, logits_tile, operands, stretch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
 RECORD_BYTES = 4 << 20
 KINDS = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-SLOTS = 64  # more patch slots than this are better served by gce_triton's kernels
+SLOTS = 64  # more patch slots than this are better served by objective_triton's kernels
 
 
 @triton.jit
@@ -129,7 +129,7 @@ def _finish_kernel(
     peak = tl.maximum(tl.max(peaks, 0), tl.max(z, 0))
     safe = tl.maximum(peak, -3e38)
     rest = tl.sum(tl.exp(peaks - safe) * tl.load(part_rest + row * S + s, mask=s < S, other=0.0), 0)
-    row_loss, row_lse, slots, outside = _objective(
+    row_loss, row_lse, slots, outside = row_objective(
         z - safe, rest, safe, member, keep, coefficients, z_loss, J
     )
     tl.store(loss + row, row_loss)
@@ -149,7 +149,7 @@ def streaming(
     z_loss: float,
     keep_slots: bool,
 ) -> Stats:
-    """Every row's statistics (see gce_schedules.streaming)."""
+    """Every row's statistics (see schedules.streaming)."""
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size, slots = hidden.shape, weight.shape[0], groups.ids.shape[1]
@@ -193,7 +193,7 @@ def streaming(
             target[part],
             groups.ids,
             groups.bits,
-            _coefficients(tuple(coefficients), hidden.device),
+            coefficients_on(tuple(coefficients), hidden.device),
             *records,
             loss[part],
             lse[part],

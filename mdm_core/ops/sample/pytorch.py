@@ -98,7 +98,15 @@ class _Scan:
         self.mass = (scale * mass).sum(1) + old_scale * self.mass
         self.top = top
 
-    def _merge_best(self, blocked, peak, tile_top, block, first_block, rows) -> None:
+    def _merge_best(
+        self,
+        blocked: Tensor,  # [n, m, 64]
+        peak: Tensor,  # [n, m]
+        tile_top: Tensor,  # [n]
+        block: Tensor,  # int64 [n]
+        first_block: int,
+        rows: Tensor,  # int64 [n]
+    ) -> None:
         others = peak.scatter(1, block[:, None], -torch.inf).amax(1)  # [n]
         previous_top = self.best_inner.amax(1)  # [n]
         wins = tile_top > previous_top  # [n]

@@ -10,7 +10,7 @@ Three kernels, and logits never reach memory:
     stretch    a program multiplies tile after tile of its stretch for BM rows and keeps of each row seven
                numbers: maximum, exp-sum and moment at temperature 1, the best block, the largest maximum of
                any other block, the winning block and its noisy score. The 64 logits of either block go to
-               memory when a better one comes.
+               memory when a better one comes (see stretch_triton.py).
     finish     one program per row merges the S records and draws the token inside the winning block
 
 A row's numbers are added up in an order that depends on nothing but V, so the batch cannot change them.
@@ -26,48 +26,14 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.ops.noise import BLOCK
-from mdm_core.ops.product_triton import logits_tile, operands, stretch
+from mdm_core.ops.noise_triton import gumbel
+from mdm_core.ops.product_triton import operands, stretch
+from mdm_core.ops.sample.stretch_triton import _stretch_kernel, whole_power
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
 FLATTENS = "flatten" in inspect.signature(tl.range.__init__).parameters  # Triton 3.2 has no such loops
 RECORD_BYTES = 64 << 20  # records of one row chunk: 540 bytes per row and stretch, 4 per row and block
-
-
-@triton.jit
-def _philox(c0, c1, c2, c3, k0, k1):
-    """Philox-4x32-10 on uint32, the same bits as noise.philox."""
-    a = tl.full((), 0xD2511F53, tl.uint32)
-    b = tl.full((), 0xCD9E8D57, tl.uint32)
-    for _ in tl.static_range(10):
-        high0, low0 = tl.umulhi(c0, a), c0 * a
-        high1, low1 = tl.umulhi(c2, b), c2 * b
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0 += tl.full((), 0x9E3779B9, tl.uint32)
-        k1 += tl.full((), 0xBB67AE85, tl.uint32)
-    return c0, c1, c2, c3
-
-
-@triton.jit
-def _gumbel(seed, row, step, index, base: tl.constexpr):
-    """Gumbel noise (see noise.gumbel) at indices 2 base + index; seed and row int64, all broadcastable."""
-    zero = (index + seed + row) * 0  # gives every word the full shape
-    pair = (zero + (index >> 1)).to(tl.uint32) + tl.full((), base, tl.uint32)
-    c0, c1, c2, c3 = _philox(
-        pair,
-        (zero + step).to(tl.uint32),
-        (zero + row).to(tl.uint32),
-        (zero + (row >> 32)).to(tl.uint32),
-        (zero + seed).to(tl.uint32),
-        (zero + (seed >> 32)).to(tl.uint32),
-    )
-    odd = (zero + (index & 1)) == 1
-    high, low = tl.where(odd, c2, c0).to(tl.float32), tl.where(odd, c3, c1).to(tl.float32)
-    v = high * 2.3283064365386963e-10 + (low * 5.421010862427522e-20 + 2.710505431213761e-20)
-    v = tl.minimum(v, 1.0 - 5.9604644775390625e-08)
-    u = 1.0 - v  # log(1 - v), without losing small v: the rounding error of 1 - v divides out
-    log_u = tl.where(u == 1.0, -v, tl.log(u) * (v / tl.where(u == 1.0, 1.0, 1.0 - u)))
-    return -tl.log(-log_u)
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -96,223 +62,8 @@ def _prepare_kernel(
         row_seed, row_id = tl.load(seed + row), tl.load(row_ids + row)
         for b0 in range(0, B, BB):
             index = (b0 + tl.arange(0, BB)).to(tl.int64)  # [BB]
-            value = _gumbel(row_seed, row_id, step, index, 0)
+            value = gumbel(row_seed, row_id, step, index, 0)
             tl.store(noise + row * B + index, value, mask=index < B)
-
-
-@triton.jit
-def _reference(top):
-    """The whole power of two at or above e^top: exp-sums relative to it are rescaled without rounding."""
-    return tl.ceil(tl.maximum(top, -1e30) * 1.4426950408889634)
-
-
-@triton.jit
-def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
-    """[BM, 64]: of each row of z [BM, BLOCKS, 64] the block `at` [BM]; BLOCKS is 1, 2 or 4."""
-    if BLOCKS == 4:
-        even, odd = tl.split(tl.permute(tl.reshape(z, (BM, 2, 2, 64)), (0, 1, 3, 2)))  # [BM, 2, 64] each
-        z = tl.where(((at & 1) == 0)[:, None, None], even, odd)
-        at = at >> 1
-    if BLOCKS == 1:
-        mine = tl.reshape(z, (BM, 64))
-    else:
-        low, high = tl.split(tl.permute(z, (0, 2, 1)))  # [BM, 64] each
-        mine = tl.where((at == 0)[:, None], low, high)
-    return mine
-
-
-@triton.jit
-def _absorb(
-    z,
-    tile,
-    noise,
-    rows,
-    live,
-    inner_at,
-    best_inner,
-    drawn_inner,
-    V,
-    B,
-    inverse_t,
-    high,
-    rival,
-    won,
-    total,
-    turn,
-    reference,
-    best_block,
-    drawn_block,
-    BM: tl.constexpr,
-    BV: tl.constexpr,
-    UNIT: tl.constexpr,
-    GREEDY: tl.constexpr,
-    EVEN: tl.constexpr,
-):
-    """The running numbers of BM rows, high to drawn_block, after one more tile of logits z [BM, BV]."""
-    blocks: tl.constexpr = BV // 64
-    place = tl.arange(0, blocks)
-    if not EVEN:
-        z = tl.where(tile * BV + tl.arange(0, BV)[None, :] < V, z, float("-inf"))
-    z = tl.reshape(z, (BM, blocks, 64))
-    peaks = tl.max(z, 2)  # [BM, blocks]
-    peaks = tl.where(peaks == peaks, peaks, float("-inf"))  # NaN shows in the sums, and wins nothing
-    peak, at = tl.max(peaks, 1, return_indices=True)  # [BM]
-    others = tl.max(tl.where(place[None, :] == at[:, None], float("-inf"), peaks), 1)  # [BM]
-    wins = peak > high
-    rival = tl.maximum(tl.maximum(rival, others), tl.where(wins, high, peak))
-    best_block = tl.where(wins, tile * blocks + at, best_block)
-    mine = _pick(z, at, BM, blocks)  # [BM, 64]
-    tl.store(best_inner + inner_at, mine, mask=(wins & live)[:, None])
-
-    high = tl.maximum(high, peak)
-    higher = _reference(high)
-    t = tl.fma(z, 1.4426950408889634, -higher[:, None, None])  # [BM, blocks, 64]  log2 of e^z / 2^higher
-    e = tl.exp2(t)
-    inside = tl.sum(e, 2)  # [BM, blocks]
-    down = reference - higher
-    shrink = tl.exp2(down)
-    t = tl.maximum(t, -150.0)  # 2^-150 counts for nothing, and 0 * -inf would be NaN
-    turn = shrink * (turn + down * total) + tl.sum(tl.sum(e * t, 2), 1)
-    total = shrink * total + tl.sum(inside, 1)
-    reference = higher
-
-    if not GREEDY:
-        if not UNIT:
-            lower = (reference * inverse_t)[:, None, None]
-            inside = tl.sum(tl.exp2(tl.fma(z, 1.4426950408889634 * inverse_t, -lower)), 2)
-        index = tile * blocks + place
-        noisy = tl.load(
-            noise + rows.to(tl.int64)[:, None] * B + index[None, :],
-            mask=live[:, None] & (index < B)[None, :],
-            other=float("-inf"),
-        )
-        noisy += tl.log(inside) + (reference * 0.6931471805599453 * inverse_t)[:, None]
-        noisy = tl.where(noisy == noisy, noisy, float("-inf"))
-        value, at = tl.max(noisy, 1, return_indices=True)  # [BM]
-        wins = value > won
-        won = tl.where(wins, value, won)
-        drawn_block = tl.where(wins, tile * blocks + at, drawn_block)
-        mine = _pick(z, at, BM, blocks)  # [BM, 64]
-        tl.store(drawn_inner + inner_at, mine, mask=(wins & live)[:, None])
-    return high, rival, won, total, turn, reference, best_block, drawn_block
-
-
-@triton.jit
-def _stretch_kernel(
-    h,
-    w,
-    w_stride,
-    noise,
-    top,
-    mass,
-    moment,
-    second,
-    score,
-    best,
-    block,
-    best_inner,
-    drawn_inner,
-    N,
-    V,
-    B,
-    S,
-    inverse_t,
-    D: tl.constexpr,
-    BM: tl.constexpr,
-    BV: tl.constexpr,
-    BD: tl.constexpr,
-    TILES: tl.constexpr,
-    UNIT: tl.constexpr,
-    GREEDY: tl.constexpr,
-    EVEN: tl.constexpr,
-    BULK: tl.constexpr,
-    HELD: tl.constexpr,
-    FLAT: tl.constexpr,
-):
-    if HELD:
-        inverse_t = tl.load(inverse_t)
-    row_tiles = tl.cdiv(N, BM)
-    part = tl.program_id(0) // row_tiles  # neighbouring programs share a stretch of w
-    row0 = (tl.program_id(0) % row_tiles) * BM
-    rows = row0 + tl.arange(0, BM)  # [BM]
-    live = rows < N
-    record = rows.to(tl.int64) * S + part  # [BM]
-    inner_at = record[:, None] * 64 + tl.arange(0, 64)[None, :]  # [BM, 64]
-    high = tl.full((BM,), float("-inf"), tl.float32)
-    rival = high
-    won = high
-    total = tl.zeros((BM,), tl.float32)
-    turn = total
-    reference = _reference(high)
-    best_block = tl.zeros((BM,), tl.int32)
-    drawn_block = best_block
-    stop = min(part * TILES + TILES, tl.cdiv(V, BV))
-    if FLAT:  # one loop with the product's own: the next tile is fetched while this one is worked on
-        for tile in tl.range(part * TILES, stop, flatten=True):
-            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
-            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
-                z,
-                tile,
-                noise,
-                rows,
-                live,
-                inner_at,
-                best_inner,
-                drawn_inner,
-                V,
-                B,
-                inverse_t,
-                high,
-                rival,
-                won,
-                total,
-                turn,
-                reference,
-                best_block,
-                drawn_block,
-                BM,
-                BV,
-                UNIT,
-                GREEDY,
-                EVEN,
-            )
-    else:
-        for tile in range(part * TILES, stop):
-            z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
-            high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
-                z,
-                tile,
-                noise,
-                rows,
-                live,
-                inner_at,
-                best_inner,
-                drawn_inner,
-                V,
-                B,
-                inverse_t,
-                high,
-                rival,
-                won,
-                total,
-                turn,
-                reference,
-                best_block,
-                drawn_block,
-                BM,
-                BV,
-                UNIT,
-                GREEDY,
-                EVEN,
-            )
-
-    tl.store(top + record, high, mask=live)
-    tl.store(mass + record, total, mask=live)
-    tl.store(moment + record, turn, mask=live)
-    tl.store(second + record, rival, mask=live)
-    tl.store(score + record, won, mask=live)
-    tl.store(best + record, best_block, mask=live)
-    tl.store(block + record, drawn_block, mask=live)
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -371,8 +122,8 @@ def _finish_kernel(
             tl.load(second + row * S + part), tl.max(tl.where(lane == place, float("-inf"), inner), 0)
         ),
     )
-    reference = _reference(peak)
-    down = _reference(peaks) - reference  # [BS]
+    reference = whole_power(peak)
+    down = whole_power(peaks) - reference  # [BS]
     scale = tl.exp2(down)
     each = tl.load(mass + record, mask=known, other=0.0)
     total = tl.sum(scale * each, 0)
@@ -385,7 +136,7 @@ def _finish_kernel(
         inner = tl.load(drawn_inner + (row * S + part) * 64 + lane)  # [64]
         inner = tl.where(first + lane < V, inner, float("-inf"))
         inner = tl.where(won > float("-inf"), inner, float("-inf"))
-        noise = _gumbel(
+        noise = gumbel(
             tl.load(seed + row), tl.load(row_ids + row), step, (first + lane).to(tl.int64), 0x80000000
         )
         _, place = tl.max(inner * inverse_t + noise, 0, return_indices=True)
@@ -440,7 +191,8 @@ def sample_rows(
     records = (*floats, *whole, *inner)
     token, best = torch.empty(2, count, device=hidden.device, dtype=torch.long)  # [N] each
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
-    if held:
+    inverse_t: float | Tensor
+    if isinstance(temperature, Tensor):
         inverse_t = temperature.double().reciprocal().float()  # []  rounded as a number is
     else:
         inverse_t = 1.0 if greedy else 1.0 / temperature
@@ -515,6 +267,3 @@ def sample_rows(
             num_warps=2,
         )
     return token, confidence, best, best_p, second_p, current_p, entropy
-
-
-assert BLOCK == 64, "the kernels above are written for blocks of 64 token ids"

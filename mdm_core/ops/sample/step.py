@@ -1,4 +1,4 @@
-"""The sampling step as people call it: arguments checked, backend chosen (see sample_torch.py and sample_triton.py)."""
+"""The sampling step as people call it: arguments checked, backend chosen (see pytorch.py and sample_triton.py)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,17 @@ def sample_step(
         return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p))
 
 
-def _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p) -> None:
+def _check_sample(
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    temperature: float,
+    seed: int | Tensor,
+    step: int,
+    row_ids: Tensor | None,
+    top_k: int | None,
+    top_p: float | None,
+) -> None:
     """Reject wrong arguments with one sentence."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
         raise ValueError(
