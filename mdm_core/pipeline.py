@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mdm_core.config import (
 )
 from mdm_core.diffusion.sampler import check_seed, sample
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory
+from mdm_core.facts import Facts, Fingerprint
 from mdm_core.families.chisel.backbone import TransformerBackbone as TransformerBackbone
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
@@ -105,6 +107,32 @@ class Pipeline:
         save_weights(model, path / "model.safetensors", int8=int8)
         text.save(path / "text.json")
         save_config(config, path / "config.json")
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """What everyone may know of this model; read once."""
+        card, told = self.config.card, Fingerprint(getattr(self.codec, "levels", ()))
+        for part in (self.codec, self.prompts, self.backbone):
+            module = getattr(part, "model", part)
+            if isinstance(module, torch.nn.Module):
+                told.add_all(type(module).__name__, module.state_dict())
+        told.add("head_weight", self.backbone.head_weight)
+        ours = isinstance(self.codec, ImageTokenizer)
+        edit_weight = card.get("recipe", {}).get("objective", {}).get("edit_weight", 1.0 if ours else 0.0)
+        return Facts(
+            name=str(card.get("name", "Chisel" if ours else type(self.backbone).__name__)),
+            family="chisel" if ours else type(self.backbone).__name__,
+            grid=self.grid,
+            patch=self.patch,
+            vocab_size=self.vocab_size,
+            mask_id=self.vocab_size,
+            defaults=dataclasses.asdict(self.config.sample),
+            revises=bool(card.get("revises", edit_weight)),
+            examples=tuple(card.get("examples", ())),
+            licence=str(card.get("licence", "")),
+            fingerprint=str(told),
+            card=card,
+        )
 
     # ---- pictures <-> tokens ------------------------------------------------------------------------
 
