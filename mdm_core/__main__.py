@@ -16,11 +16,12 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from mdm_core.config import SCHEDULES, SampleConfig, located
-from mdm_core.diffusion.sampler import EDITS, ORDERS, check_seed
-from mdm_core.diffusion.trajectory import Trajectory
+from mdm_core.config import located
+from mdm_core.declared import Choice, Setting
+from mdm_core.diffusion.sampler import check_seed
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import Pipeline
+from mdm_core.settings import SEED, SETTINGS
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,17 +34,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=int, default=1, help="enlarge the picture this many times")
     parser.add_argument("--model", type=Path, help="model folder (default: the shipped weights)")
     parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default=0, help=_help(SEED), **SEED.flag())
     sampling = parser.add_argument_group("sampling (defaults come with the weights)")
-    sampling.add_argument("--steps", type=int)
-    sampling.add_argument("--guidance", type=float)
-    sampling.add_argument("--temperature", type=float)
-    sampling.add_argument("--order", choices=ORDERS)
-    sampling.add_argument("--schedule", choices=SCHEDULES)
-    sampling.add_argument("--gumbel", type=float, help="noise on the order in which tokens are set")
-    sampling.add_argument("--edit", choices=EDITS, help="token editing")
-    sampling.add_argument("--polish", type=int, help="edit-only passes at the end, at most")
+    for name, setting in SETTINGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        sampling.add_argument(flag, default=argparse.SUPPRESS, help=_help(setting), **setting.flag())
     return parser.parse_args(argv)
+
+
+def _help(setting: Setting) -> str:
+    """What a setting is for and what it may be, for --help."""
+    words = setting.help.rstrip(".") or setting.label
+    span = "" if isinstance(setting, Choice) else f" ({setting.range})"  # choices stand in the flag itself
+    return f"{words[:1].lower()}{words[1:]}{span}".replace("%", "%%")
 
 
 def check_writable(path: Path) -> None:
@@ -75,8 +78,7 @@ def check_picture_name(path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    names = [f for f in SampleConfig.__dataclass_fields__ if getattr(args, f, None) is not None]
-    settings = {name: getattr(args, name) for name in names}
+    settings = {name: value for name, value in vars(args).items() if name in SETTINGS}
     try:
         if not 1 <= args.scale <= 64:
             raise ValueError(f"--scale must be from 1 to 64, got {args.scale}")
@@ -98,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
                 bar.update(record.step > 0)
                 bar.set_postfix_str(f"{int((record.tokens == pipe.vocab_size).sum())} masked, {edits} edited")
         told = {"seed": args.seed, **dataclasses.asdict(config)}
-        run = Trajectory(args.prompt, told, pipe.grid, pipe.vocab_size, records, pipe.decode)
+        run = pipe.trajectory(args.prompt, told, records)
         image = run.image
         image.resize((image.width * args.scale, image.height * args.scale)).save(args.out)
         if args.trajectory:

@@ -16,7 +16,6 @@ from torch import Tensor
 from mdm_core.config import (
     ModelConfig,
     PipelineConfig,
-    SampleConfig,
     check_pair,
     load_config,
     located,
@@ -34,6 +33,7 @@ from mdm_core.images.pictures import plain
 from mdm_core.images.regions import as_cells, centre_box, composite, nearest_visible
 from mdm_core.ops import SampleStep, sample_step
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
+from mdm_core.settings import HEAL, SETTINGS, SampleConfig
 from mdm_core.shipped import shipped
 
 SHIPPED = shipped("model")
@@ -306,20 +306,19 @@ class Pipeline:
         tokens = self._tokens(tokens)
         if (tokens == self.vocab_size).any():
             raise ValueError("healing edits finished tokens, and some are masked: repaint those first")
-        if settings.get("edit", "overwrite") != "overwrite":
+        if settings.get("edit", HEAL["edit"]) != HEAL["edit"]:
             raise ValueError(
                 "healing overwrites tokens, so edit must be 'overwrite'; to make cells anew use repaint"
             )
-        settings = {"polish": 12, "edit_budget": 0.25, "edit_cooldown": 0, "edit_threshold": 0.3, **settings}
+        settings = {**HEAL, **settings}
         return self.generate(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
 
     # ---- parts -----------------------------------------------------------------------------------------
 
     def settings(self, **changes: Any) -> SampleConfig:
         """The model's sampling defaults with `changes`; ValueError names a setting that is unknown or out of range."""
-        known = {f.name for f in dataclasses.fields(SampleConfig)}
-        if unknown := sorted(set(changes) - known):
-            raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        if unknown := sorted(set(changes) - set(SETTINGS)):
+            raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(SETTINGS))}")
         return dataclasses.replace(self.config.sample, **changes)
 
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdm_core.config import SCHEDULES, real_number
+from mdm_core.checks import real_number
 from mdm_core.diffusion.schedule import mask_ratio
 from mdm_core.groups import Groups
+from mdm_core.settings import SCHEDULES
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from mdm_core.config import EDITS, MAX_STEPS, ORDERS, SampleConfig, own
+from mdm_core.checks import own
 from mdm_core.diffusion.schedule import mask_ratio
 from mdm_core.diffusion.trajectory import StepRecord
 from mdm_core.ops import SampleStep
+from mdm_core.settings import MAX_SEED, SampleConfig
 
-__all__ = ["EDITS", "MAX_SEED", "MAX_STEPS", "ORDERS", "Live", "Predict", "check", "check_seed", "sample"]
-
-MAX_SEED = 2**32 - 1
+__all__ = ["Live", "Predict", "check", "check_seed", "sample"]
 
 # tokens int64 [B, L], seeds (see `Live`), step number -> SampleStep with fields [B, L]
 Predict = Callable[[torch.Tensor, Sequence[int], int], SampleStep]

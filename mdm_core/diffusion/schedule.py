@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from mdm_core.config import SCHEDULES
+from mdm_core.settings import SCHEDULES
 
 SHIFT = 3.0  # s of the shifted schedule, "few first, many last"
 

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mdm_core.config import located, own
+from mdm_core.checks import own
+from mdm_core.config import located
+from mdm_core.settings import MOST_PASSES
 
 FORMAT = "chisel-trajectory"
 FORMAT_VERSION = 1
 PHASES = ("start", "unmask", "polish")
 MAX_SIDE = 256  # of the grid
-MAX_RECORDS = 1 + 256 + 64  # the start, and as many steps and polish passes as the sampler takes
+MAX_RECORDS = 1 + MOST_PASSES  # the start, and as many steps and polish passes as the sampler takes
 
 
 def most_bytes(cells: int, records: int) -> int:

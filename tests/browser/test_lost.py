@@ -1,4 +1,4 @@
-"""Answers that nobody reads: Gradio's client ends its stream a moment too late, and a press that falls between is kept."""
+"""Answers that nobody reads: Gradio ends its stream a moment late, and a press that falls between is kept."""
 
 from hands import make
 

@@ -14,7 +14,6 @@ from mdm_core.config import (
     ImageTokenizerConfig,
     ModelConfig,
     PipelineConfig,
-    SampleConfig,
     load_config,
     save_config,
 )
@@ -24,6 +23,7 @@ from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.pipeline import Pipeline
+from mdm_core.settings import SampleConfig
 from trainer.engine.loop import Trainer
 
 WRONG = [

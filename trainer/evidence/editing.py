@@ -12,6 +12,7 @@ import torch
 
 from mdm_core.diffusion.sampler import sample
 from mdm_core.pipeline import Pipeline
+from mdm_core.settings import HEAL
 from trainer.evaluate.controls import verdicts
 from trainer.evaluate.generate import Pictures, decode, generate
 from trainer.evaluate.prompts import Prompt
@@ -22,13 +23,6 @@ from trainer.judge.detector import Verifier
 NOISE = 1_000_000
 STEPS = (4, 8, 12, 16, 32)
 BROKEN = (0.05, 0.10, 0.20)
-HEAL = {
-    "polish": 12,
-    "edit_budget": 0.25,
-    "edit_cooldown": 0,
-    "edit_threshold": 0.3,
-}  # as Pipeline.heal has them
-
 
 Keep = Callable[[dict], None]
 
@@ -148,13 +142,16 @@ def repair(
             where, (flat + rng.integers(1, pipe.vocab_size, flat.shape)) % pipe.vocab_size, flat
         )
         level = {"broken_share": share, "off": _accepted(pipe, mine, judge, broken.reshape(sound.shape))}
-        for name, settings in (("on, as the sampler has it", {}), ("on, as healing has it", HEAL)):
+        for name, settings in (
+            ("on, as the sampler has it", {"edit": HEAL["edit"]}),
+            ("on, as healing has it", HEAL),
+        ):
             parts, passes = [], []
             for k in range(0, len(mine), batch):
                 lot = mine[k : k + batch]
                 tokens = broken[k : k + batch].reshape(-1, *pipe.grid)
                 words, seeds = [p.prompt for p in lot], [NOISE + p.index for p in lot]
-                fixed, n = heal(pipe, tokens, words, seeds, edit="overwrite", **settings)
+                fixed, n = heal(pipe, tokens, words, seeds, **settings)
                 parts.append(fixed)
                 passes.append(n)
             fixed = np.concatenate(parts).reshape(flat.shape)

@@ -9,10 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdm_core.config import SampleConfig
-from mdm_core.diffusion.sampler import EDITS, ORDERS, check, commit_quota, sample
-from mdm_core.diffusion.schedule import SCHEDULES
+from mdm_core.diffusion.sampler import check, commit_quota, sample
 from mdm_core.ops import SampleStep, sample_step
+from mdm_core.settings import EDITS, ORDERS, SCHEDULES, SampleConfig
 
 V, GRID = 32, (4, 4)
 L = GRID[0] * GRID[1]

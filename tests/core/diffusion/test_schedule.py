@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mdm_core.diffusion.schedule import SCHEDULES, commit_counts, mask_ratio
+from mdm_core.diffusion.schedule import commit_counts, mask_ratio
+from mdm_core.settings import SCHEDULES
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -5,12 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mdm_core.config import SCHEDULES, ModelConfig, PipelineConfig, SampleConfig
+from mdm_core.config import ModelConfig, PipelineConfig
 from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.explain import outlook
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.pipeline import Pipeline, TransformerBackbone
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
+from mdm_core.settings import SCHEDULES, SampleConfig
 
 V, GRID, PATCH, OWN_MASK = 27, (2, 8), 4, 30
 

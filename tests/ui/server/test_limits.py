@@ -6,9 +6,8 @@ import math
 import pytest
 from studio_hands import GOOD
 
-from mdm_core.diffusion.sampler import EDITS, ORDERS
-from mdm_core.diffusion.schedule import SCHEDULES
 from mdm_core.pipeline import SHIPPED
+from mdm_core.settings import EDITS, ORDERS, SCHEDULES
 from ui import page
 from ui.server import form as limits
 
@@ -97,8 +96,8 @@ def test_the_choices_are_those_of_the_sampler():
 
 
 def test_the_page_cannot_ask_for_what_the_sampler_refuses():
-    from mdm_core.config import SampleConfig
     from mdm_core.diffusion.sampler import check
+    from mdm_core.settings import SampleConfig
 
     numbers = (
         "steps",
