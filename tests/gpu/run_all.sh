@@ -12,7 +12,7 @@ warm=$(mktemp -d)
 sampling="--device cuda --shape 1024,1024,16384 --shape 4096,2048,65536"
 large="--device cuda --shape 16384,2048,65536"
 small="--device cuda --shape 8192,1024,16384"
-bench="python3 -m trainer.bench"
+bench="python3 -m trainer bench"
 for job in "sample $sampling" "gce --quick $large" "gce --quick $small" profile; do
     timeout 60 $bench $job --seconds 0 --out "$warm" >>"$warm/log" 2>&1 &
 done

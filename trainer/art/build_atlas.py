@@ -3,7 +3,7 @@
     npm install --prefix DIR emojibase-data@17.0.0 @resvg/resvg-js@2.6.2 @lobehub/fluent-emoji-3d@1.1.0 \\
         @iconify-json/{noto@1.2.9,noto-v1@1.2.5,twemoji@1.2.5,fluent-emoji@1.2.7,fluent-emoji-flat@1.2.6} \\
         @iconify-json/{fluent-emoji-high-contrast@1.2.6,emojione@1.2.3,fxemoji@1.2.2,streamline-emojis@1.2.4}
-    python -m trainer.art.build_atlas world --npm DIR
+    python -m trainer atlas build world --npm DIR
 
 Two atlases are known: `emoji` (311 objects in cells of 96 pixels, the one under `assets/atlas/`) and `world` (more than
 800 in cells of 192, with a rendered 3D style). Reads the curated list `assets/atlas/<list>` (order = curriculum),

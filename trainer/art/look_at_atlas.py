@@ -1,6 +1,6 @@
 """Look at a built atlas: contact sheets with names, and the pairs that look alike.
 
-    python -m trainer.art.look_at_atlas DIR --out FOLDER
+    python -m trainer atlas look DIR --out FOLDER
 
 writes `<style>-<n>.png` (sprites with their names, half on white and half on black, so that what would vanish on
 either is seen) and prints the pairs of objects whose pictures are nearest over all styles that have both: candidates

@@ -1,1 +1,1 @@
-"""Benchmarks of the fused operators against their peers: `python -m trainer.bench gce|sample`."""
+"""Benchmarks of the fused operators against their peers: `python -m trainer bench gce|sample`."""

@@ -1,11 +1,11 @@
 """Benchmark the fused operators against their peers, side by side in one run.
 
-    python -m trainer.bench gce    [--device cpu|cuda] [--out assets/benchmarks]
-    python -m trainer.bench sample [--device cpu|cuda] [--out assets/benchmarks]
-    python -m trainer.bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
-    python -m trainer.bench scaling [--device cpu|cuda] [--out assets/benchmarks]   1, 2, 4, ... devices
-    python -m trainer.bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
-    python -m trainer.bench table  [--out assets/benchmarks]     the records there, as Markdown
+    python -m trainer bench gce    [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer bench sample [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
+    python -m trainer bench scaling [--device cpu|cuda] [--out assets/benchmarks]   1, 2, 4, ... devices
+    python -m trainer bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
+    python -m trainer bench table  [--out assets/benchmarks]     the records there, as Markdown
                            table --readme README.md         renews the README's summary of them
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
@@ -26,6 +26,7 @@ import torch
 from mdm_core.ops import describe_backend
 from trainer import record
 from trainer.bench import gce, sample
+from trainer.command import run_command
 
 
 def main() -> None:
@@ -35,7 +36,6 @@ def main() -> None:
         (train if sys.argv[1] == "train" else scaling).main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -120,4 +120,4 @@ def sample_rows(
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,6 +1,6 @@
 """Where the time goes on a GPU: ceilings measured in the same run, kernels alone, tables by kernel.
 
-    python -m trainer.bench profile --out OUT
+    python -m trainer bench profile --out OUT
 
 Everything is printed and kept in OUT/profile_cuda.txt. A kernel's figure comes with the bandwidth it reaches,
 to be read against the copy's; a product's with its rate. Variants of a kernel say how its default was chosen.

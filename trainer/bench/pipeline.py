@@ -1,7 +1,7 @@
 """How fast a picture is on this machine, and what it costs in memory.
 
-    python -m trainer.bench.pipeline [--device cpu|cuda] [--model assets/model] [--out assets/benchmarks]
-    python -m trainer.bench.pipeline --against CHECKOUT    beside another checkout's pipeline, in turns, in one run
+    python -m trainer bench pipeline [--device cpu|cuda] [--model assets/model] [--out assets/benchmarks]
+    python -m trainer bench pipeline --against CHECKOUT    beside another checkout's pipeline, in turns, in one run
 
 Every figure is the median of several runs of the real pipeline with its own defaults (12 steps, guidance, editing,
 polish passes). One picture is decoded at every step, as the page does, or at its end, or not at all; batches are timed
@@ -23,6 +23,7 @@ import torch
 from mdm_core.pipeline import SHIPPED
 from trainer.bench import pipeline_server
 from trainer.bench.pipeline_server import BATCH
+from trainer.command import run_command
 from trainer.record import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +96,6 @@ def summary(figures: list[dict]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench.pipeline",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -131,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

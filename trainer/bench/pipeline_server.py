@@ -1,7 +1,7 @@
 """Runs the pipeline of whatever checkout it is started in, and answers for how long things took.
 
-`trainer.bench.pipeline` starts it: the text of this file, in the folder of the checkout. So it imports nothing but what
-every version of mdm_core has. A JSON line (what, seed) comes in, a JSON line of figures goes out.
+`python -m trainer bench pipeline` starts it: the text of this file, in the folder of the checkout. So it imports
+nothing but what every version of mdm_core has. A JSON line (what, seed) comes in, a JSON line of figures goes out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def peak(pipe, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Answers trainer.bench.pipeline for how long things took.")
+    parser = argparse.ArgumentParser(
+        description="Answers the benchmark of the pipeline for how long things took."
+    )
     parser.add_argument("model", help="model folder")
     parser.add_argument("device", choices=["cpu", "cuda"])
     args = parser.parse_args()

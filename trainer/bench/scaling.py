@@ -1,12 +1,12 @@
 """Training on 1, 2, 4, ... devices of one machine: a table of how the speed grows.
 
-    python -m trainer.bench scaling                                         every GPU of the machine
-    python -m trainer.bench scaling --processes 1 2 --kinds fsdp            some of it
-    python -m trainer.bench scaling --device cpu --tiny --processes 1 2     does it run at all: gloo on a CPU
+    python -m trainer bench scaling                                         every GPU of the machine
+    python -m trainer bench scaling --processes 1 2 --kinds fsdp            some of it
+    python -m trainer bench scaling --device cpu --tiny --processes 1 2     does it run at all: gloo on a CPU
 
 Every count of processes is started as `accelerate launch` starts a training run, with the same batch on each device
 (weak scaling) and whole steps of the loop: "ddp" copies the model, "fsdp" shards it. Data are random tokens in
-memory. The model is that of `trainer.bench train` (300 M parameters on a GPU); --recipe paper_1024 measures blocks
+memory. The model is that of `bench train` (300 M parameters on a GPU); --recipe paper_1024 measures blocks
 of that recipe's shape, as many as --depth says. Writes scaling_<device>.json with samples/s, efficiency (speed of
 one device among n, against one alone), memory and the share of the GPU's peak.
 """
@@ -136,7 +136,7 @@ def launch(asked: dict[str, Any], processes: int) -> dict[str, Any]:
             processes > 1
         ):  # what `accelerate launch --multi_gpu` calls; by itself it starts one process on a CPU
             command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        command += ["-m", "trainer.bench.scaling"]
+        command += ["-m", "trainer", "bench", "scaling"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
@@ -169,7 +169,6 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(argv: list[str] | None = None) -> Path:
     gpus = torch.cuda.device_count()
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench scaling",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Training speed: the loop with the fused loss beside the same loop with naive losses, in one run.
 
-    python -m trainer.bench train [--device cpu|cuda] [--out assets/benchmarks]
+    python -m trainer bench train [--device cpu|cuda] [--out assets/benchmarks]
 
 On the CPU a small model with V = 65,536; on a GPU a model of 300 M parameters, compiled, and the share of the
 GPU's peak that its matrix products reach ("model FLOPs utilisation", MFU). Data are random tokens in memory: what
@@ -244,7 +244,6 @@ def table(rows: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.bench train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

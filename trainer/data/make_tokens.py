@@ -1,7 +1,7 @@
 """Turn captioned pictures into tokens once, so that training never decodes a picture again.
 
-    python -m trainer.data.make_tokens my_pictures --codec assets/model --out my_tokens --processes 4
-    python -m trainer.engine.train folder data.path=my_tokens --out runs/mine
+    python -m trainer tokens my_pictures --codec assets/model --out my_tokens --processes 4
+    python -m trainer train folder data.path=my_tokens --out runs/mine
 
 SOURCE is a folder of captioned pictures or tar shards, as in trainer/data/own.py. The same command again goes on
 where a killed run stopped: whole shards are kept, the others made anew. Pictures that cannot be read are skipped,
@@ -215,7 +215,6 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m trainer.data.make_tokens",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -2,7 +2,7 @@
 
 `OwnDataConfig(path=...)` finds out which by itself:
 
-    a folder with tokens.json           made by `python -m trainer.data.make_tokens`
+    a folder with tokens.json           made by `python -m trainer tokens`
     x.tar, "x-{000..041}.tar", folder   tar shards in the WebDataset layout (a folder that holds .tar files)
     any other folder                    pictures with metadata.jsonl, metadata.csv or .txt captions
     hf:NAME                             streamed through the `datasets` library (`pip install chisel-mdm[hf]`)

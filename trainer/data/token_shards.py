@@ -76,9 +76,7 @@ class TokenShards:
         self.folder = located(folder)
         manifest = read_manifest(self.folder)
         if not manifest.get("complete"):
-            raise ValueError(
-                f"{self.folder} is unfinished: run the same trainer.data.make_tokens command again"
-            )
+            raise ValueError(f"{self.folder} is unfinished: run the same `python -m trainer tokens` again")
         self.skipped: dict[str, str] = manifest["skipped"]
         self.views, self.length = int(manifest["views"]), int(manifest["length"])
         self.vocab_size, self.codec = int(manifest["vocab_size"]), manifest["codec"]
@@ -159,7 +157,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(text_of((folder / MANIFEST).read_bytes()))
         found = {k: manifest[k] for k in FORMAT}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} holds no tokens made by trainer.data.make_tokens ({error})") from error
+        raise ValueError(f"{folder} holds no tokens made by `python -m trainer tokens` ({error})") from error
     if found != FORMAT:
         raise ValueError(f"{folder / MANIFEST} has another format than this version reads: {found}")
     return manifest

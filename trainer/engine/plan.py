@@ -1,14 +1,18 @@
 """What a recipe costs, on paper: parameters, work, memory of a GPU, tokens a second, days.
 
+    python -m trainer plan paper_1024 --gpus 64
+    python -m trainer plan emoji_gpu data.batch_size=512
+
 The model is built on the meta device, so that a plan for billions of parameters takes seconds and no memory. Work
 and states are exact counts; activations are what blocks were measured to keep, and the traffic between the products
-is estimated from that. The speed has two sources: rates of single kernels (the records of `python -m trainer.bench
+is estimated from that. The speed has two sources: rates of single kernels (the records of `python -m trainer bench
 gce` and `profile`), from which follows what a GPU could do at best, and whole training steps (`python -m
-trainer.bench train --device cuda`); what was not measured is said.
+trainer bench train --device cuda`); what was not measured is said.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -22,9 +26,10 @@ from mdm_core.config import ModelConfig
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
 from mdm_core.shipped import shipped
+from trainer.command import run_command, whole
 from trainer.engine.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
 from trainer.engine.optim import parameter_groups
-from trainer.recipes.recipe import Recipe
+from trainer.recipes.recipe import Recipe, load_recipe
 
 RECORDS = shipped("benchmarks")
 GIB = 1 << 30
@@ -295,7 +300,7 @@ def forecast(recipe: Recipe, gpus: int, folder: Path = RECORDS) -> float | None:
 def _at_best(recipe: Recipe, gpus: int, model: nn.Module, work: Work, rates: Rates | None) -> list[str]:
     r = recipe
     if rates is None:
-        return ["speed at best: unmeasured (no records of python -m trainer.bench gce and profile)"]
+        return ["speed at best: unmeasured (no records of python -m trainer bench gce and profile)"]
     samples = r.data.batch_size * r.accumulate
     seconds = parts_of_a_step(r, gpus, model, work, rates)
     step = sum(seconds.values())
@@ -320,7 +325,7 @@ def _measured(recipe: Recipe, gpus: int, model: nn.Module, work: Work, folder: P
     if rate is None:
         return [
             f"whole steps: unmeasured (no record {folder / 'train_cuda.json'}; "
-            "python -m trainer.bench train --device cuda makes it)"
+            "python -m trainer bench train --device cuda makes it)"
         ]
     expected = forecast(recipe, gpus, folder)
     if expected is not None:
@@ -354,3 +359,16 @@ def _checkpoint_bytes(recipe: Recipe, model: nn.Module) -> int:
     """Weights, their average, one state of each of Muon's matrices and two of everything else, in fp32."""
     body, rest = (sum(p.numel() for p in part) for part in parameter_groups(model))
     return 4 * (2 * (body + rest) + (body + 2 * rest if recipe.matrix_lr else 2 * (body + rest)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. paper_1024")
+    p.add_argument("overrides", nargs="*", help="field=value, as for the command train")
+    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="how many (default: 1)")
+    args = p.parse_intermixed_args(argv)
+    print(plan(load_recipe(args.recipe, args.overrides), args.gpus))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,9 +1,8 @@
 """Train a model, from a laptop to a cluster.
 
-    python -m trainer.engine.train folder data.path=my_pictures --out runs/mine      your own captioned pictures
-    python -m trainer.engine.train emoji_cpu --out runs/small minutes=20             scenes drawn on the fly
-    python -m trainer.engine.train paper_1024 --plan --gpus 64                       what it would cost
-    accelerate launch --num_processes 8 -m trainer.engine.train emoji_gpu --out runs/big
+    python -m trainer train folder data.path=my_pictures --out runs/mine      your own captioned pictures
+    python -m trainer train emoji_cpu --out runs/small minutes=20             scenes drawn on the fly
+    torchrun --nproc-per-node 8 -m trainer train emoji_gpu --out runs/big             several GPUs
     python app.py --model runs/mine/model                                     look at what has been learnt
 
 A recipe is a file in trainer/recipes (emoji_cpu, emoji_gpu, folder, paper_1024) that opens with its command, cost and
@@ -15,9 +14,10 @@ result; after its name, field=value sets any of its fields. trainer/recipes/reci
     log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
     checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
 
-`--out` holds everything of the run: checkpoints, from which the same command goes on where it was cut; log.json;
-sheets of pictures; and `model/`, a folder that `python app.py --model` opens, rewritten every `export_every`
-seconds. Ctrl-C or a termination signal saves a checkpoint first; a second one leaves at once.
+`python -m trainer plan` says beforehand what a recipe costs. `--out` holds everything of the run: checkpoints, from
+which the same command goes on where it was cut; log.json; sheets of pictures; and `model/`, a folder that
+`python app.py --model` opens, rewritten every `export_every` seconds. Ctrl-C or a
+termination signal saves a checkpoint first; a second one leaves at once.
 """
 
 from __future__ import annotations
@@ -37,12 +37,15 @@ from trainer.engine.loop import Trainer
 from trainer.engine.parallel import open_device
 from trainer.recipes.recipe import load_recipe
 
-MEMORY = "lower data.batch_size (accumulate makes up for it) or set checkpointing=True"
+# what is said where the GPU's memory is full, and after Ctrl-C
+TOLD = {
+    "memory": "lower data.batch_size (accumulate makes up for it) or set checkpointing=True",
+    "stopped": "stopped at once; the same command goes on from the last checkpoint",
+}
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="python -m trainer.engine.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,8 +64,6 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
     p.add_argument("--threads", type=whole(0, 4096), default=0, help="CPU threads (0: all)")
-    p.add_argument("--plan", action="store_true", help="train nothing: print parameters, memory, speed, days")
-    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="for --plan: how many")
     return p
 
 
@@ -83,11 +84,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe, args.overrides)
-    if args.plan:
-        from trainer.engine.plan import plan
-
-        print(plan(recipe, args.gpus))
-        return
     out = args.out or Path("runs") / args.recipe
     codec = args.codec or args.init or SHIPPED
     trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
@@ -103,11 +99,5 @@ def main(argv: list[str] | None = None) -> None:
     trainer.parallel.close()
 
 
-def command() -> None:
-    """`main` for the shell: what a person can put right is said in one sentence."""
-    stopped = "stopped at once; the same command goes on from the last checkpoint"
-    run_command(lambda: main(), memory=MEMORY, stopped=stopped)
-
-
 if __name__ == "__main__":
-    command()
+    run_command(main, **TOLD)

@@ -1,1 +1,1 @@
-"""EmojiEval: prompts, rules, controls, and the table. `python -m trainer.evaluate --help`."""
+"""EmojiEval: prompts, rules, controls, and the table. `python -m trainer evaluate --help`."""

@@ -1,8 +1,8 @@
 """Score a model on EmojiEval.
 
-    python -m trainer.evaluate --quick                              five minutes on two cores
-    python -m trainer.evaluate --json assets/evidence/emojieval.json        all 2,400 prompts
-    python -m trainer.evaluate --model runs/emoji/model --tags counting position --limit 50 --set steps=16
+    python -m trainer evaluate --quick                              five minutes on two cores
+    python -m trainer evaluate --json assets/evidence/emojieval.json        all 2,400 prompts
+    python -m trainer evaluate --model runs/emoji/model --tags counting position --limit 50 --set steps=16
 
 Prints the table with its control rows, and what the judge itself is worth: its accuracy on real renders, the round
 trip through the image tokenizer (the ceiling), the share of near misses that it refuses, and how often template

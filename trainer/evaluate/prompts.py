@@ -1,6 +1,6 @@
 """The prompts of EmojiEval, in GenEval's jsonl form, each with the scene it was written for.
 
-    python -m trainer.evaluate.prompts [--objects 311] [--out assets/emojieval]
+    python -m trainer evaluate prompts [--objects 311] [--out assets/emojieval]
 
 400 prompts for each of the six tags, from lots of the scene generator that training never draws. Half of each tag
 combines what training combined (`seen`), half what was kept from it (`held_out`); one object alone cannot be held

@@ -33,7 +33,7 @@ def score_table(rows: dict[str, dict], split: str | None = None) -> str:
 
 
 def tables(record: dict) -> str:
-    """Everything that one run of `python -m trainer.evaluate` has to say."""
+    """Everything that one run of `python -m trainer evaluate` has to say."""
     n = sum(v["n"] for v in record["rows"]["model"]["tags"].values())
     parts = [
         f"EmojiEval, {n} prompts, verifier {record['verifier_sha256'][:12]}, model {record['model']['sha256'][:12]}",

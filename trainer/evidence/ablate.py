@@ -1,13 +1,13 @@
 """Table A: which objective teaches a small model best, under equal budgets?
 
-    python -m trainer.evidence.ablate --levels 16 16 16 8 4 --steps 681 --minutes 20                       one GPU
-    python -m trainer.evidence.ablate --size cpu --levels 16 16 16 8 4 --steps 500 --arms ce gce8 gce64 --processes 2 \\
+    python -m trainer evidence ablate --levels 16 16 16 8 4 --steps 681 --minutes 20                       one GPU
+    python -m trainer evidence ablate --size cpu --levels 16 16 16 8 4 --steps 500 --arms ce gce8 gce64 --processes 2 \\
         --objects 8 --styles flat --scenes 16000 --batch 32 --rows 0.03 --per-tag 5 --unseen 32   two cores, an hour
 
 Trains the same small model (same initial weights, data order, corruption and steps for a seed) under plain CE, CE
 with label smoothing, and CE + GCE at several group sizes; samples EmojiEval prompts from each and scores them with
 the frozen verifier. The data are drawn and tokenised once. Every run is written when it ends, so that a run that
-is cut loses no more than what was under way. `python -m trainer.evidence.tables` makes the table and the plot.
+is cut loses no more than what was under way. `python -m trainer evidence tables` makes the table and the plot.
 
 `--levels` measures at a vocabulary that no codec was trained for: a lattice whose dimensions are whole multiples of
 the codec's cuts its cells finer, so that the same encoder and decoder serve, and a group of GCE is one code of theirs.
@@ -160,7 +160,7 @@ def coordinate(args: argparse.Namespace) -> None:
 def start_worker(arm: str, arms: list[str], start: float, until: float) -> subprocess.Popen:
     """This command again, for one arm."""
     more = ["--arms", *arms, "--worker", arm, "--start", str(start), "--until", str(until)]
-    return subprocess.Popen([sys.executable, "-m", "trainer.evidence.ablate", *sys.argv[1:], *more])
+    return subprocess.Popen([sys.executable, "-m", "trainer", "evidence", "ablate", *sys.argv[1:], *more])
 
 
 def main() -> None:

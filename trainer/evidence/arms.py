@@ -1,6 +1,7 @@
 """The runs that table A compares: one small model, trained under one objective and measured.
 
-See `trainer.evidence.ablate` for the command. The data are drawn and tokenised once and shared by all runs as files.
+`python -m trainer evidence ablate` is the command. The data are drawn and tokenised once and shared by all runs as
+files.
 """
 
 from __future__ import annotations

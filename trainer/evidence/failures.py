@@ -1,8 +1,8 @@
 """The page of failures: which pictures were refused, and why.
 
-    python -m trainer.evidence.failures [--record assets/evidence/emojieval.json]
+    python -m trainer evidence failures [--record assets/evidence/emojieval.json]
 
-Reads a record of `python -m trainer.evaluate --json ... --tokens ...` and writes failures.md and failures.webp
+Reads a record of `python -m trainer evaluate --json ... --tokens ...` and writes failures.md and failures.webp
 beside it (the tokens of a run are not kept in the repository: evaluate writes them). Nothing is picked: the picture
 shows the first refused prompts of each tag, in the order of the file.
 """
@@ -55,9 +55,9 @@ def write(record: dict, tokens: dict[int, np.ndarray], pipe: Pipeline, out: Path
     parts = [
         "# Failures",
         f"{len(refused)} of {len(record['pictures'])} pictures were refused; made by "
-        "`python -m trainer.evidence.failures`. The cause is the first of the list that applies, found by the "
+        "`python -m trainer evidence failures`. The cause is the first of the list that applies, found by the "
         "verifier and the controls: no person looked at the pictures to assign it. It needs the tokens that "
-        "`python -m trainer.evaluate --json ... --tokens ...` writes beside the record.",
+        "`python -m trainer evaluate --json ... --tokens ...` writes beside the record.",
     ]
     tags = [t for t in TAGS if any(p.tag == t for p, _, _ in refused)]
     count = {t: Counter(causes[p.index] for p, _, _ in refused if p.tag == t) for t in tags}
@@ -130,13 +130,13 @@ def picture(
 
 
 def read_record(path: Path) -> dict:
-    """A record of trainer.evaluate; ValueError when the file is none."""
+    """A record of `python -m trainer evaluate`; ValueError when the file is none."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} holds no record of trainer.evaluate ({error})") from error
+        raise ValueError(f"{path} holds no record of `python -m trainer evaluate` ({error})") from error
     if not isinstance(record, dict) or "pictures" not in record:
-        raise ValueError(f"{path} holds no record of trainer.evaluate")
+        raise ValueError(f"{path} holds no record of `python -m trainer evaluate`")
     return record
 
 
@@ -153,7 +153,7 @@ def main() -> None:
     kept = args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors")
     for file in (args.record, kept):
         if not file.is_file():
-            make = f"python -m trainer.evaluate --json {args.record} --tokens {kept}"
+            make = f"python -m trainer evaluate --json {args.record} --tokens {kept}"
             parser.error(f"{file} is missing: run this in a clone of Chisel, or make it with `{make}`.")
     record = read_record(args.record)
     out_folder(args.record.parent)

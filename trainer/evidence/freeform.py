@@ -1,6 +1,6 @@
 """Prompts as people type them: how often is the picture right, by the kind of difficulty?
 
-    python -m trainer.evidence.freeform --out assets/evidence/freeform.json
+    python -m trainer evidence freeform --out assets/evidence/freeform.json
 
 The 100 prompts of assets/emojieval/freeform.jsonl were written by an AI before any picture of theirs was looked at,
 and have not been changed since. A prompt that names nothing the model knows has no right picture: there the record

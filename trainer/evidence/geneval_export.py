@@ -1,6 +1,6 @@
 """Pictures in GenEval's folder layout, for those who have its official judge.
 
-    python -m trainer.evidence.geneval_export evaluation_metadata.jsonl --out geneval_pictures --samples 4
+    python -m trainer evidence geneval evaluation_metadata.jsonl --out geneval_pictures --samples 4
 
 Reads GenEval's own evaluation_metadata.jsonl (or assets/emojieval/prompts.jsonl, which has the same form) and
 writes 00000/metadata.jsonl and 00000/samples/0000.png ..., as its evaluate_images.py expects. The model knows

@@ -1,6 +1,6 @@
 """The model card: `README.md` of a model folder, filled from its config.json and from the recorded evidence.
 
-    python -m trainer.evidence.model_card [--model assets/model] [--evidence assets/evidence]
+    python -m trainer evidence card [--model assets/model] [--evidence assets/evidence]
 
 Figures come from records only; what has no record is left out. The prose below states what the figures cannot.
 """
@@ -62,7 +62,7 @@ def card(model_folder: Path, evidence: Path) -> str:
     size = sum(files.values()) / 1e6
     parts = [
         "# Model card: Chisel's shipped weights",
-        "Made by `python -m trainer.evidence.model_card` from the records in this repository.",
+        "Made by `python -m trainer evidence card` from the records in this repository.",
         "## What it is\n\n"
         f"A masked discrete diffusion model: {told['parameters'] / 1e6:.1f} M parameters ({model.depth} blocks of "
         f"width {model.width} over {model.length // model.resample**2} positions, {model.token_depth} of width "

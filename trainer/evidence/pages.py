@@ -22,7 +22,7 @@ NAMES = {
 
 BITS = {"masked_bits": "bits/token", "cell_bits": "bits/cell of 8", "flipped_bits": "bits/flipped"}
 
-NO_TABLE_A = "Not measured yet: `python -m trainer.evidence.ablate` says how."
+NO_TABLE_A = "Not measured yet: `python -m trainer evidence ablate` says how."
 
 
 def read(path: Path) -> dict | None:
@@ -39,7 +39,7 @@ def page(folder: Path, benchmarks: Path) -> str:
     """All tables whose records exist."""
     parts = [
         "# Measured tables",
-        "Made by `python -m trainer.evidence.tables` from the records in this folder.",
+        "Made by `python -m trainer evidence tables` from the records in this folder.",
     ]
     ablations = sorted(folder.glob("ablation*.json"))
     for path in ablations:

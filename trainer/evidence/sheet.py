@@ -1,6 +1,6 @@
 """A sheet of pictures for fixed prompts and seeds, none of them picked, and the curves of the training run.
 
-    python -m trainer.evidence.sheet [--model assets/model] [--out assets/samples]
+    python -m trainer evidence sheet [--model assets/model] [--out assets/samples]
 
 Writes sheet.webp (64 prompts, seed = place in the list) and, from the run's log beside the weights, curves.png.
 """

@@ -1,10 +1,10 @@
 """Tables A to D and the self-correction curve, with plots, from recorded runs.
 
-    python -m trainer.evidence.tables                      tables and plots from what assets/evidence holds
-    python -m trainer.evidence.tables --measure            first measure B, C and self-correction, shipped weights
-    python -m trainer.evidence.tables --measure --limit 5  the same on a CPU, with few prompts
+    python -m trainer evidence tables                      tables and plots from what assets/evidence holds
+    python -m trainer evidence tables --measure            first measure B, C and self-correction, shipped weights
+    python -m trainer evidence tables --measure --limit 5  the same on a CPU, with few prompts
 
-Table A is recorded by `python -m trainer.evidence.ablate`, table D by `python -m trainer.bench`; a table without a
+Table A is recorded by `python -m trainer evidence ablate`, table D by `python -m trainer bench`; a table without a
 record is left out. Prompts and noise are not those that any default was chosen on.
 """
 

@@ -1,6 +1,6 @@
 """Choose sampling defaults without the judge: on prompts of their own, by template matching.
 
-    python -m trainer.evidence.tune --out assets/evidence/tuning.json
+    python -m trainer evidence tune --out assets/evidence/tuning.json
 
 The prompts are drawn from another lot than EmojiEval's and share no sentence with them; the verdict is that of
 `trainer.evaluate.layouts`, which knows the verifier neither as a judge nor as a guide. Every candidate costs the

@@ -1,6 +1,6 @@
 """Train EmojiEval's judge from scratch.
 
-    python -m trainer.judge.train --out runs/verifier --minutes 2.3
+    python -m trainer judge --out runs/verifier --minutes 2.3
 
 Writes verifier.safetensors and card.json (budget, accuracy, thresholds, and the SHA-256 of the weights, which is
 to be recorded before any model is scored). `--minutes` is the whole run, from start to files.

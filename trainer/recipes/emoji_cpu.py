@@ -1,6 +1,6 @@
 """A small model (9.9 M parameters, 60 objects) on two CPU cores.
 
-    python -m trainer.engine.train emoji_cpu --codec assets/model --out runs/emoji_cpu
+    python -m trainer train emoji_cpu --codec assets/model --out runs/emoji_cpu
 
 Cost: 17 scenes/s on two cores of an AMD EPYC server, in a run of one minute; 4 hours at that rate see
 about 245,000 scenes.

@@ -1,6 +1,6 @@
 """The shipped weights: one large GPU for a quarter of an hour.
 
-    python -m trainer.engine.train emoji_gpu --codec assets/model --out runs/emoji
+    python -m trainer train emoji_gpu --codec assets/model --out runs/emoji
 
 Cost: 8,500 scenes/s on an H200, 7,000 on an H100 (batch 768, 90 to 110 ms a step), after 10 to 30 s of compilation.
 Result: the shipped weights were made in three runs of this recipe, 11.8 M scenes and half an hour in all. The first had
@@ -8,9 +8,9 @@ Result: the shipped weights were made in three runs of this recipe, 11.8 M scene
 the new ones drawn twice as often, and ran to its end (1.471 bits per masked token). The third began there, on an H100,
 with a quarter of the captions in other words and with slips of the finger:
 
-    python -m trainer.engine.train emoji_gpu --init FIRST --stop-after 515 minutes=8.58 decay=0.45 \\
+    python -m trainer train emoji_gpu --init FIRST --stop-after 515 minutes=8.58 decay=0.45 \\
         data.favour_from=160 data.reword=0
-    python -m trainer.engine.train emoji_gpu --init SECOND minutes=10.6 decay=0.6 data.workers=16
+    python -m trainer train emoji_gpu --init SECOND minutes=10.6 decay=0.6 data.workers=16
 
 4.1 M scenes, 1.257 bits per masked token at its last check, before the learning rate was zero. (In that third run a
 reworded caption that was too long for the model lost its end; since then it is said plainly instead.)

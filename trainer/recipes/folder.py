@@ -1,13 +1,13 @@
 """Your own pictures: a folder with captions, tar shards, tokens made beforehand, or a streamed dataset.
 
-    python -m trainer.engine.train folder data.path=my_pictures --out runs/mine
+    python -m trainer train folder data.path=my_pictures --out runs/mine
     python app.py --model runs/mine/model
 
 my_pictures holds the pictures and a metadata.jsonl with lines like {"file_name": "cup.png", "text": "a red cup"}
 (trainer/data/folder.py names the other layouts). With many pictures or a GPU, tokenise once and train on that:
 
-    python -m trainer.data.make_tokens my_pictures --out my_tokens --processes 4 --views 4
-    python -m trainer.engine.train folder data.path=my_tokens --out runs/mine
+    python -m trainer tokens my_pictures --out my_tokens --processes 4 --views 4
+    python -m trainer train folder data.path=my_tokens --out runs/mine
 
 The same command goes on where a run was cut, also with other devices, data.batch_size or accumulate: no picture comes
 twice or is left out by that. What was passed over, and why, is listed in skipped.txt of the run. data.flip=True
@@ -16,7 +16,7 @@ vocabulary is learnt from your captions.
 
 For a first look, a small model for a minute or two (minutes=240 is the recipe's own length):
 
-    python -m trainer.engine.train folder data.path=my_pictures --out runs/look minutes=2 data.batch_size=8 \\
+    python -m trainer train folder data.path=my_pictures --out runs/look minutes=2 data.batch_size=8 \\
         model.width=128 model.heads=2 model.kv_heads=2 model.depth=3 model.ffn=256
 
 Cost: the model is that of emoji_cpu. On two cores of a server that had other work: 3 s from the command to the first

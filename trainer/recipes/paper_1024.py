@@ -1,22 +1,22 @@
 """The paper's shape: 1024 px, 64x64 tokens of a vocabulary of 131,072, on many GPUs. Not trained by us.
 
-    python -m trainer.engine.train paper_1024 --plan --gpus 64
-    python -m trainer.tokenizer.train --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
+    python -m trainer plan paper_1024 --gpus 64
+    python -m trainer tokenizer --images PICTURES --images-share 1 --image-size 1024 --patch 16 \\
         --levels 16 16 8 8 8 --minutes 600 --out CODEC
-    python -m trainer.data.make_tokens PICTURES --codec CODEC --out TOKENS --processes 64
+    python -m trainer tokens PICTURES --codec CODEC --out TOKENS --processes 64
     accelerate launch --multi_gpu --num_machines 8 --num_processes 64 --machine_rank N --main_process_ip HOST \\
-        --main_process_port 29500 -m trainer.engine.train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
+        --main_process_port 29500 -m trainer train paper_1024 --codec CODEC --out runs/paper data.path=TOKENS
 
 The last one on each machine, with its N from 0 to 7; CODEC, TOKENS and --out where all machines see them.
 
 Cost, on paper: 7.4 billion parameters in the blocks; 16 GiB of each of 64 GPUs (29 more while it starts); at best 583
-pictures/s, 2.4 million image tokens/s, 2.0 days for 100,000 steps of 1,024 pictures. `--plan` prints the account, for
+pictures/s, 2.4 million image tokens/s, 2.0 days for 100,000 steps of 1,024 pictures. The plan prints the account, for
 any number of GPUs: it follows from the rates of single kernels measured on one H100, more a bound than a forecast; the
 forecast that it gives beside it scales the bound by what whole steps of a 300 M model on record reached of theirs.
 Never measured: all 34 blocks, and what the network takes (61 GB to each GPU a step). These commands measure:
 
-    python -m trainer.bench train --device cuda                        share of a GPU's peak, at 300 M parameters
-    python -m trainer.bench scaling --recipe paper_1024 --depth 4      1, 2, 4, 8 GPUs, blocks of this shape
+    python -m trainer bench train --device cuda                        share of a GPU's peak, at 300 M parameters
+    python -m trainer bench scaling --recipe paper_1024 --depth 4      1, 2, 4, 8 GPUs, blocks of this shape
 
 Expected: nothing of this size has been trained with this program; the tests build it on the meta device, train a
 shrunken copy, and go through the commands above in small. Steps and batch are choices of ours, the length of the

@@ -1,6 +1,6 @@
 """The words a model was taught, for its card: what the page's palette offers and its hints about prompts know.
 
-    python -m trainer.scenes.words assets/model
+    python -m trainer evidence words assets/model
 
 writes them anew into the config.json of a model folder that was trained on the atlas; exporting does it by itself.
 """

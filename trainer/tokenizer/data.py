@@ -52,8 +52,8 @@ class Both:
 class TokenizerData:
     """What a tokenizer is trained and measured on.
 
-    images: a file made by trainer.tokenizer.photos, a folder or tar shards (see trainer/data/own.py), or None;
-    share: of a batch that comes from there, 1.0 for no scenes at all. ValueError when there is nothing to read.
+    images: a file made by `python -m trainer tokenizer photos`, a folder or tar shards (see trainer/data/own.py), or
+    None; share: of a batch that comes from there, 1.0 for no scenes at all. ValueError when there is nothing to read.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ SHOWN = 16  # unseen pictures of each kind on a sheet
 
 @dataclass(frozen=True)
 class TokenizerSettings:
-    """How a tokenizer is trained; see `trainer.tokenizer.train --help`."""
+    """How a tokenizer is trained; see `python -m trainer tokenizer --help`."""
 
     init: Path | None = None
     freeze_encoder: bool = False

@@ -1,7 +1,7 @@
 """How good an image tokenizer is: PSNR on unseen scenes, and whether tokens mean the same thing everywhere.
 
-    python -m trainer.tokenizer.measure [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
-    python -m trainer.tokenizer.measure --model OLD NEW --photos runs/photos.safetensors --sheet photos.png
+    python -m trainer tokenizer measure [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
+    python -m trainer tokenizer measure --model OLD NEW --photos runs/photos.safetensors --sheet photos.png
 
 With several models, `tokens_as_first` is the share of tokens that equal the first model's: 1.0 means that weights
 trained on the first one's tokens may be used with it.
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--model", type=to_path, nargs="+", default=[SHIPPED], help="model folders")
     parser.add_argument("--out", type=to_path, default=None, help="write the record here")
     parser.add_argument(
-        "--photos", type=to_path, default=None, help="packed photographs (trainer.tokenizer.photos)"
+        "--photos", type=to_path, default=None, help="packed photographs (python -m trainer tokenizer photos)"
     )
     parser.add_argument(
         "--sheet", type=to_path, default=None, help="picture: each photograph, then every model's"

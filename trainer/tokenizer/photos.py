@@ -7,7 +7,7 @@
     for deb in *.deb; do dpkg -x "$deb" "${deb%%_*}"; done
     pip download --no-deps scikit-image==0.26.0 scikit-learn==1.9.1
     for wheel in *.whl; do python -m zipfile -e "$wheel" "${wheel%%-*}"; done
-    cd - && python -m trainer.tokenizer.photos /tmp/pictures --out runs/photos.safetensors
+    cd - && python -m trainer tokenizer photos /tmp/pictures --out runs/photos.safetensors
 
 Debian 12 holds these packages, and PyPI these wheels; nothing is fetched by Chisel itself, and no picture ships
 with it, only the decoder's weights that saw them. Licences (each package's own copyright file has the details):
@@ -248,7 +248,7 @@ def load_pictures(path: Path, part: str = "train", count: int | None = None) -> 
             data, ends = file.get_tensor(part), file.get_tensor(f"{part}_ends")[:count]
     except Exception as error:
         what = "is no file of packed pictures" if Path(path).exists() else "does not exist"
-        raise ValueError(f"{path} {what}: make one with trainer.tokenizer.photos") from error
+        raise ValueError(f"{path} {what}: make one with `python -m trainer tokenizer photos`") from error
     starts = np.concatenate([[0], ends[:-1]])
 
     def read(span: tuple[int, int]) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Train the image tokenizer on scenes, on pictures of your own, or on both.
 
-    python -m trainer.tokenizer.train --minutes 3 --out runs/tokenizer
-    python -m trainer.tokenizer.train --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
-    python -m trainer.tokenizer.train --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
+    python -m trainer tokenizer --minutes 3 --out runs/tokenizer
+    python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
+    python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
 
 The same command goes on where a run was cut: checkpoints are written whole or not at all, and a resumed run equals
-an unbroken one. `--out` is a folder that trainer.engine.train and trainer.data.make_tokens take as `--codec`;
+an unbroken one. `--out` is a folder that the commands train and tokens take as `--codec`;
 tokenizer.json records PSNR, SSIM and the use of the codebook on unseen pictures, and unseen-*.png shows them with their
 reconstructions. `--freeze-encoder` trains the decoder only: no token of any picture changes, so that weights
 trained on the tokens stay valid. Ctrl-C or a termination signal saves first; a second one leaves at once.
@@ -26,10 +26,12 @@ from trainer.engine.train import leave_on_signals
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
 
+# what is said after Ctrl-C
+TOLD = {"stopped": "stopped at once; the same command goes on from the last checkpoint"}
+
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
-        prog="python -m trainer.tokenizer.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--init", type=to_path, default=None, help="start from these weights (.safetensors)")
     p.add_argument(
-        "--images", type=to_path, default=None, help="folder, tar shards, or file of trainer.tokenizer.photos"
+        "--images", type=to_path, default=None, help="folder, tar shards, or file of `tokenizer photos`"
     )
     p.add_argument(
         "--images-share", type=float, default=0.4, help="share of a batch that comes from --images"
@@ -117,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, stopped="stopped at once; the same command goes on from the last checkpoint")
+    run_command(main, **TOLD)

@@ -104,7 +104,7 @@ def test_a_record_is_kept_shape_by_shape(tmp_path):
 def test_the_readme_shows_what_the_records_say():
     text = (ROOT / "README.md").read_text()
     assert record.block(text) == record.summary(ROOT / "assets" / "benchmarks"), (
-        "run: python -m trainer.bench table --readme README.md"
+        "run: python -m trainer bench table --readme README.md"
     )
 
 

@@ -38,7 +38,8 @@ def run(tmp_path_factory):
     command = [
         sys.executable,
         "-m",
-        "trainer.engine.train",
+        "trainer",
+        "train",
         "folder",
         f"data.path={pictures}",
         *SMALL,

@@ -96,7 +96,8 @@ def test_kill_at_any_time_then_the_same_command(job, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "trainer.data.make_tokens",
+        "trainer",
+        "tokens",
         job.source,
         "--codec",
         str(job.codec),
@@ -198,7 +199,8 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path, codec):
     command = [
         sys.executable,
         "-m",
-        "trainer.data.make_tokens",
+        "trainer",
+        "tokens",
         str(tmp_path),
         "--codec",
         str(codec),

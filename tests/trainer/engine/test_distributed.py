@@ -140,7 +140,7 @@ def test_accelerate_launches_the_command(tmp_path):
     """As the README says it, on two processes of this machine (`--multi_gpu` stands in for the GPUs that it finds)."""
     arguments = (
         "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0 "
-        "-m trainer.engine.train emoji_cpu --device cpu --threads 1 minutes=0 steps=2 log_every=1 data.batch_size=2 "
+        "-m trainer train emoji_cpu --device cpu --threads 1 minutes=0 steps=2 log_every=1 data.batch_size=2 "
         "model.width=64 model.depth=1 model.heads=2 model.kv_heads=2 model.ffn=64 model.token_depth=1"
     ).split()
     done = subprocess.run(

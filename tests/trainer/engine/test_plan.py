@@ -23,9 +23,17 @@ from mdm_core.pipeline import Pipeline
 from trainer.bench.measure import peak_bytes
 from trainer.bench.train import cpu_recipe, gradients_only, make_trainer, step
 from trainer.engine.loop import Trainer
-from trainer.engine.plan import build_on_meta, kernel_rates, memory, muon_work, plan, traffic, work_per_sample
+from trainer.engine.plan import (
+    build_on_meta,
+    kernel_rates,
+    main,
+    memory,
+    muon_work,
+    plan,
+    traffic,
+    work_per_sample,
+)
 from trainer.engine.step import make_groups
-from trainer.engine.train import main
 from trainer.recipes.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,7 +94,7 @@ def test_the_plan_names_memory_and_does_not_invent_a_speed(tmp_path, capsys):
         "400 TFLOP/s that whole steps of 300 M parameters reached on some GPU" in said
         and f"{days:,.1f} days" in said
     )
-    main(["paper_1024", "model.depth=2", "--plan", "--gpus", "8"])
+    main(["paper_1024", "model.depth=2", "--gpus", "8"])
     assert "in 2 blocks" in capsys.readouterr().out
 
 
@@ -254,7 +262,7 @@ def test_the_papers_commands_in_small(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["x", str(pictures), "--codec", str(codec), "--out", str(tokens)])
     make_tokens.main()
     where = ["--codec", str(codec), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    main(["paper_1024", *where, f"data.path={tokens}", *SHRUNKEN])
+    train.main(["paper_1024", *where, f"data.path={tokens}", *SHRUNKEN])
     said = capsys.readouterr().out
     assert "'masked_bits'" in said and f"wrote {tmp_path / 'run' / 'model'}" in said
     pipe = Pipeline.from_pretrained(tmp_path / "run" / "model", "cpu")

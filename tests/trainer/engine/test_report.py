@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pkgutil
 import re
 import signal
 import subprocess
@@ -14,11 +13,11 @@ import pytest
 import torch
 from tiny_run import TinyData, codec_folder, tiny_run
 
-import trainer.recipes
 from mdm_core.pipeline import Pipeline
+from trainer import command
 from trainer.engine import train
 from trainer.engine.loop import DivergedError
-from trainer.recipes.recipe import Recipe
+from trainer.recipes.recipe import Recipe, known
 
 ROOT = Path(__file__).parents[3]
 
@@ -139,7 +138,7 @@ def test_the_command_line_trains_resumes_and_exports(tmp_path, monkeypatch, caps
 def test_help_and_errors_are_for_people(tmp_path):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "trainer.engine.train", *arguments],
+            [sys.executable, "-m", "trainer", "train", *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -147,15 +146,16 @@ def test_help_and_errors_are_for_people(tmp_path):
         )
 
     said = run("--help").stdout
-    for word in ("emoji_cpu", "accelerate launch", "--init", "--plan", "field=value", "--stop-after"):
+    for word in ("emoji_cpu", "torchrun", "--init", "trainer plan", "field=value", "--stop-after"):
         assert word in said
-    for recipe in pkgutil.iter_modules(trainer.recipes.__path__):
-        assert recipe.name in said
+    for recipe in known():
+        assert recipe in said
     for field in re.findall(r"\b([a-z_]+)=\w", said):  # each field that the help names is one
         assert field in {f.name for f in dataclasses.fields(Recipe)} | {"path", "batch_size", "field"}, field
     wrong = run("nothing")
     assert wrong.returncode == 2 and "error: there is no recipe 'nothing'" in wrong.stderr
-    assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert wrong.stderr.strip().endswith("there are " + ", ".join(known())) and "recipe" not in known()
+    assert "Traceback" not in wrong.stderr
     absent = run("emoji_cpu", "--device", "nowhere", "--out", str(tmp_path))
     assert absent.stderr.startswith("error: --device nowhere cannot be used here: ")
 
@@ -178,7 +178,7 @@ def test_what_a_person_can_put_right_is_one_sentence(monkeypatch, failure, said)
 
     monkeypatch.setattr(train, "main", fails)
     with pytest.raises(SystemExit) as left:
-        train.command()
+        command.run_command(train.main, **train.TOLD)
     assert re.search(said, left.value.code) and "\n" not in left.value.code
 
 

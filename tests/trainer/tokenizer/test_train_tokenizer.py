@@ -64,7 +64,8 @@ def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
         return [
             sys.executable,
             "-m",
-            "trainer.tokenizer.train",
+            "trainer",
+            "tokenizer",
             "--images",
             str(folder),
             "--images-share",
@@ -116,7 +117,7 @@ def test_results_of_a_run(folder, tmp_path):
     assert row["images"] == 1 and row["psnr_db"] > 5 and 0 < row["ssim"] < 1 and row["codes_used"] > 1
     assert (tmp_path / "unseen-pictures.png").stat().st_size > 100
     assert "00003.png" in (tmp_path / "skipped.txt").read_text()
-    codec = open_codec(tmp_path)  # as trainer.engine.train and trainer.data.make_tokens open --codec
+    codec = open_codec(tmp_path)  # as the commands train and tokens open --codec
     assert codec.config == SMALL and torch.equal(
         codec.embed.weight, run.averaged().embed.weight.half().float()
     )
@@ -234,7 +235,8 @@ def test_the_command_ends_with_that_sentence(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "trainer.tokenizer.train",
+        "trainer",
+        "tokenizer",
         "--images",
         str(tmp_path),
         "--out",
