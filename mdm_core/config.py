@@ -1,4 +1,4 @@
-"""Frozen configuration of every part. One JSON file beside the weights holds all of it.
+"""How settings are checked, and those of the sampler, which every family of models shares.
 
 Every class checks itself when it is built, so that library, page, recipe and file are refused alike: ValueError in
 one sentence that names the field, its range and the value. Numbers of NumPy and PyTorch become Python's own.
@@ -6,20 +6,15 @@ one sentence that names the field, its range and the value. Numbers of NumPy and
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORMAT_VERSION = 1
 ORDERS = ("confidence", "entropy", "margin", "halton", "random", "threshold")
 EDITS = ("overwrite", "remask", "off")
 SCHEDULES = ("cosine", "linear", "arccos", "shift")
 MAX_STEPS = 256
-_LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
 
 
 def located(path: str | Path) -> Path:
@@ -51,111 +46,10 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
     return value
 
 
-def _set(config: Any, check: Any, bounds: dict[str, tuple[float, float]]) -> None:
+def check_fields(config: Any, check: Any, bounds: dict[str, tuple[float, float]]) -> None:
     """Check fields of a frozen dataclass and keep what the check makes of them."""
     for name, (low, high) in bounds.items():
         object.__setattr__(config, name, check(name, getattr(config, name), low, high))
-
-
-def _levels(name: str, levels: Any) -> tuple[int, ...]:
-    levels = levels.tolist() if hasattr(levels, "tolist") else levels
-    if not isinstance(levels, tuple | list) or not 1 <= len(levels) <= 16:
-        raise ValueError(f"{name} must be 1 to 16 whole numbers, got {levels!r}")
-    out = tuple(whole_number(f"each of {name}", n, 2, 65536) for n in levels)
-    if math.prod(out) > _LARGEST:
-        raise ValueError(f"{name} must multiply to at most {_LARGEST} codes, got {out}")
-    return out
-
-
-@dataclass(frozen=True)
-class ImageTokenizerConfig:
-    """Finite scalar quantiser over 8x8 pixel patches; the vocabulary is the product of `levels`."""
-
-    image_size: int = 128  # pixels a side
-    patch: int = 8  # pixels a side of the patch that one token stands for
-    levels: tuple[int, ...] = (8, 8, 8, 8, 4)
-    encoder_width: int = 512
-    decoder_width: int = 224
-    decoder_depth: int = 6
-    decoder_pixels: int = 24  # channels at full resolution, after the pixel shuffle
-
-    @property
-    def grid(self) -> int:
-        """Tokens a side."""
-        return self.image_size // self.patch
-
-    @property
-    def vocab_size(self) -> int:
-        return math.prod(self.levels)
-
-    def __post_init__(self):
-        widths = ("encoder_width", "decoder_width", "decoder_pixels")
-        sizes = {"image_size": (1, 65536), "patch": (1, 1024), "decoder_depth": (0, 1000)}
-        _set(self, whole_number, {**sizes, **dict.fromkeys(widths, (1, _LARGEST))})
-        object.__setattr__(self, "levels", _levels("levels", self.levels))
-        if self.image_size % self.patch:
-            raise ValueError(f"image_size {self.image_size} must be a multiple of patch {self.patch}")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The bidirectional text-image transformer."""
-
-    vocab_size: int = 16384  # image tokens; the mask token has id vocab_size
-    code_levels: tuple[int, ...] | None = (8, 8, 8, 8, 4)  # embed tokens by lattice place; None: a free table
-    grid: int = 16  # image tokens a side
-    text_vocab_size: int = 2048
-    text_length: int = 40  # text positions, padded
-    width: int = 384  # of the transformer body, which sees (grid/2)^2 image positions
-    depth: int = 10
-    heads: int = 6
-    kv_heads: int = 6
-    ffn: int = 1024
-    token_width: int = 256  # of the per-token layers and of the head
-    token_depth: int = 2  # per-token blocks after the up-sampling
-    token_heads: int = 4
-    token_ffn: int = 512
-    resample: int = 2  # tokens a side merged into one body position; 1 switches resampling off
-    rope_base: float = 100.0
-
-    @property
-    def length(self) -> int:
-        """Image tokens L."""
-        return self.grid * self.grid
-
-    @property
-    def mask_id(self) -> int:
-        return self.vocab_size
-
-    def __post_init__(self):
-        sizes = (
-            "text_vocab_size",
-            "text_length",
-            "width",
-            "heads",
-            "kv_heads",
-            "ffn",
-            "token_width",
-            "token_heads",
-            "token_ffn",
-        )
-        few = {"grid": (1, 4096), "resample": (1, 4096), "depth": (0, 10_000), "token_depth": (0, 10_000)}
-        _set(self, whole_number, {"vocab_size": (2, _LARGEST), **few, **dict.fromkeys(sizes, (1, _LARGEST))})
-        _set(self, real_number, {"rope_base": (1, 1e12)})
-        if self.code_levels is not None:
-            object.__setattr__(self, "code_levels", _levels("code_levels", self.code_levels))
-            if math.prod(self.code_levels) != self.vocab_size:
-                raise ValueError(
-                    f"code_levels {self.code_levels} do not multiply to vocab_size {self.vocab_size}"
-                )
-        if self.grid % self.resample:
-            raise ValueError(f"grid {self.grid} must be a multiple of resample {self.resample}")
-        if self.width % self.heads or self.token_width % self.token_heads:
-            raise ValueError("width must be a multiple of heads, and token_width of token_heads")
-        if self.heads % self.kv_heads:
-            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
-        if (self.width // self.heads) % 4 or (self.token_width // self.token_heads) % 4:
-            raise ValueError("the width of one head must be a multiple of 4 for 2-D rotary positions")
 
 
 @dataclass(frozen=True)
@@ -201,8 +95,8 @@ class SampleConfig:
             "edit_margin": (-1, 1),
             "edit_budget": (0, 1),
         }
-        _set(self, whole_number, whole)
-        _set(self, real_number, real)
+        check_fields(self, whole_number, whole)
+        check_fields(self, real_number, real)
         for name, choices in (("order", ORDERS), ("schedule", SCHEDULES), ("edit", EDITS)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
@@ -223,72 +117,3 @@ class SampleConfig:
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """What `config.json` beside the weights holds."""
-
-    tokenizer: ImageTokenizerConfig = field(default_factory=ImageTokenizerConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    sample: SampleConfig = field(default_factory=SampleConfig)
-    card: dict[str, Any] = field(default_factory=dict)  # objects, styles, budget: shown, never computed with
-
-
-def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
-    """ValueError unless the model speaks of the image tokenizer's codes: as many, on the same grid and lattice."""
-    ours, theirs = (tokenizer.vocab_size, tokenizer.grid), (model.vocab_size, model.grid)
-    if ours != theirs:
-        raise ValueError(
-            f"image tokenizer and model disagree about vocabulary or grid: {ours[0]} codes on a grid of {ours[1]}, "
-            f"and {theirs[0]} on {theirs[1]}"
-        )
-    if model.code_levels not in (None, tokenizer.levels):
-        raise ValueError(
-            f"image tokenizer and model disagree about the lattice of the codes: levels {tokenizer.levels}, and "
-            f"code_levels {model.code_levels}; both must be the same"
-        )
-
-
-_PARTS = {"tokenizer": ImageTokenizerConfig, "model": ModelConfig, "sample": SampleConfig}
-
-
-def _part(cls, name: str, values: dict[str, Any]):
-    if not isinstance(values, dict):
-        raise ValueError(f"config section {name!r} must be an object")
-    known = {f.name for f in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(
-            f"config section {name!r} has unknown keys {unknown}; this version knows {sorted(known)}"
-        )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def save_config(config: PipelineConfig, path: str | Path) -> None:
-    """Write `config` as JSON; ValueError where its image tokenizer and model do not belong together."""
-    check_pair(config.tokenizer, config.model)
-    data = {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)}
-    located(path).write_text(json.dumps(data, indent=1) + "\n")
-
-
-def load_config(path: str | Path) -> PipelineConfig:
-    """Read a configuration; ValueError names the file and what is wrong with it."""
-    path = located(path)
-    try:
-        data = json.loads(path.read_text())
-        if not isinstance(data, dict):
-            raise ValueError("it holds no JSON object")
-        version = data.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(f"its format version is {version!r}, this program reads {FORMAT_VERSION}")
-        parts = {name: _part(cls, name, data.get(name, {})) for name, cls in _PARTS.items()}
-        config = PipelineConfig(**parts, card=data.get("card", {}))
-        check_pair(config.tokenizer, config.model)
-        return config
-    except FileNotFoundError:
-        raise ValueError(
-            f"{path} is missing: a model folder holds config.json, two .safetensors files and text.json"
-        ) from None
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be used: {error}") from error

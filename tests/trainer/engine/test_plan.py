@@ -14,8 +14,8 @@ from picture_files import captioned_folder
 from tiny_model import TINY_LEVELS
 from tiny_run import CPU, TinyData, codec_folder, tiny_run
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.families.weights import save_weights
