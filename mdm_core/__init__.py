@@ -5,8 +5,8 @@
 >>> run.image.save("strawberries.png")
 """
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups

@@ -34,3 +34,9 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}")
     return value
+
+
+def check_fields(config: Any, check: Any, bounds: dict[str, tuple[float, float]]) -> None:
+    """Check fields of a frozen dataclass and keep what the check makes of them."""
+    for name, (low, high) in bounds.items():
+        object.__setattr__(config, name, check(name, getattr(config, name), low, high))

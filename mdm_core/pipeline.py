@@ -11,32 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from mdm_core.config import (
-    ModelConfig,
-    PipelineConfig,
-    check_pair,
-    load_config,
-    located,
-    save_config,
-)
-from mdm_core.diffusion.sampler import check_seed, sample
+from mdm_core import conditions, families
+from mdm_core.device import usable
+from mdm_core.diffusion.sampler import Predict, check_seed, sample
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory
 from mdm_core.facts import Facts, Fingerprint
-from mdm_core.families.chisel.backbone import TransformerBackbone as TransformerBackbone
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
-from mdm_core.families.chisel.text import TextTokenizer
-from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
-from mdm_core.families.weights import load_weights, save_weights
+from mdm_core.forward import Forward
 from mdm_core.images.pictures import plain
 from mdm_core.images.regions import as_cells, centre_box, composite, nearest_visible
-from mdm_core.ops import SampleStep, sample_step
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
 from mdm_core.settings import HEAL, SETTINGS, SampleConfig
 from mdm_core.shipped import shipped
 
 SHIPPED = shipped("model")
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
 
@@ -53,86 +42,77 @@ class Pipeline:
         codec: ImageCodec,
         prompts: PromptEncoder,
         backbone: Backbone,
-        config: PipelineConfig | None = None,
+        facts: Any = None,
+        config: Any = None,
     ):
-        """`config` has the sampling defaults and the card; ValueError where codec and backbone do not fit."""
+        """Parts of any family, see `mdm_core.protocols`; ValueError where they do not fit each other.
+
+        Args:
+            facts: `Facts`; a family's configuration, which has a method facts(fingerprint); or None for the
+                sampler's own defaults and no more.
+            config: what the family keeps for itself. Nothing here looks into it.
+        """
         check_parts(codec, backbone)
         self.codec, self.prompts, self.backbone = codec, prompts, backbone
-        self.config = _config_of(codec, backbone, config)
-        self.grid, self.patch = geometry(codec, config)  # (h, w)
+        self.grid, self.patch = geometry(codec)  # (h, w)
         self.image_size = (self.grid[0] * self.patch, self.grid[1] * self.patch)  # pixels (H, W)
         self.vocab_size = codec.vocab_size
         self.device = backbone.head_weight.device
+        self.forward = Forward(backbone, prompts, self.vocab_size)
+        if facts is not None and not isinstance(facts, Facts):
+            facts, config = facts.facts(functools.partial(Fingerprint.of, codec, backbone)), facts
+        self.facts: Facts = self._facts() if facts is None else facts
+        self.config = config
+        self._check_facts()
 
     # ---- weights ----------------------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path | None = None, device: str | torch.device | None = None
+        cls,
+        path: str | Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Pipeline:
         """Open a model folder (default: the shipped weights) on `device` (default: a GPU if there is one).
 
+        dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits.
         ValueError names the file that is missing or does not fit.
         """
-        path = located(path) if path is not None else SHIPPED
-        if not path.is_dir():
-            raise ValueError(
-                f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"
-            )
-        device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        config = load_config(path / "config.json")
-        codec, model = ImageTokenizer(config.tokenizer), MaskedDiffusionTransformer(config.model)
-        load_weights(codec, path / "image_tokenizer.safetensors")
-        load_weights(model, path / "model.safetensors")
-        text = TextTokenizer.load(path / "text.json", config.model.text_length)
-        if text.vocab_size > config.model.text_vocab_size:
-            raise ValueError(f"{path / 'text.json'} has more ids than the model's text vocabulary")
-        codec, model = codec.eval().to(device), model.eval().to(device)
-        return cls(codec, text, TransformerBackbone(model), config)
+        device = usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+        return cls(*families.open_folder(SHIPPED if path is None else path, device, dtype))
 
     @staticmethod
-    def save(
-        path: str | Path,
-        codec: ImageTokenizer,
-        model: MaskedDiffusionTransformer,
-        text: TextTokenizer,
-        config: PipelineConfig,
-        int8: bool = False,
-    ) -> None:
-        """Write a model folder that `from_pretrained` opens."""
-        path = located(path)
-        check_pair(codec.config, model.config)
-        path.mkdir(parents=True, exist_ok=True)
-        save_weights(codec, path / "image_tokenizer.safetensors")
-        save_weights(model, path / "model.safetensors", int8=int8)
-        text.save(path / "text.json")
-        save_config(config, path / "config.json")
+    def save(path: str | Path, *parts: Any, family: str = families.OURS, **options: Any) -> None:
+        """Write a model folder that `from_pretrained` opens; the arguments are those of the family's own `save`."""
+        families.module(family).save(path, *parts, **options)
 
-    @functools.cached_property
-    def facts(self) -> Facts:
-        """What everyone may know of this model; read once."""
-        card, told = self.config.card, Fingerprint(getattr(self.codec, "levels", ()))
-        for part in (self.codec, self.prompts, self.backbone):
-            module = getattr(part, "model", part)
-            if isinstance(module, torch.nn.Module):
-                told.add_all(type(module).__name__, module.state_dict())
-        told.add("head_weight", self.backbone.head_weight)
-        ours = isinstance(self.codec, ImageTokenizer)
-        edit_weight = card.get("recipe", {}).get("objective", {}).get("edit_weight", 1.0 if ours else 0.0)
+    def _facts(self) -> Facts:
+        """Of parts that come without."""
+        name = type(self.backbone).__name__
         return Facts(
-            name=str(card.get("name", "Chisel" if ours else type(self.backbone).__name__)),
-            family="chisel" if ours else type(self.backbone).__name__,
+            name=name,
+            family=name,
             grid=self.grid,
             patch=self.patch,
             vocab_size=self.vocab_size,
             mask_id=self.vocab_size,
-            defaults=dataclasses.asdict(self.config.sample),
-            revises=bool(card.get("revises", edit_weight)),
-            examples=tuple(card.get("examples", ())),
-            licence=str(card.get("licence", "")),
-            fingerprint=str(told),
-            card=card,
+            defaults=dataclasses.asdict(SampleConfig()),
+            fingerprint=functools.partial(Fingerprint.of, self.codec, self.backbone),
         )
+
+    def _check_facts(self) -> None:
+        for name in ("grid", "patch", "vocab_size"):
+            said, real = getattr(self.facts, name), getattr(self, name)
+            if said != real:
+                raise ValueError(f"the facts say {name} {said} and the image codec {real}")
+        if self.facts.mask_id != self.vocab_size:
+            raise ValueError(
+                f"a masked cell holds {self.vocab_size} in runs and links, so facts say that mask_id, not "
+                f"{self.facts.mask_id}; a model's own stands in its backbone"
+            )
 
     # ---- pictures <-> tokens ------------------------------------------------------------------------
 
@@ -179,12 +159,14 @@ class Pipeline:
         tokens: Any = None,
         locked: Any = None,
         region: Any = None,
+        negative: str | None = None,
         **settings,
     ) -> Iterator[StepRecord]:
         """Sample one picture and yield a `StepRecord` after every step, the start state first.
 
         Args:
             prompt: any text of 1 to 500 characters.
+            negative: what guidance leads away from, for families that take it. Default: the family's own.
             seed: 0 .. 2**32-1; same seed, settings and machine, same picture.
             tokens: int [h, w], where to start; V marks cells to be made. Default: everything masked.
             locked: cells that never change (see `regions.as_cells` for the forms).
@@ -192,7 +174,7 @@ class Pipeline:
             settings: fields of `SampleConfig`.
         """
         config = self.settings(**settings)
-        condition = self._condition(prompt)
+        condition = self.condition(prompt, negative)
         start, held, inside = self._start(tokens, locked, region)
         steps = sample(
             self.predictor(condition, config),
@@ -208,11 +190,20 @@ class Pipeline:
         return (records[0] for records in steps if records[0] is not None)
 
     def generate(
-        self, prompt: str, *, seed: int = 0, tokens=None, locked=None, region=None, **settings
+        self,
+        prompt: str,
+        *,
+        seed: int = 0,
+        negative: str | None = None,
+        tokens=None,
+        locked=None,
+        region=None,
+        **settings,
     ) -> Trajectory:
         """Sample one picture; see `stream` for the arguments."""
-        records = self.stream(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
-        told = {"seed": check_seed(seed), **dataclasses.asdict(self.settings(**settings))}
+        place = {"tokens": tokens, "locked": locked, "region": region}
+        records = self.stream(prompt, seed=seed, negative=negative, **place, **settings)
+        told = self._told(seed, negative, self.settings(**settings))
         return self.trajectory(prompt, told, list(records))
 
     def generate_batch(
@@ -223,6 +214,7 @@ class Pipeline:
         tokens: Any = None,
         locked: Any = None,
         region: Any = None,
+        negative: str | None = None,
         **settings,
     ) -> list[Trajectory]:
         """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU. Seeds may repeat.
@@ -241,15 +233,15 @@ class Pipeline:
             if values is not None and len(values) != B:
                 raise ValueError(f"{name} must be one for each of the {B} prompts, got {len(values)}")
         config, seeds = self.settings(**settings), [check_seed(s) for s in seeds]
-        conditions = torch.cat([self._condition(p) for p in prompts])
+        condition = self.forward.join([self.condition(p, negative) for p in prompts])
         starts = [self._start(*(None if v is None else v[b] for v in each.values())) for b in range(B)]
         start, held, inside = (np.stack(column) for column in zip(*starts, strict=True))
         out = [
-            self.trajectory(p, {"seed": s, **dataclasses.asdict(config)}, [])
+            self.trajectory(p, self._told(s, negative, config), [])
             for p, s in zip(prompts, seeds, strict=True)
         ]
         for records in sample(
-            self.predictor(conditions, config),
+            self.predictor(condition, config),
             start,
             config,
             seeds,
@@ -310,75 +302,49 @@ class Pipeline:
             raise ValueError(
                 "healing overwrites tokens, so edit must be 'overwrite'; to make cells anew use repaint"
             )
-        settings = {**HEAL, **settings}
+        settings = {**HEAL, **settings}  # a model's own default may be off
         return self.generate(prompt, seed=seed, tokens=tokens, locked=locked, region=region, **settings)
 
     # ---- parts -----------------------------------------------------------------------------------------
 
     def settings(self, **changes: Any) -> SampleConfig:
         """The model's sampling defaults with `changes`; ValueError names a setting that is unknown or out of range."""
+        known = self.facts.defaults
         if unknown := sorted(set(changes) - set(SETTINGS)):
             raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(SETTINGS))}")
-        return dataclasses.replace(self.config.sample, **changes)
+        return SampleConfig(**{**known, **changes})
 
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
         return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
 
-    def predictor(self, condition: Tensor, config: SampleConfig):
-        """The sampler's forward pass: backbone, folded guidance, fused sampling step.
+    def predictor(self, condition: Any, config: SampleConfig) -> Predict:
+        """The sampler's forward pass under the conditions of its pictures, see `Forward.predictor`."""
+        return self.forward.predictor(condition, config, self.grid[0] * self.grid[1])
 
-        On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
-        same to the last bit whatever batch it rides in.
-        """
-        L = self.grid[0] * self.grid[1]
-        whole = self.device.type != "cpu"
-        captured = None
-        if config.top_k is None and config.top_p is None:
-            captured = getattr(self.backbone, "captured_steps", lambda: None)()
-
-        @torch.inference_mode()
-        def predict(tokens: Tensor, seeds: Sequence[int], step: int):
-            rows = list(getattr(seeds, "rows", range(len(seeds))))
-            if captured is not None:
-                done = captured(tokens, condition[rows], seeds, step, config.guidance, config.temperature)
-                if done is not None:
-                    return done
-            parts = [range(len(seeds))] if whole else [[b] for b in range(len(seeds))]
-            out = []
-            for part in parts:
-                part = list(part)
-                hidden = self.backbone.hidden(
-                    tokens[part], condition[[rows[b] for b in part]], config.guidance
-                )
-                seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(L)  # one a row
-                out.append(
-                    sample_step(
-                        hidden.flatten(0, 1),
-                        self.backbone.head_weight,
-                        tokens[part].flatten().to(self.device),
-                        temperature=config.temperature,
-                        seed=seed,
-                        step=step,
-                        row_ids=torch.arange(L).repeat(len(part)),
-                        top_k=config.top_k,
-                        top_p=config.top_p,
-                    )
-                )
-            return SampleStep(*(torch.cat(column).view(len(seeds), L) for column in zip(*out, strict=True)))
-
-        return predict
-
-    def _condition(self, prompt: str) -> Tensor:
+    def condition(self, prompt: str, negative: str | None = None) -> Any:
+        """What the backbone is given for one prompt, in the family's own form; ValueError where it does not fit."""
         if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError("the prompt is empty: type what you would like to see")
-        if len(prompt) > MAX_PROMPT:
-            raise ValueError(f"the prompt has {len(prompt):,} characters; please use at most {MAX_PROMPT}")
-        condition = self.prompts.encode([prompt])
-        if not isinstance(condition, Tensor) or not condition.ndim or len(condition) != 1:
-            raise ValueError(
-                "the prompt encoder must give one tensor [B, ...] for B prompts (see mdm_core.protocols)"
-            )
-        return condition
+        if negative is not None and not isinstance(negative, str):
+            raise ValueError(f"the negative prompt must be a text, got {negative!r}")
+        for text in (prompt, negative or ""):
+            if len(text) > MAX_PROMPT:
+                raise ValueError(f"the prompt has {len(text):,} characters; please use at most {MAX_PROMPT}")
+        if hasattr(self.prompts, "negative"):
+            encoded = self.prompts.encode([prompt], self.prompts.negative if negative is None else negative)
+        elif negative is not None:
+            raise ValueError("this model takes no negative prompt: leave it out")
+        else:
+            encoded = self.prompts.encode([prompt])
+        if not hasattr(self.prompts, "take"):
+            conditions.check(encoded, 1)
+        return encoded
+
+    @staticmethod
+    def _told(seed: int, negative: str | None, config: SampleConfig) -> dict[str, Any]:
+        """The settings that a run is saved with."""
+        more = {} if negative is None else {"negative": negative}
+        return {"seed": check_seed(seed), **dataclasses.asdict(config), **more}
 
     def _start(self, tokens: Any, locked: Any, region: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What one picture starts from, [L] each: tokens int64, locked bool, inside the region bool."""
@@ -396,23 +362,3 @@ class Pipeline:
         if array.min() < 0 or array.max() > self.vocab_size:
             raise ValueError(f"token ids must lie in 0..{self.vocab_size}")
         return array.astype(np.int64)
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, or ValueError where this machine or this PyTorch has none such."""
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"the device {str(device)!r} cannot be used here; try cpu") from error
-    return torch.device(device)
-
-
-def _config_of(codec: Any, backbone: Any, given: PipelineConfig | None) -> PipelineConfig:
-    """The given configuration, with parts that describe these parts; of another family no lattice is claimed."""
-    given = given or PipelineConfig()
-    model, levels = getattr(getattr(backbone, "model", None), "config", None), getattr(codec, "levels", None)
-    if isinstance(codec, ImageTokenizer) and isinstance(model, ModelConfig):
-        return dataclasses.replace(given, tokenizer=codec.config, model=model)
-    if given.model.vocab_size == codec.vocab_size and given.model.code_levels in (None, levels):
-        return given
-    return dataclasses.replace(given, model=ModelConfig(vocab_size=codec.vocab_size, code_levels=None))

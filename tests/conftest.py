@@ -16,7 +16,8 @@ if not torch.cuda.is_available():
 
 from tiny_model import build_tiny
 
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.pipeline import Pipeline
 
 
 def pytest_report_header() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdm_core.config import real_number
+from mdm_core.checks import real_number
 from mdm_core.diffusion.corruption import Corrupted
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy

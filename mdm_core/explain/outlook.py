@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig
 from mdm_core.diffusion.trajectory import Trajectory
-from mdm_core.families.chisel.backbone import precision
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 
-CONTEXT = 3  # cells on each side that a patch is decoded with: one or two grey levels off the whole picture's
 TILE = 2**21  # numbers held at a time while the vocabulary is walked: 8 MiB
+PIXELS = 2**21  # decoded at a time: 32 blocks of 7x7 cells of 36 pixels a side, or two pictures of 1,024
 # lattice steps merged per dimension -> groups of that many codes
 FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2), 64: (4, 4, 4)}
 
@@ -100,8 +99,11 @@ class Outlook:
     def logits(self, position: int) -> Tensor:
         """float32 [V] of one cell: operands in the head's own precision, sums in fp32, as the sampler has them."""
         _check_position(position, len(self.hidden))
-        row = self.hidden[position].to(self.weight.dtype)
-        return (self.weight.float() @ row.float()).cpu()
+        row = self.hidden[position].to(self.weight.dtype).float()
+        if self.weight.dtype == torch.float32:
+            return (self.weight @ row).cpu()
+        few = max(1, TILE // len(row))  # a head of V = 131,072 and D = 4,096 would be 2 GiB in fp32
+        return torch.cat([part.float() @ row for part in self.weight.split(few)]).cpu()
 
     def candidates(self, position: int, token: int, k: int = 8, groups: Groups | None = None) -> Candidates:
         """What this pass thinks of `position`, which holds `token` (V: masked) after the step.
@@ -132,11 +134,11 @@ class Outlook:
 
 
 @torch.inference_mode()
-def outlook(pipe: Any, prompt: str, tokens: Any, guidance: float) -> Outlook:
+def outlook(pipe: Any, prompt: str, tokens: Any, guidance: float, negative: str | None = None) -> Outlook:
     """One forward pass of the pipeline over `tokens`, int [h, w] (V: masked)."""
     ids = torch.from_numpy(pipe._tokens(np.asarray(tokens).astype(np.int64)).reshape(1, -1))
-    hidden = pipe.backbone.hidden(ids, pipe._condition(prompt), guidance)  # [1, L, D]
-    return Outlook(hidden[0].float(), pipe.backbone.head_weight)
+    hidden = pipe.forward.hidden(ids, pipe.condition(prompt, negative), guidance)  # [1, L, D]
+    return Outlook(hidden[0].float(), pipe.forward.head)
 
 
 def seen_at(run: Trajectory, index: int) -> np.ndarray:
@@ -148,8 +150,8 @@ def seen_at(run: Trajectory, index: int) -> np.ndarray:
 
 def look(pipe: Any, run: Trajectory, index: int) -> Outlook:
     """The forward pass behind record `index` of a run, computed again; for record 0 the one it would lead to."""
-    guidance = run.settings.get("guidance", pipe.config.sample.guidance)
-    return outlook(pipe, run.prompt, seen_at(run, index), float(guidance))
+    guidance = run.settings.get("guidance", pipe.settings().guidance)
+    return outlook(pipe, run.prompt, seen_at(run, index), float(guidance), run.settings.get("negative"))
 
 
 def candidates(
@@ -174,23 +176,41 @@ def _check_position(position: int, length: int) -> None:
 # ---- groups -----------------------------------------------------------------------------------------------
 
 
-def group_sizes(config: PipelineConfig) -> list[int]:
-    """Sizes for which this codebook's lattice has even cells; empty where tokens have no lattice."""
-    levels = config.model.code_levels
-    if levels is None:
+def group_sizes(pipe: Any) -> list[int]:
+    """Sizes that groups of this model's codes can have, rising; empty where its codec has no codebook.
+
+    On a lattice those that it has even cells of; of any other codebook up to half of its codes.
+    """
+    levels = getattr(pipe.codec, "levels", None)
+    if levels is not None:
+        return [
+            size
+            for size, merged in FACTORS.items()
+            if len(merged) <= len(levels) and all(n % m == 0 for n, m in zip(levels, merged, strict=False))
+        ]
+    if not callable(getattr(pipe.codec, "codebook", None)):
         return []
-    return [
-        size
-        for size, merged in FACTORS.items()
-        if len(merged) <= len(levels) and all(n % m == 0 for n, m in zip(levels, merged, strict=False))
-    ]
+    return [size for size in FACTORS if 2 * size <= pipe.vocab_size]
 
 
-def lattice_groups(config: PipelineConfig, size: int) -> Groups:
-    """Groups of `size` codes that are neighbours on the codebook's lattice; kept once made."""
-    if size not in group_sizes(config):
-        raise ValueError(f"groups here can have {group_sizes(config)} codes, not {size}")
-    return _lattice(tuple(config.model.code_levels), size)
+def code_groups(pipe: Any, size: int) -> Groups:
+    """Groups of `size` codes that are neighbours in the codebook; kept once made.
+
+    Cells of the lattice where the codes lie on one, else clusters of balanced k-means: of at most `size` codes, and
+    as even as the vocabulary allows.
+    """
+    if size not in group_sizes(pipe):
+        raise ValueError(f"groups here can have {group_sizes(pipe)} codes, not {size}")
+    levels = getattr(pipe.codec, "levels", None)
+    if levels is not None:
+        return _lattice(tuple(levels), size)
+    kept = _clusters.setdefault(pipe.codec, {})
+    if size not in kept:
+        kept[size] = Groups.kmeans(pipe.codec.codebook().float().cpu(), -(-pipe.vocab_size // size))
+    return kept[size]
+
+
+_clusters: WeakKeyDictionary[Any, dict[int, Groups]] = WeakKeyDictionary()  # of codecs
 
 
 @functools.lru_cache(maxsize=16)
@@ -199,13 +219,14 @@ def _lattice(levels: tuple[int, ...], size: int) -> Groups:
     return Groups.lattice(levels, factor)
 
 
-def trained_size(config: PipelineConfig) -> int | None:
+def trained_size(pipe: Any) -> int | None:
     """Codes per group that the weights were trained with, as their card tells; None where it tells nothing."""
-    factor = config.card.get("recipe", {}).get("group_factor")
-    if not isinstance(factor, int) or config.model.code_levels is None:
+    recipe, levels = pipe.facts.card.get("recipe"), getattr(pipe.codec, "levels", None)
+    factor = recipe.get("group_factor") if isinstance(recipe, Mapping) else None
+    if not isinstance(factor, int) or isinstance(factor, bool) or levels is None:
         return None
-    size = math.prod([factor] * min(3, len(config.model.code_levels)))
-    return size if size in group_sizes(config) else None
+    size = math.prod([factor] * min(3, len(levels)))
+    return size if size in group_sizes(pipe) else None
 
 
 @dataclass(frozen=True)
@@ -250,13 +271,16 @@ def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float])
 def patches_in_place(pipe: Any, tokens: Any, position: int, ids: Sequence[int]) -> np.ndarray:
     """How the cell would look with each of `ids` in it, among its neighbours: uint8 [n, p, p, 3].
 
-    tokens: int [h, w]; masked neighbours borrow the candidate itself.
+    tokens: int [h, w]; masked neighbours borrow the candidate itself. The neighbours are as many as the codec's
+    `context` says, or all there are.
     """
     h, w = pipe.grid
     grid = np.asarray(tokens).reshape(h, w)
+    _check_position(position, h * w)
     y, x = divmod(int(position), w)
-    top, left = max(y - CONTEXT, 0), max(x - CONTEXT, 0)
-    near = grid[top : y + CONTEXT + 1, left : x + CONTEXT + 1]  # [a, b]
+    context = getattr(pipe.codec, "context", max(h, w))
+    top, left = max(y - context, 0), max(x - context, 0)
+    near = grid[top : y + context + 1, left : x + context + 1]  # [a, b]
     ids = np.asarray(ids, np.int64)
     block = np.where(near == pipe.vocab_size, ids[:, None, None], near)  # [n, a, b]
     block[:, y - top, x - left] = ids
@@ -266,16 +290,17 @@ def patches_in_place(pipe: Any, tokens: Any, position: int, ids: Sequence[int]) 
 def patches_alone(pipe: Any, ids: Sequence[int]) -> np.ndarray:
     """How each token looks surrounded by itself: uint8 [n, p, p, 3]."""
     ids = np.asarray(ids, np.int64)
-    return _decode(pipe, np.broadcast_to(ids[:, None, None], (len(ids), 3, 3)).copy(), 1, 1)
+    h, w = (3, 3) if hasattr(pipe.codec, "context") else pipe.grid
+    block = np.broadcast_to(ids[:, None, None], (len(ids), h, w)).copy()
+    return _decode(pipe, block, h // 2, w // 2)
 
 
 @torch.inference_mode()
 def _decode(pipe: Any, block: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Decode small blocks of tokens [n, a, b] and cut out one cell of each."""
-    p = pipe.patch
-    if not len(block):
-        return np.zeros((0, p, p, 3), np.uint8)
-    # half the time on a CPU that multiplies bf16; a quarter of a grey level off
-    with precision(pipe.device):
-        pixels = pipe.codec.decode(torch.from_numpy(block).to(pipe.device)).cpu()  # [n, a*p, b*p, 3]
-    return pixels[:, row * p : (row + 1) * p, column * p : (column + 1) * p].contiguous().numpy()
+    """Decode blocks of tokens [n, a, b], a few at a time, and cut out one cell of each."""
+    p, out, decode = pipe.patch, [], getattr(pipe.codec, "preview", pipe.codec.decode)
+    few = max(1, PIXELS // (block.shape[1] * block.shape[2] * p * p))
+    for part in torch.from_numpy(block).split(few):
+        pixels = decode(part.to(pipe.device)).cpu()  # [n, a*p, b*p, 3]
+        out.append(pixels[:, row * p : (row + 1) * p, column * p : (column + 1) * p])
+    return torch.cat(out).contiguous().numpy() if len(block) else np.zeros((0, p, p, 3), np.uint8)

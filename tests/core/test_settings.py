@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from tiny_run import codec_folder, tiny_recipe
 
-from mdm_core.config import (
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.diffusion.sampler import check_seed
+from mdm_core.diffusion.trajectory import Trajectory
+from mdm_core.families.chisel.config import (
     ImageTokenizerConfig,
     ModelConfig,
     PipelineConfig,
     load_config,
     save_config,
 )
-from mdm_core.diffusion.corruption import CorruptionConfig
-from mdm_core.diffusion.sampler import check_seed
-from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.pipeline import Pipeline

@@ -17,7 +17,8 @@ from pathlib import Path
 from tiny_model import build_tiny
 from tiny_run import codec_folder, tiny_run
 
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.pipeline import Pipeline
 from trainer.engine import checkpoint
 from trainer.engine.state import folder
 

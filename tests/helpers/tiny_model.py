@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer

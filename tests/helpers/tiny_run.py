@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from tiny_model import build_tiny, tiny_config
 
-from mdm_core.config import save_config
 from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.config import save_config
 from mdm_core.families.weights import save_weights
 from trainer.data.source import Batch
 from trainer.engine.loop import Trainer

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.diffusion.loss import ObjectiveConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.families.weights import save_weights

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mdm_core.config import load_config, located
+from mdm_core.config import located
+from mdm_core.families.chisel.config import load_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.weights import load_weights
 from mdm_core.pipeline import SHIPPED

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import load_config, located
+from mdm_core.config import located
+from mdm_core.families.chisel.config import load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from trainer import checks
 from trainer.data.folder import FolderRecords, without_place

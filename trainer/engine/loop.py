@@ -17,7 +17,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, check_pair, load_config, located
+from mdm_core.config import located
+from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
@@ -50,8 +51,8 @@ class Trainer:
         device: torch.device | None = None,
         init: Path | None = None,
     ):
-        self.recipe, self.out = recipe, located(out)
-        codec_dir, init = located(codec_dir), located(init) if init else None
+        codec_dir, init, self.out = located(codec_dir), located(init) if init else None, located(out)
+        self.recipe = recipe = self._fitted(recipe, codec_dir)
         tracker = ("tensorboard", self.out) if recipe.tensorboard else None
         self.parallel = Parallel(device, recipe.parallel == "fsdp", tracker)
         self.device = self.parallel.device
@@ -66,7 +67,7 @@ class Trainer:
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
         if hasattr(self.source, "check_codec"):
             self.source.check_codec(codec_dir)
-        self.groups = make_groups(recipe, self.codec.config.levels, self.codec.fsq.codebook())
+        self.groups = make_groups(recipe, self.codec.levels, self.codec.codebook())
         self.model = MaskedDiffusionTransformer(recipe.model)
         if init:
             load_weights(self.model, init / "model.safetensors")
@@ -100,15 +101,20 @@ class Trainer:
         self.stop = False  # set by a signal: save and leave
         self.reporter = Reporter(self)
 
-    def _codec(self, folder: Path) -> ImageTokenizer:
-        config, m = load_config(folder / "config.json").tokenizer, self.recipe.model
-        if (config.vocab_size, config.grid) != (m.vocab_size, m.grid):
+    @staticmethod
+    def _fitted(recipe: Recipe, folder: Path) -> Recipe:
+        """The recipe over the codes of the image tokenizer in `folder`."""
+        codec = load_config(folder / "config.json").tokenizer
+        try:
+            return recipe.for_codec(codec)
+        except ValueError as error:
             raise ValueError(
-                f"the image tokenizer in {folder} has {config.vocab_size} codes on a grid of {config.grid}, the "
-                f"recipe's model {m.vocab_size} on {m.grid}: choose another --codec or set model.vocab_size, "
-                "model.code_levels and model.grid"
-            )
-        check_pair(config, m)
+                f"the recipe's model does not fit the image tokenizer in {folder}: {error}; choose another --codec or "
+                "leave model.vocab_size, model.code_levels and model.grid as they are"
+            ) from error
+
+    def _codec(self, folder: Path) -> ImageTokenizer:
+        config = load_config(folder / "config.json").tokenizer
         codec = ImageTokenizer(config)
         load_weights(codec, folder / "image_tokenizer.safetensors")
         return codec.eval().to(self.device)

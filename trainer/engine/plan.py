@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mdm_core.config import ModelConfig
+from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
 from mdm_core.shipped import shipped

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from mdm_core.diffusion.corruption import corrupt
 from mdm_core.diffusion.loss import bits_per_token
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.pipeline import Pipeline
 from trainer.engine.step import autocast
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ QUICK = 24  # prompts a tag
 def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verifier, **settings) -> dict:
     """The whole record for a pipeline and the pictures it made for the prompts."""
     atlas = Atlas.load()
-    card = pipe.config.card
+    card = pipe.facts.card
     styles = [s for s in card.get("styles", atlas.styles) if s in atlas.styles]
     scenes_styles = sorted({p.scene.style for p in prompts} | set(styles), key=atlas.styles.index)
     n_objects = len(atlas)
@@ -101,7 +101,7 @@ def tally(prompts: list[Prompt], wrong: list[list[str]]) -> dict[str, dict[str, 
 
 def header(pipe: Pipeline, model: Path, judge: Verifier) -> dict:
     """What explains the figures: machine, weights, budget, judge."""
-    card = pipe.config.card
+    card = pipe.facts.card
     return {
         "environment": environment(pipe.device),
         "model": {
@@ -161,7 +161,7 @@ def main() -> None:
     open_device(args.device)
     judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     pipe = Pipeline.from_pretrained(args.model, args.device)
-    known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
+    known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
     limit = min(QUICK, args.limit or QUICK) if args.quick else args.limit
     prompts = load(args.prompts, tuple(args.tags), limit, known)
     prompts = [p for p in prompts if args.split in ("both", p.split)]

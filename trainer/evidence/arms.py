@@ -18,15 +18,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, load_config
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, load_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.families.weights import load_weights
 from mdm_core.groups import Groups
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from mdm_core.pipeline import Pipeline
 from trainer.engine.optim import EMA, build_optimizers, trapezoid
 from trainer.evaluate.controls import frechet, verdicts
 from trainer.evaluate.generate import Artist, generate
@@ -95,9 +96,7 @@ class Bench:
         self.codec = ImageTokenizer(config)
         load_weights(self.codec, args.codec / "image_tokenizer.safetensors")
         self.codec.eval().to(self.device)
-        self.model_config = ModelConfig(
-            vocab_size=config.vocab_size, code_levels=config.levels, token_depth=2, **SIZES[args.size]
-        )
+        self.model_config = ModelConfig(token_depth=2, **SIZES[args.size]).for_codec(config)
         self.text = TextTokenizer.load(args.text, self.model_config.text_length)
         self.flips = Groups.lattice(config.levels, 2).to(self.device)  # the same in every arm
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from mdm_core.diffusion.sampler import sample
 from mdm_core.pipeline import Pipeline
@@ -63,7 +62,7 @@ def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _
 
     `keep` is called with the rows so far, so that a run that is cut leaves what it had.
     """
-    steps = pipe.config.sample.steps
+    steps = pipe.settings().steps
     rows, rights = {}, {}
 
     def run(name: str, **settings) -> dict:
@@ -107,7 +106,7 @@ def heal(
 ) -> tuple[np.ndarray, float]:
     """`Pipeline.heal` for a batch: edit-only passes over finished tokens [B, h, w]; and passes a picture."""
     config = pipe.settings(**settings)
-    condition = torch.cat([pipe.prompts.encode([p]) for p in prompts])
+    condition = pipe.forward.join([pipe.condition(p) for p in prompts])
     predict = pipe.predictor(condition, config)
     start = tokens.reshape(len(tokens), -1)
     out, passes = start.copy(), 0

@@ -45,7 +45,7 @@ def load(path: Path | None = None) -> list[tuple[str, Prompt]]:
 def run(pipe: Pipeline, judge: Verifier, lines: list[tuple[str, Prompt]]) -> dict:
     prompts = [p for _, p in lines]
     made = generate(pipe, [p.prompt for p in prompts], [p.index for p in prompts], quiet=True)
-    vocabulary = Vocabulary.from_card(pipe.config.card)
+    vocabulary = Vocabulary.from_card(pipe.facts.card)
     rows = []
     for (kind, p), found in zip(lines, judge.detect(made.images), strict=True):
         told = vocabulary.understand(p.prompt)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mdm_core.config import load_config
+from mdm_core.families.chisel.config import load_config
 from trainer.command import out_folder, run_command, to_path
 from trainer.evaluate.report import score_table
 from trainer.evidence import freeform

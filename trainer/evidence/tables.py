@@ -33,7 +33,7 @@ def measure(args: argparse.Namespace) -> None:
     open_device(args.device)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
-    known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
+    known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
     prompts = load(None, limit=args.limit, known=known)
     info = {**header(pipe, args.model, judge), "prompts": len(prompts)}
     for name in args.only:

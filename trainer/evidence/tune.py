@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +91,7 @@ def main() -> None:
     out_file(args.out)
     out_file(args.best)
     pipe, atlas = Pipeline.from_pretrained(args.model, args.device), Atlas.load()
-    card = pipe.config.card
+    card = pipe.facts.card
     prompts = prompts_apart(atlas, len(card["objects"]), card["styles"], args.per_tag)
     templates = Templates(atlas, len(card["objects"]), card["styles"], pipe.device)
     drawn = Artist(atlas, len(card["objects"]), card["styles"]).draw([p.scene for p in prompts])
@@ -111,7 +110,7 @@ def main() -> None:
         rights[name] = accepts(templates, made.images, prompts, STRICT)
         rows[name] = {
             "settings": settings,
-            "model_defaults": asdict(pipe.config.sample),  # what the settings do not name
+            "model_defaults": dict(pipe.facts.defaults),  # what the settings do not name
             "score": summary(prompts, rights[name]),
             "edits_per_picture": round(float(np.mean(made.edits)), 2),
         }

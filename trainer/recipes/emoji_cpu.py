@@ -7,7 +7,7 @@ about 245,000 scenes.
 Result: not run to its end; over its first 640 scenes the loss is 13.3 on average.
 """
 
-from mdm_core.config import ModelConfig
+from mdm_core.families.chisel.config import ModelConfig
 from trainer.recipes.recipe import Recipe
 from trainer.scenes.source import SceneDataConfig
 

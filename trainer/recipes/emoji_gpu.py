@@ -16,8 +16,8 @@ with a quarter of the captions in other words and with slips of the finger:
 reworded caption that was too long for the model lost its end; since then it is said plainly instead.)
 """
 
-from mdm_core.config import ModelConfig
 from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.config import ModelConfig
 from trainer.recipes.recipe import Recipe
 from trainer.scenes.source import SceneDataConfig
 

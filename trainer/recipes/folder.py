@@ -27,7 +27,7 @@ blobs have the colour that is asked for and no shape yet. The end-to-end test tr
 discs for 80 steps of 8 pictures, 31 s; asked for a disc of each colour, it draws it. Nothing larger has been run.
 """
 
-from mdm_core.config import ModelConfig
+from mdm_core.families.chisel.config import ModelConfig
 from trainer.data.own import OwnDataConfig
 from trainer.recipes.recipe import Recipe
 

@@ -27,9 +27,9 @@ GCE weight 0.2 at V/8 groups, prompt dropout 0.1. Ours: the tokenizer is a latti
 16 px patches, so that the groups are lattice cells of eight; over another codebook set groups=kmeans.
 """
 
-from mdm_core.config import ModelConfig
 from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.diffusion.loss import ObjectiveConfig
+from mdm_core.families.chisel.config import ModelConfig
 from trainer.data.own import OwnDataConfig
 from trainer.recipes.recipe import Recipe
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trainer.recipes
-from mdm_core.config import ModelConfig
 from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.diffusion.loss import ObjectiveConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig
 from mdm_core.ops import BACKENDS
 from trainer import checks
 from trainer.scenes.source import SceneDataConfig
@@ -93,6 +93,17 @@ class Recipe:
         checks.shares(self, ("prompt_dropout", "self_flip_steps", "warmup", "decay", "ema"))
         checks.flags(self, "compile", "checkpointing", "tensorboard")
         checks.batches(self.data)
+
+    def for_codec(self, codec: ImageTokenizerConfig) -> Recipe:
+        """This recipe over the codes of an image tokenizer: what follows from it need not be set by hand.
+
+        Vocabulary, grid and lattice of the model (see `ModelConfig.for_codec`) and the size that own pictures are
+        cut to follow the tokenizer where they were left alone; ValueError where one was set to something else.
+        """
+        data, default = self.data, getattr(type(self.data), "image_size", None)
+        if default is not None and data.image_size == default:
+            data = dataclasses.replace(data, image_size=codec.image_size)
+        return dataclasses.replace(self, model=self.model.for_codec(codec), data=data)
 
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:

@@ -12,7 +12,7 @@ import dataclasses
 import re
 from typing import Any
 
-from mdm_core.config import load_config, save_config
+from mdm_core.families.chisel.config import load_config, save_config
 from trainer.command import out_folder, run_command, to_path
 from trainer.scenes import captions
 from trainer.scenes.atlas import Atlas

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, located, save_config
+from mdm_core.config import located
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
 from trainer import checks
@@ -302,9 +303,7 @@ class TokenizerTrainer:
         aside = weights.with_suffix(".tmp")
         save_weights(codec, aside)
         os.replace(aside, weights)
-        model = ModelConfig(
-            vocab_size=self.config.vocab_size, code_levels=tuple(self.config.levels), grid=self.config.grid
-        )
+        model = ModelConfig().for_codec(self.config)
         save_config(PipelineConfig(tokenizer=self.config, model=model), self.out / "config.json")
         record = {
             "levels": list(self.config.levels),

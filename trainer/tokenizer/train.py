@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.command import any_seed, number, run_command, to_path, whole
 from trainer.engine.parallel import open_device
 from trainer.engine.train import leave_on_signals

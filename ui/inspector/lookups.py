@@ -71,9 +71,9 @@ class Lookups:
         """
         run, step, cell = self.find(data)
         pipe, record = self.studio.pipe, run.records[step]
-        sizes = core.group_sizes(pipe.config)
-        size = core.trained_size(pipe.config) or (8 if 8 in sizes else None)
-        groups = core.lattice_groups(pipe.config, size) if size else None
+        sizes = core.group_sizes(pipe)
+        size = core.trained_size(pipe) or (8 if 8 in sizes else None)
+        groups = core.code_groups(pipe, size) if size else None
         top = min(TOP, run.vocab)
         told = self.outlook(run, step).candidates(cell, int(record.tokens[cell]), top, groups)
         ids = list(dict.fromkeys([*told.ids.tolist(), *told.group[:16].tolist(), told.centre]))

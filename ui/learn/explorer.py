@@ -46,11 +46,11 @@ class Explorer:
             ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
             first = page * HANDFUL % max(len(ranked), 1)
             ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
-        sizes = core.group_sizes(pipe.config)
+        sizes = core.group_sizes(pipe)
         if page == 0 and sizes:
-            size = core.trained_size(pipe.config) or sizes[-1]
+            size = core.trained_size(pipe) or sizes[-1]
             _, seen = self.first_look(data.get("run"))
-            _, telling = seen.most_telling(core.lattice_groups(pipe.config, size))
+            _, telling = seen.most_telling(core.code_groups(pipe, size))
             ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
         return {"tokens": ids, "patches": patches(ids, core.patches_alone(pipe, ids))}
 
@@ -66,13 +66,13 @@ class Explorer:
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
-        sizes, trained = core.group_sizes(pipe.config), core.trained_size(pipe.config)
+        sizes, trained = core.group_sizes(pipe), core.trained_size(pipe)
         if not sizes:
             raise Refused(NO_LATTICE)
         size = data.get("size") or trained or sizes[-1]
         if isinstance(size, bool) or size not in sizes:
             raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
-        groups = core.lattice_groups(pipe.config, int(size))
+        groups = core.code_groups(pipe, int(size))
         token = data.get("token")
         if token is not None:
             token = whole(token, pipe.vocab_size - 1, "token")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import torch
 from torch import Tensor
 
+from mdm_core.device import fast_dtype, precision
 from mdm_core.families.chisel.captured import CapturedSteps
 from mdm_core.families.chisel.inference import InferenceModel, stamp
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
@@ -40,14 +39,27 @@ class TransformerBackbone:
             self._head = made_of, weight.detach().to(self.dtype)
         return self._head[1]
 
-    def hidden(self, tokens: Tensor, condition: Tensor, guidance: float) -> Tensor:
+    @property
+    def levels(self) -> tuple[int, ...] | None:
+        """The lattice that tokens are embedded by; None where they have a table of their own."""
+        return self.model.config.code_levels
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) in tokens."""
+        return self.model.config.grid, self.model.config.grid
+
+    def hidden(
+        self, tokens: Tensor, condition: Tensor, guidance: float, progress: Tensor | None = None
+    ) -> Tensor:
+        """See `mdm_core.protocols.Backbone`; this model needs no clock, the number of masks tells it the time."""
         tokens, condition = tokens.to(self.device), condition.to(self.device)
         if self._fuses:
             strength = None
             if guidance != 0:
                 strength = torch.full((), guidance, dtype=torch.float64, device=self.device)
             return self._parts()[0].hidden(tokens, condition, strength)
-        with precision(self.device):
+        with precision(self.device, self.model.head_weight.dtype):
             if guidance == 0:
                 return self.model(tokens, condition).float()
             B = len(tokens)
@@ -65,22 +77,3 @@ class TransformerBackbone:
             fast = InferenceModel(self.model, self.dtype)
             self._fast = fast, CapturedSteps(fast, self.head_weight)
         return self._fast
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the hardware multiplies it natively, else fp32."""
-    if device.type == "cpu":
-        names = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
-        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    elif device.type == "cuda":
-        fast = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
-    else:
-        fast = True
-    return torch.bfloat16 if fast else torch.float32
-
-
-def precision(device: torch.device):
-    """A context in which matrix products run in `fast_dtype`."""
-    if fast_dtype(device) == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.device import precision
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 
 
 class FSQ(nn.Module):
@@ -25,9 +26,12 @@ class FSQ(nn.Module):
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         self.levels = tuple(levels)
-        scale = torch.tensor(levels, dtype=torch.float32)
-        basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
-        self.register_buffer("scale", scale, persistent=False)
+        self.reset_buffers()
+
+    def reset_buffers(self) -> None:
+        """Compute what no file holds, on the default device."""
+        basis = torch.cumprod(torch.tensor((1, *self.levels[:-1])), 0)
+        self.register_buffer("scale", torch.tensor(self.levels, dtype=torch.float32), persistent=False)
         self.register_buffer("basis", basis, persistent=False)
 
     @property
@@ -123,13 +127,22 @@ class ImageTokenizer(nn.Module):
         """Pixels a side of what one token stands for."""
         return self.config.patch
 
+    @property
+    def context(self) -> int:
+        """Cells on each side that a cell is decoded with: one or two grey levels off the whole picture's."""
+        return 3
+
+    def codebook(self) -> Tensor:
+        """float32 [V, d]: the codes as points of their lattice."""
+        return self.fsq.codebook()
+
     def patches(self, images: Tensor) -> Tensor:
         """Images in [-1, 1], [B, 3, H, W] -> patch vectors [B, h, w, 3*p*p]."""
         return F.pixel_unshuffle(images, self.config.patch).permute(0, 2, 3, 1)
 
     def features(self, images: Tensor) -> Tensor:
         """Images in [-1, 1], [B, 3, H, W] -> unquantised features [B, h, w, d]."""
-        return self.encoder(self.patches(images))
+        return self.encoder(self.patches(images).to(self.embed.weight.dtype))
 
     def pixels(self, codes: Tensor) -> Tensor:
         """Quantised codes [B, h, w, d] -> images, about [-1, 1], [B, 3, H, W]."""
@@ -162,6 +175,11 @@ class ImageTokenizer(nn.Module):
             raise ValueError(f"token ids must lie in 0..{self.vocab_size - 1}")
         codes = self.fsq.value(self.fsq.to_index(ids)).to(self.embed.weight.dtype)
         return to_uint8(self.pixels(codes).float())
+
+    def preview(self, ids: Tensor) -> Tensor:
+        """As `decode`, in half the time on a CPU that multiplies bf16, and a quarter of a grey level off."""
+        with precision(ids.device, self.embed.weight.dtype):
+            return self.decode(ids)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdm_core.config import ModelConfig
+from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.families.chisel.layers import RMSNorm, TransformerBlock, rotary_2d
 from mdm_core.ops.block import training as block_ops
 
@@ -32,8 +32,13 @@ class LatticeEmbedding(nn.Module):
         self.mix = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
-        v, hot = torch.arange(math.prod(levels)), []
-        for n in levels:  # the first dimension varies fastest
+        self.levels, self.mask_id = tuple(levels), math.prod(levels)
+        self.reset_buffers()
+
+    def reset_buffers(self) -> None:
+        """Compute what no file holds, on the default device."""
+        v, hot = torch.arange(self.mask_id), []
+        for n in self.levels:  # the first dimension varies fastest
             hot.append(F.one_hot(v % n, n))
             v = v // n
         hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
@@ -41,11 +46,10 @@ class LatticeEmbedding(nn.Module):
         self.register_buffer(
             "hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False
         )  # [V + 1, .]
-        self.mask_id = len(hot)
 
     def forward(self, zt: Tensor) -> Tensor:
         """ids [B, L] -> [B, L, width]"""
-        e = self.place(self.hot[zt])  # [B, L, D]
+        e = self.place(self.hot[zt].to(self.place.weight.dtype))  # [B, L, D]
         e = e + self.mix(e)  # [B, L, D]
         return torch.where((zt == self.mask_id)[..., None], self.mask_embed.to(e.dtype), e)
 
@@ -80,13 +84,18 @@ class MaskedDiffusionTransformer(nn.Module):
         )
         self.norm = RMSNorm(D)
         self.head = nn.Linear(D, c.vocab_size, bias=False)
-        body = rotary_2d(c.grid // r, c.width // c.heads, c.rope_base, c.text_length)
-        token = rotary_2d(c.grid, D // c.token_heads, c.rope_base)
+        self.reset_buffers()
+        self.reset_parameters()
+
+    def reset_buffers(self) -> None:
+        """Compute what no file holds, on the default device."""
+        c = self.config
+        body = rotary_2d(c.grid // c.resample, c.width // c.heads, c.rope_base, c.text_length)
+        token = rotary_2d(c.grid, c.token_width // c.token_heads, c.rope_base)
         for name, value in zip(
             ("body_cos", "body_sin", "token_cos", "token_sin"), (*body, *token), strict=True
         ):
             self.register_buffer(name, value, persistent=False)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Linear layers at fan-in scale, layers that write to a residual stream at zero."""

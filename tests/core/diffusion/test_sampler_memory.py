@@ -8,12 +8,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.ops import sample_step
-from mdm_core.pipeline import Pipeline, TransformerBackbone
+from mdm_core.pipeline import Pipeline
 from mdm_core.settings import EDITS, ORDERS
 
 LEVELS = (8, 8, 8, 8)  # V = 4096

@@ -1,5 +1,6 @@
 """Looking into a run: the recomputed distribution is the recorded one, and the explorer's numbers obey the formula."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -19,7 +20,7 @@ def run(tiny):
 
 @pytest.fixture(scope="module")
 def groups(tiny):
-    return core.lattice_groups(tiny.config, 8)
+    return core.code_groups(tiny, 8)
 
 
 def test_the_recorded_confidence_is_found_again_at_every_step_and_cell(tiny, run):
@@ -73,7 +74,7 @@ def test_what_cannot_be_asked_is_refused(tiny, run, groups):
         lambda: pass_.candidates(-1, 0),
         lambda: pass_.candidates(0, 33),
         lambda: pass_.candidates(0, 0, k=0),
-        lambda: core.lattice_groups(tiny.config, 5),
+        lambda: core.code_groups(tiny, 5),
         lambda: core.pulls(pass_.logits(0), 32, groups, [0.2]),
     ):
         with pytest.raises(ValueError):
@@ -81,13 +82,42 @@ def test_what_cannot_be_asked_is_refused(tiny, run, groups):
 
 
 def test_group_sizes_follow_the_lattice(tiny):
-    assert core.group_sizes(tiny.config) == [2, 4, 8]  # 4 x 4 x 2 has no even cells of 64
+    assert core.group_sizes(tiny) == [2, 4, 8]  # 4 x 4 x 2 has no even cells of 64
     for size in (2, 4, 8):
-        assert len(core.lattice_groups(tiny.config, size).members(7)) == size
-    free = dataclasses.replace(tiny.config, model=dataclasses.replace(tiny.config.model, code_levels=None))
-    assert core.group_sizes(free) == [] and core.trained_size(free) is None
-    carded = dataclasses.replace(tiny.config, card={"recipe": {"group_factor": 2}})
-    assert core.trained_size(carded) == 8 and core.trained_size(tiny.config) is None
+        assert len(core.code_groups(tiny, size).members(7)) == size
+    assert core.trained_size(tiny) is None
+    for card, size in (
+        ({"recipe": {"group_factor": 2}}, 8),
+        ({"recipe": {"group_factor": 3}}, None),
+        ({"recipe": {"group_factor": "2"}}, None),
+        ({"recipe": None}, None),
+        ({}, None),
+    ):
+        carded = copy.copy(tiny)
+        carded.facts = dataclasses.replace(tiny.facts, card=card)
+        assert core.trained_size(carded) == size, card
+
+
+def test_the_head_is_never_widened_as_a_whole(monkeypatch):
+    """[V] logits of one cell over a bf16 head: in tiles, and what the operands say."""
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(301, 24, generator=g).bfloat16()
+    pass_ = core.Outlook(torch.randn(6, 24, generator=g), weight)
+    whole = weight.float() @ pass_.hidden[2].bfloat16().float()
+    for tile in (24, 24 * 7, 2**21):
+        monkeypatch.setattr(core, "TILE", tile)
+        assert torch.allclose(pass_.logits(2), whole, atol=1e-5)
+
+
+def test_patches_are_decoded_a_few_at_a_time(tiny, monkeypatch):
+    wide = np.arange(16).reshape(4, 4)
+    together = core.patches_in_place(tiny, wide, 5, range(32))
+    monkeypatch.setattr(core, "PIXELS", 3000)
+    few = core.patches_in_place(tiny, wide, 5, range(32))
+    assert np.abs(together.astype(int) - few).max() <= 1  # bf16 products of another batch
+    for position in (-1, 16):
+        with pytest.raises(ValueError, match="position must be"):
+            core.patches_in_place(tiny, wide, position, [1])
 
 
 def test_pulls_are_minus_the_gradient_of_the_formula(groups):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from mdm_core.families.chisel.image_tokenizer import FSQ, ImageTokenizer, psnr, to_float, to_uint8
 
 

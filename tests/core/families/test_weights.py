@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_model import build_tiny
 
-from mdm_core.config import load_config
+from mdm_core.families.chisel.config import load_config
 from mdm_core.families.weights import FORMAT, load_weights, save_weights
 from mdm_core.pipeline import Pipeline
 

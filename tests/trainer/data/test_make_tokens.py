@@ -15,7 +15,7 @@ import pytest
 import torch
 from picture_files import captioned_folder
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.weights import save_weights

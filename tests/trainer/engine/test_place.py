@@ -13,7 +13,7 @@ from picture_files import captioned_folder
 from place_worker import work
 from tiny_run import TinyData, TinySource, codec_folder
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.data.source import Placed, joined
 from trainer.engine import checkpoint
 from trainer.scenes.source import SceneDataConfig

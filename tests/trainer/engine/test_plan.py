@@ -14,14 +14,15 @@ from picture_files import captioned_folder
 from tiny_model import TINY_LEVELS
 from tiny_run import CPU, TinyData, codec_folder, tiny_run
 
-from mdm_core.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.families.weights import save_weights
 from mdm_core.pipeline import Pipeline
 from trainer.bench.measure import peak_bytes
 from trainer.bench.train import cpu_recipe, gradients_only, make_trainer, step
+from trainer.engine import train
 from trainer.engine.loop import Trainer
 from trainer.engine.plan import (
     build_on_meta,
@@ -285,7 +286,5 @@ def test_a_codec_that_does_not_fit_is_named(tmp_path):
     save_weights(codec, tmp_path / "image_tokenizer.safetensors")
     config = dataclasses.replace(ModelConfig(), vocab_size=64, code_levels=(4, 4, 4), grid=4)
     save_config(PipelineConfig(tokenizer=codec.config, model=config), tmp_path / "config.json")
-    with pytest.raises(
-        ValueError, match="64 codes on a grid of 4, the recipe's model 32 on 4: choose another"
-    ):
+    with pytest.raises(ValueError, match="64 codes on a grid of 4, and 32 on 4; choose another --codec"):
         tiny_run(tmp_path, tmp_path / "run")

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from mdm_core.config import ModelConfig
 from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.data.source import batches
 from trainer.engine.checkpoint import newest

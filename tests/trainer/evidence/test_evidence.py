@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mdm_core.config import load_config
 from mdm_core.diffusion.corruption import Corrupted
+from mdm_core.families.chisel.config import load_config
 from mdm_core.groups import Groups
 from mdm_core.pipeline import SHIPPED
 from trainer.evaluate.generate import decode, encode, generate
@@ -105,7 +105,7 @@ class Fickle:
 def test_editing_steps_and_repair_are_measured(tiny, capsys, monkeypatch):
     monkeypatch.setattr(editing, "STEPS", (2, 4))
     tiny = copy.copy(tiny)
-    tiny.config = dataclasses.replace(tiny.config, sample=dataclasses.replace(tiny.config.sample, steps=4))
+    tiny.facts = dataclasses.replace(tiny.facts, defaults={**tiny.facts.defaults, "steps": 4})
     prompts = [
         dataclasses.replace(p, prompt="a cat") for p in load(limit=2)
     ]  # its own would be too long for `tiny`

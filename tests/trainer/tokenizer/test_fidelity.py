@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from trainer.tokenizer.fidelity import fidelity, save_sheet, ssim
 

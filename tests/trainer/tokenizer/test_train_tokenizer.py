@@ -12,7 +12,7 @@ import torch
 from picture_files import captioned_folder
 from safetensors.torch import load_file
 
-from mdm_core.config import ImageTokenizerConfig
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.data.make_tokens import open_codec
 from trainer.engine import checkpoint
 from trainer.tokenizer.data import TokenizerData, augment

@@ -135,7 +135,7 @@ def test_the_explorers_figures_are_the_training_operators(studio, run):
     seen = core.outlook(
         pipe, run.prompt, run.records[2].tokens.reshape(4, 4), 0.0
     )  # unguided, as in training
-    groups = core.lattice_groups(pipe.config, 4)
+    groups = core.code_groups(pipe, 4)
     z = seen.logits(5).double()[:, None].requires_grad_()
     loss = linear_grouped_cross_entropy(
         torch.ones(1, 1, dtype=torch.float64),
