@@ -21,6 +21,7 @@ from mdm_core.config import (
     located,
     save_config,
 )
+from mdm_core.device import usable
 from mdm_core.diffusion.sampler import check_seed, sample
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory
 from mdm_core.families.chisel.backbone import TransformerBackbone as TransformerBackbone
@@ -77,7 +78,7 @@ class Pipeline:
             raise ValueError(
                 f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"
             )
-        device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = usable(device)
         config = load_config(path / "config.json")
         codec, model = ImageTokenizer(config.tokenizer), MaskedDiffusionTransformer(config.model)
         load_weights(codec, path / "image_tokenizer.safetensors")
@@ -369,15 +370,6 @@ class Pipeline:
         if array.min() < 0 or array.max() > self.vocab_size:
             raise ValueError(f"token ids must lie in 0..{self.vocab_size}")
         return array.astype(np.int64)
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, or ValueError where this machine or this PyTorch has none such."""
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"the device {str(device)!r} cannot be used here; try cpu") from error
-    return torch.device(device)
 
 
 def _config_of(codec: Any, backbone: Any, given: PipelineConfig | None) -> PipelineConfig:

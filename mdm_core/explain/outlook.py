@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from mdm_core.config import PipelineConfig
+from mdm_core.device import precision
 from mdm_core.diffusion.trajectory import Trajectory
-from mdm_core.families.chisel.backbone import precision
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 

@@ -17,12 +17,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import PipelineConfig, check_pair, load_config, located
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.config import PipelineConfig, located
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.families.weights import load_weights
 from mdm_core.pipeline import Pipeline
+from trainer.codec import open_codec
 from trainer.data.folder import without_place
 from trainer.data.source import Batch, Placed, batches
 from trainer.engine import checkpoint, state
@@ -60,7 +60,7 @@ class Trainer:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        self.codec = self._codec(codec_dir)
+        self.codec = open_codec(codec_dir, self.device, recipe.model)
         own_words = getattr(recipe.data, "learns_prompts", False) and not init
         self.text = self._text(None if own_words else (init or codec_dir) / "text.json")
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
@@ -99,19 +99,6 @@ class Trainer:
         self.draws_ahead = self.device.type == "cuda" and hasattr(self.source, "batch")
         self.stop = False  # set by a signal: save and leave
         self.reporter = Reporter(self)
-
-    def _codec(self, folder: Path) -> ImageTokenizer:
-        config, m = load_config(folder / "config.json").tokenizer, self.recipe.model
-        if (config.vocab_size, config.grid) != (m.vocab_size, m.grid):
-            raise ValueError(
-                f"the image tokenizer in {folder} has {config.vocab_size} codes on a grid of {config.grid}, the "
-                f"recipe's model {m.vocab_size} on {m.grid}: choose another --codec or set model.vocab_size, "
-                "model.code_levels and model.grid"
-            )
-        check_pair(config, m)
-        codec = ImageTokenizer(config)
-        load_weights(codec, folder / "image_tokenizer.safetensors")
-        return codec.eval().to(self.device)
 
     def _text(self, shared: Path | None) -> TextTokenizer:
         """The run's prompt vocabulary: its own, else that of --init or --codec, else learnt from the captions."""

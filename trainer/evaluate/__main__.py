@@ -19,11 +19,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from mdm_core.device import usable
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import number, out_file, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.evaluate.controls import (
     agreement,
     frechet,
@@ -158,9 +157,9 @@ def main() -> None:
     args = parser.parse_args()
     out_file(args.json)
     out_file(args.tokens, (".safetensors",))
-    open_device(args.device)
-    judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    pipe = Pipeline.from_pretrained(args.model, args.device)
+    device = usable(args.device)
+    judge = Verifier.load(args.verifier, device)
+    pipe = Pipeline.from_pretrained(args.model, device)
     known = set(pipe.config.card["objects"]) if "objects" in pipe.config.card else None
     limit = min(QUICK, args.limit or QUICK) if args.quick else args.limit
     prompts = load(args.prompts, tuple(args.tags), limit, known)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import torch
 from torch import Tensor
 
+from mdm_core.device import fast_dtype, precision
 from mdm_core.families.chisel.captured import CapturedSteps
 from mdm_core.families.chisel.inference import InferenceModel, stamp
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
@@ -65,22 +64,3 @@ class TransformerBackbone:
             fast = InferenceModel(self.model, self.dtype)
             self._fast = fast, CapturedSteps(fast, self.head_weight)
         return self._fast
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bf16 where the hardware multiplies it natively, else fp32."""
-    if device.type == "cpu":
-        names = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
-        fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    elif device.type == "cuda":
-        fast = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
-    else:
-        fast = True
-    return torch.bfloat16 if fast else torch.float32
-
-
-def precision(device: torch.device):
-    """A context in which matrix products run in `fast_dtype`."""
-    if fast_dtype(device) == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)

@@ -157,7 +157,7 @@ def test_help_and_errors_are_for_people(tmp_path):
     assert wrong.returncode == 2 and "error: there is no recipe 'nothing'" in wrong.stderr
     assert "emoji_cpu" in wrong.stderr and "Traceback" not in wrong.stderr
     absent = run("emoji_cpu", "--device", "nowhere", "--out", str(tmp_path))
-    assert absent.stderr.startswith("error: --device nowhere cannot be used here: ")
+    assert absent.stderr.startswith("error: the device 'nowhere' cannot be used here; try cpu (")
 
 
 @pytest.mark.parametrize(
