@@ -1,18 +1,30 @@
-"""Devices: the one asked for, or a sentence; and the precision that it multiplies matrices fast in."""
+"""Where the work is done: a device that can be used here, and the precision that its products are fast in."""
 
 from __future__ import annotations
 
 import contextlib
+from contextlib import AbstractContextManager
 
 import torch
 
 
-def usable(device: str | torch.device) -> torch.device:
-    """The device, or ValueError where this machine or this PyTorch has none such."""
+def default() -> torch.device:
+    """A GPU where PyTorch has one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def usable(device: str | torch.device | None) -> torch.device:
+    """The device, or the default for None; ValueError where this machine or this PyTorch has none such."""
+    if device is None:
+        return default()
     try:
-        torch.zeros(1, device=device)
+        # "meta" makes tensors but holds no numbers
+        torch.zeros(1, device=device).tolist()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"the device {str(device)!r} cannot be used here; try cpu") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"the device {str(device)!r} cannot be used here; try cpu ({reason.rstrip('.')})"
+        ) from error
     return torch.device(device)
 
 
@@ -28,7 +40,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def precision(device: torch.device, weights: torch.dtype = torch.float32):
+def precision(device: torch.device, weights: torch.dtype = torch.float32) -> AbstractContextManager[None]:
     """A context in which products of fp32 weights run in `fast_dtype`; narrower weights keep their own."""
     if weights != torch.float32 or fast_dtype(device) == torch.float32:
         return contextlib.nullcontext()

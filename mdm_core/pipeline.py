@@ -79,7 +79,7 @@ class Pipeline:
         dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits.
         ValueError names the file that is missing or does not fit.
         """
-        device = usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = usable(device)
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
         return cls(*families.open_folder(SHIPPED if path is None else path, device, dtype))

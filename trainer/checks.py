@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
+from mdm_core.diffusion.sampler import MAX_SEED
+
 MOST = 1 << 40  # of a count that nothing else limits
-LARGEST_SEED = 2**32 - 1
 MOST_IN_BATCH, MOST_WORKERS = 1 << 20, 1024
 
 
@@ -94,7 +95,7 @@ def flags(part: Any, *names: str) -> None:
 
 def seeds(part: Any, *names: str) -> None:
     """Fields that are seeds of random numbers."""
-    wholes(part, names, 0, LARGEST_SEED)
+    wholes(part, names, 0, MAX_SEED)
 
 
 def batches(data: Any) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from mdm_core.config import located
+from mdm_core.diffusion.sampler import MAX_SEED
 
 # The file system says that what was asked for is not there, or not allowed: another argument helps.
 ASKED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -97,7 +98,7 @@ def number(low: float = 0.0, high: float = math.inf, above: bool = False) -> Cal
     return read
 
 
-any_seed = whole(0, 2**32 - 1)
+any_seed = whole(0, MAX_SEED)
 
 
 # ---- results: whether they can be written is found out before the work ------------------------------------------

@@ -48,6 +48,11 @@ def part(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
+def colour(name: str) -> str:
+    """A colour of the page in the light, "#rrggbb", from its style sheet: for pictures that must match it."""
+    return re.findall(rf"^\s*--cz-{name}: (#[0-9a-f]{{6}});", part("layout/page.css"), re.M)[0]
+
+
 def markup(name: str) -> str:
     """A file of HTML with those that it names in comments, such as <!-- stage/timeline.html -->, in their place."""
     return INCLUDE.sub(lambda found: markup(found[1]).strip(), part(name))

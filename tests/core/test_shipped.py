@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.data.make_tokens import open_codec
+from trainer.codec import open_codec
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.generator import ONE, SceneObject
 from trainer.scenes.render import SpriteBank, render

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mdm_core import Pipeline
-from mdm_core.families.chisel.backbone import TransformerBackbone, fast_dtype, precision
+from mdm_core.device import fast_dtype, precision
+from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.families.chisel.captured import BATCH, CapturedSteps
 from mdm_core.ops import product_triton
 from mdm_core.ops.sample import sample_triton

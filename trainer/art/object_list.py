@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mdm_core.explain.vocabulary import plural as regular_plural
+
 
 def read_objects(path: Path) -> list[dict]:
     """Parse the curated list. Raises ValueError for a malformed line or a word that names two objects."""
@@ -59,15 +61,6 @@ def _check_broader(objects: list[dict], owners: dict[str, str]) -> None:
             raise ValueError(f"{word!r} is broader than {', '.join(sorted(names))} and names {owner}.")
         if len(names | ({owner} if owner else set())) < 2:
             raise ValueError(f"{word!r} is broader than {', '.join(names)} alone: make it a synonym.")
-
-
-def regular_plural(name: str) -> str:
-    """English plural of a regular noun: fox -> foxes, cherry -> cherries, cat -> cats."""
-    if re.search(r"(s|x|z|ch|sh)$", name):
-        return name + "es"
-    if re.search(r"[^aeiou]y$", name):
-        return name[:-1] + "ies"
-    return name + "s"
 
 
 def read_left_out(path: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from mdm_core.device import default
 from mdm_core.ops import describe_backend
 from trainer import record
 from trainer.bench import gce, sample
@@ -40,9 +41,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=["gce", "sample", "train", "scaling", "table", "profile"])
-    parser.add_argument(
-        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
-    )
+    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from mdm_core.device import default
 from mdm_core.pipeline import SHIPPED
 from trainer.bench import pipeline_server
 from trainer.bench.pipeline_server import BATCH
@@ -100,9 +101,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", type=Path, default=SHIPPED)
-    parser.add_argument(
-        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
-    )
+    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument(
         "--against", type=Path, help="a checkout whose pipeline runs in turns with this one's"

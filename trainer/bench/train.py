@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdm_core.device import default
 from mdm_core.diffusion.loss import ObjectiveConfig
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
@@ -247,9 +248,7 @@ def main(argv: list[str] | None = None) -> Path:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
-    )
+    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
     parser.add_argument(
         "--batch", type=int, default=None, help="samples a step (default: 16 on a CPU, 512 on a GPU)"

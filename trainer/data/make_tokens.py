@@ -28,17 +28,15 @@ import torch
 from tqdm import tqdm
 
 from mdm_core.config import located
-from mdm_core.families.chisel.config import load_config
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
-from mdm_core.families.weights import load_weights
+from mdm_core.device import usable
 from mdm_core.pipeline import SHIPPED
 from trainer import checks
+from trainer.codec import WEIGHTS, open_codec
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
 from trainer.data.own import Records, open_records
 from trainer.data.pictures import Framing, read_picture, square
 from trainer.data.texts import shown
 from trainer.data.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
-from trainer.engine.parallel import open_device
 
 BATCH = 32  # pictures encoded at once
 
@@ -76,14 +74,7 @@ _state: dict[str, Any] = {}  # of a worker process: the job, its records, its to
 
 def _start(job: Job) -> None:
     torch.set_num_threads(1)
-    _state.update(job=job, records=open_records(job.source), codec=open_codec(job.codec).to(job.device))
-
-
-def open_codec(folder: Path) -> ImageTokenizer:
-    """The image tokenizer of a model folder."""
-    codec = ImageTokenizer(load_config(folder / "config.json").tokenizer)
-    load_weights(codec, folder / "image_tokenizer.safetensors")
-    return codec.eval()
+    _state.update(job=job, records=open_records(job.source), codec=open_codec(job.codec, job.device))
 
 
 def views_of(picture, job: Job, side: int, number: int) -> np.ndarray:
@@ -133,7 +124,7 @@ def fingerprint(records: Records, job: Job) -> str:
     digest = hashlib.sha256()
     for part in (job.shard_size, job.views, job.crop, job.flip, job.seed):
         digest.update(repr(part).encode())
-    digest.update((job.codec / "image_tokenizer.safetensors").read_bytes())
+    digest.update((job.codec / WEIGHTS).read_bytes())
     captions = getattr(records, "captions", None)  # tar shards keep theirs in the files
     digest.update(json.dumps([records.names, captions]).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -146,7 +137,7 @@ def prepare(job: Job, records: Records) -> dict[str, Any]:
         **FORMAT,
         "complete": False,
         "fingerprint": fingerprint(records, job),
-        "codec": hashlib.sha256((job.codec / "image_tokenizer.safetensors").read_bytes()).hexdigest(),
+        "codec": hashlib.sha256((job.codec / WEIGHTS).read_bytes()).hexdigest(),
         "vocab_size": codec.vocab_size,
         "length": codec.config.grid**2,
         "views": job.views,
@@ -261,7 +252,7 @@ def main() -> None:
         args.seed,
         args.device,
     )
-    open_device(args.device)
+    usable(args.device)
     manifest = tokenize(job, args.processes)
     print(f"{manifest['pictures']} pictures, {manifest['shards']} shards in {args.out}")
     print(report_skipped(manifest["skipped"]))

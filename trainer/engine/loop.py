@@ -19,11 +19,11 @@ from torch import Tensor
 
 from mdm_core.config import located
 from mdm_core.families.chisel.config import PipelineConfig, load_config
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.families.weights import load_weights
 from mdm_core.pipeline import Pipeline
+from trainer.codec import open_codec
 from trainer.data.folder import without_place
 from trainer.data.source import Batch, Placed, batches
 from trainer.engine import checkpoint, state
@@ -61,7 +61,7 @@ class Trainer:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        self.codec = self._codec(codec_dir)
+        self.codec = open_codec(codec_dir, self.device, recipe.model)
         own_words = getattr(recipe.data, "learns_prompts", False) and not init
         self.text = self._text(None if own_words else (init or codec_dir) / "text.json")
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
@@ -112,12 +112,6 @@ class Trainer:
                 f"the recipe's model does not fit the image tokenizer in {folder}: {error}; choose another --codec or "
                 "leave model.vocab_size, model.code_levels and model.grid as they are"
             ) from error
-
-    def _codec(self, folder: Path) -> ImageTokenizer:
-        config = load_config(folder / "config.json").tokenizer
-        codec = ImageTokenizer(config)
-        load_weights(codec, folder / "image_tokenizer.safetensors")
-        return codec.eval().to(self.device)
 
     def _text(self, shared: Path | None) -> TextTokenizer:
         """The run's prompt vocabulary: its own, else that of --init or --codec, else learnt from the captions."""

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mdm_core.device import usable
+
 
 class Parallel:
     """This process among its peers.
@@ -39,7 +41,7 @@ class Parallel:
             shard = shard or a.distributed_type.value == "FSDP"
         else:
             self.rank, self.world = 0, 1
-            self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            self.device = usable(device)
         self.shard = shard and launched
 
     @property
@@ -122,14 +124,7 @@ class Parallel:
 
 def open_device(name: str | None) -> torch.device | None:
     """The device of a command line, None for the default; ValueError when this machine does not have it."""
-    if name is None:
-        return None
-    try:
-        torch.zeros(1, device=name).tolist()  # "meta" holds no numbers
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"--device {name} cannot be used here: {reason}") from None
+    return None if name is None else usable(name)
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from mdm_core.diffusion.corruption import corrupt
 from mdm_core.diffusion.loss import bits_per_token
 from mdm_core.families.chisel.backbone import TransformerBackbone
-from mdm_core.pipeline import Pipeline
+from mdm_core.pipeline import MAX_PROMPT, Pipeline
 from trainer.engine.step import autocast
 
 if TYPE_CHECKING:
@@ -190,7 +190,9 @@ class Reporter:
         t = self.trainer
         found: dict[str, None] = {}
         for source in (self._unseen(), t.source):
-            found |= dict.fromkeys(c for c in source.captions(4 * count) if c.strip() and len(c) <= 500)
+            found |= dict.fromkeys(
+                c for c in source.captions(4 * count) if c.strip() and len(c) <= MAX_PROMPT
+            )
             if len(found) >= count:
                 break
         return [c for c in found if t.text.count(c) <= t.text.length][:count]

@@ -12,18 +12,18 @@ matching agrees. The noise seed of a picture is its prompt's place in the file, 
 from __future__ import annotations
 
 import argparse
-import ast
+import dataclasses
 import json
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from mdm_core import SampleConfig
+from mdm_core.device import usable
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import number, out_file, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.evaluate.controls import (
     agreement,
     frechet,
@@ -37,6 +37,7 @@ from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
 from trainer.evaluate.templates import Templates
+from trainer.fields import assignment, value_of
 from trainer.judge.detector import Verifier, sha256
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
@@ -115,13 +116,15 @@ def header(pipe: Pipeline, model: Path, judge: Verifier) -> dict:
 
 
 def override(text: str) -> tuple[str, object]:
-    key, sep, value = text.partition("=")
-    if not sep:
-        raise argparse.ArgumentTypeError(f"{text!r} should look like field=value")
+    """A sampler setting of the command line, read as a recipe's fields are."""
+    types = {f.name: f.type for f in dataclasses.fields(SampleConfig)}
     try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
+        field, value = assignment(text)
+        if field not in types:
+            raise ValueError(f"unknown setting {field!r}; known are {', '.join(sorted(types))}")
+        return field, value_of(field, types[field], value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main() -> None:
@@ -158,9 +161,9 @@ def main() -> None:
     args = parser.parse_args()
     out_file(args.json)
     out_file(args.tokens, (".safetensors",))
-    open_device(args.device)
-    judge = Verifier.load(args.verifier, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    pipe = Pipeline.from_pretrained(args.model, args.device)
+    device = usable(args.device)
+    judge = Verifier.load(args.verifier, device)
+    pipe = Pipeline.from_pretrained(args.model, device)
     known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
     limit = min(QUICK, args.limit or QUICK) if args.quick else args.limit
     prompts = load(args.prompts, tuple(args.tags), limit, known)

@@ -25,10 +25,10 @@ from pathlib import Path
 
 import torch
 
+from mdm_core.device import usable
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import SHIPPED
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment
@@ -110,7 +110,7 @@ def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
 def coordinate(args: argparse.Namespace) -> None:
     began = time.time()
     args.out = out_folder(args.out)
-    open_device(args.device)
+    usable(args.device)
     until = began + 60 * args.minutes
     bench = Bench(args)
     bench.prepare()

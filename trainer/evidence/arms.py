@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import dataclasses
 import json
 import time
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mdm_core.device import usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.families.chisel.backbone import TransformerBackbone
-from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, load_config
-from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
+from mdm_core.families.chisel.config import ModelConfig, PipelineConfig
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
-from mdm_core.families.weights import load_weights
 from mdm_core.groups import Groups
 from mdm_core.pipeline import Pipeline
+from trainer.codec import open_codec
 from trainer.engine.optim import EMA, build_optimizers, trapezoid
 from trainer.evaluate.controls import frechet, verdicts
 from trainer.evaluate.generate import Artist, generate
@@ -87,15 +86,10 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
-        self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable(args.device)
         torch.set_float32_matmul_precision("high")
-        config: ImageTokenizerConfig = load_config(args.codec / "config.json").tokenizer
-        if args.levels:
-            config = dataclasses.replace(config, levels=tuple(args.levels))
-        self.codec_config = config
-        self.codec = ImageTokenizer(config)
-        load_weights(self.codec, args.codec / "image_tokenizer.safetensors")
-        self.codec.eval().to(self.device)
+        self.codec = open_codec(args.codec, self.device, levels=args.levels or None)
+        self.codec_config = config = self.codec.config
         self.model_config = ModelConfig(token_depth=2, **SIZES[args.size]).for_codec(config)
         self.text = TextTokenizer.load(args.text, self.model_config.text_length)
         self.flips = Groups.lattice(config.levels, 2).to(self.device)  # the same in every arm

@@ -14,12 +14,10 @@ import json
 import time
 from pathlib import Path
 
-import torch
-
+from mdm_core.device import usable
 from mdm_core.explain.vocabulary import Vocabulary
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_file, run_command, to_path
-from trainer.engine.parallel import open_device
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
@@ -84,9 +82,8 @@ def main() -> None:
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     out_file(args.out)
-    open_device(args.device)
+    device = usable(args.device)
     began = time.time()
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     record = {**header(pipe, args.model, judge), **run(pipe, judge, load())}
     args.out.write_text(json.dumps(record, indent=1) + "\n")

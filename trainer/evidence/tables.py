@@ -14,11 +14,9 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
-
+from mdm_core.device import usable
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.command import out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.prompts import load
 from trainer.evidence import editing
@@ -30,8 +28,7 @@ PARTS = {"editing": editing.modes, "steps": editing.steps, "repair": editing.rep
 
 
 def measure(args: argparse.Namespace) -> None:
-    open_device(args.device)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable(args.device)
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
     prompts = load(None, limit=args.limit, known=known)

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdm_core.device import usable
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.judge.detector import (
     CELL,
     GRID,
@@ -89,7 +89,7 @@ def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor
 
 def train(args: argparse.Namespace, began: float) -> None:
     out_folder(args.out)
-    device = open_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable(args.device)
     # read before the training, so that nothing is lost by it; a copy of the code may come without git
     where = environment(device, None if shutil.which("git") else "unknown")
     torch.manual_seed(args.seed)

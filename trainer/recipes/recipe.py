@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib
 import pkgutil
@@ -15,6 +14,7 @@ from mdm_core.diffusion.loss import ObjectiveConfig
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig
 from mdm_core.ops import BACKENDS
 from trainer import checks
+from trainer.fields import assignment, value_of
 from trainer.scenes.source import SceneDataConfig
 
 
@@ -113,9 +113,7 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
     recipe = importlib.import_module(f"trainer.recipes.{name}").RECIPE
     changes = _Changes()
     for item in overrides:
-        key, sep, text = item.partition("=")
-        if not sep:
-            raise ValueError(f"override {item!r} should look like field=value")
+        key, text = assignment(item)
         *parts, last = key.split(".")
         inner = changes
         for part in parts:
@@ -136,32 +134,6 @@ class _Changes(dict):
     """field -> text of its value, or the changes inside it. Applied together: fields may depend on each other."""
 
 
-KINDS = {  # by a field's annotation: what a value may be, and how to say it
-    "int": ((int,), "a whole number, e.g. 4"),
-    "float": ((int, float), "a number, e.g. 0.5"),
-    "bool": ((bool,), "True or False"),
-    "str": ((str,), "a word"),
-    "tuple": ((tuple, list), "a list, e.g. \"('one', 'two')\" in quotes"),
-}
-
-
-def _value(name: str, annotation: Any, text: str):
-    """The value that a text of the command line stands for; ValueError where the field can tell that it is wrong."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = text
-    kinds = [k.split("[")[0] for k in str(annotation).split(" | ")]
-    if ("None" in kinds and value is None) or any(k not in (*KINDS, "None") for k in kinds):
-        return value
-    if "str" in kinds and not isinstance(value, str):
-        return text  # a folder may be called 2024
-    for kind in (k for k in kinds if k != "None"):
-        if isinstance(value, KINDS[kind][0]) and (kind == "bool" or not isinstance(value, bool)):
-            return value
-    raise ValueError(f"{name} must be {KINDS[kinds[0]][1]}, got {value!r}")
-
-
 def _apply(part, changes: _Changes, path: str = ""):
     types = {f.name: f.type for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else {}
     for name in changes:
@@ -172,7 +144,7 @@ def _apply(part, changes: _Changes, path: str = ""):
     values = {
         name: _apply(getattr(part, name), value, f"{path}{name}.")
         if isinstance(value, _Changes)
-        else _value(path + name, types[name], value)
+        else value_of(path + name, types[name], value)
         for name, value in changes.items()
     }
     try:

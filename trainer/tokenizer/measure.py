@@ -23,8 +23,8 @@ import torch
 
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.pipeline import SHIPPED
+from trainer.codec import open_codec
 from trainer.command import out_file, out_picture, run_command, to_path
-from trainer.data.make_tokens import open_codec
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH

@@ -17,11 +17,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
+from mdm_core.device import usable
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.command import any_seed, number, run_command, to_path, whole
-from trainer.engine.parallel import open_device
 from trainer.engine.train import leave_on_signals
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
@@ -92,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 def build(argv: list[str] | None = None) -> TokenizerTrainer:
     """The run that a command line asks for, gone on with where it was cut."""
     args = parser().parse_args(argv)
-    device = open_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable(args.device)
     config = ImageTokenizerConfig(args.image_size, args.patch, tuple(args.levels))
     names = TokenizerSettings.__dataclass_fields__
     settings = TokenizerSettings(**{k: v for k, v in vars(args).items() if k in names})

@@ -16,8 +16,9 @@ from PIL import Image
 from mdm_core.images.pictures import WEB_FORMATS, Unreadable, read
 from mdm_core.images.regions import composite
 from ui.server.form import Refused
+from ui.server.guard import PICTURE_BYTES
 
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = PICTURE_BYTES
 MAX_PIXELS = 25_000_000
 MAX_JPEG_PIXELS = 80_000_000  # a camera's; one of one scan is decoded at a fraction of its size
 MIN_SIDE = 8

@@ -3,12 +3,15 @@
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from mdm_core.pipeline import MASK_COLOUR
+from ui import assemble
 from ui.bring import upload
 
-NEW, EDITED, HALO = (47, 134, 214), (232, 103, 27), (255, 255, 255)
+# what is new and what was edited is marked as on the page
+NEW, EDITED = (ImageColor.getrgb(assemble.colour(name)) for name in ("set", "edit"))
+HALO = (255, 255, 255)
 LIGHT, DARK = (226, 220, 210), (176, 169, 158)
 
 

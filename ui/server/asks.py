@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ui.server.form import Refused, RunSettings
+from ui.server.form import SEED_LAST, Refused, RunSettings
 from ui.server.runs import MAX_RECORDS, ROLES, Request, Run, Store
 
 ASKED = ("generate", "repaint", "heal", "branch")
@@ -64,7 +64,7 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
     request = checked(request, vocab)
     if role != "variation":
         return Ask((request,), role, parent)
-    seeds = [(settings.seed + i) % 2**32 for i in range(count)]
+    seeds = [(settings.seed + i) % (SEED_LAST + 1) for i in range(count)]
     several = tuple(replace(request, settings=replace(settings, seed=seed)) for seed in seeds)
     return Ask(several, role, parent)
 

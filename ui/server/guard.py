@@ -17,7 +17,9 @@ from ui.server import address
 
 log = logging.getLogger("chisel")
 
-MAX_BODY = 12 * 2**20  # an upload of 8 MiB as base64, and the JSON around it
+# of a file from a visitor, as it lies on the disk; in a request it is base64, with JSON around it
+PICTURE_BYTES = 8 * 2**20
+MAX_BODY = PICTURE_BYTES * 3 // 2
 MAX_SMALL = 64 * 2**10  # every other request
 MAX_PARTS = 20_000  # values in a large body: it is large for its one file, and takes no time to read
 LARGE_AT_ONCE = 4

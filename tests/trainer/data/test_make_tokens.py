@@ -19,7 +19,8 @@ from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, P
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.weights import save_weights
-from trainer.data.make_tokens import Job, open_codec, report_skipped, tokenize
+from trainer.codec import open_codec
+from trainer.data.make_tokens import Job, report_skipped, tokenize
 from trainer.data.own import OwnDataConfig, TokenSource
 from trainer.data.pictures import Framing, read_picture, square
 from trainer.data.token_shards import TokenShards, map_shard

@@ -157,7 +157,7 @@ def test_help_and_errors_are_for_people(tmp_path):
     assert wrong.stderr.strip().endswith("there are " + ", ".join(known())) and "recipe" not in known()
     assert "Traceback" not in wrong.stderr
     absent = run("emoji_cpu", "--device", "nowhere", "--out", str(tmp_path))
-    assert absent.stderr.startswith("error: --device nowhere cannot be used here: ")
+    assert absent.stderr.startswith("error: the device 'nowhere' cannot be used here; try cpu (")
 
 
 @pytest.mark.parametrize(

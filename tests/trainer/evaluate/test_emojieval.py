@@ -1,12 +1,15 @@
 """EmojiEval: the prompts, the splits, the rules, the intervals, and the second opinion."""
 
+import argparse
 import json
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from trainer.evaluate.__main__ import override
 from trainer.evaluate.controls import frechet, shuffled
 from trainer.evaluate.generate import Artist
 from trainer.evaluate.layouts import accepts
@@ -244,3 +247,32 @@ def test_templates_alone_accept_true_scenes_and_refuse_near_misses(atlas, prompt
 def test_prompts_for_choosing_are_not_those_of_the_score(atlas, prompts):
     mine = prompts_apart(atlas, len(atlas), list(STYLES), 10)
     assert len(mine) > 50 and not {p.prompt.lower() for p in mine} & {p.prompt.lower() for p in prompts}
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("steps=8", ("steps", 8)),
+        ("order=halton", ("order", "halton")),
+        ("top_k=None", ("top_k", None)),
+        ("top_p=0.9", ("top_p", 0.9)),
+        ("temperature=1", ("temperature", 1)),
+    ],
+)
+def test_a_setting_of_the_command_line_is_read_as_its_field_is(text, wanted):
+    assert override(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("steps", "should look like field=value"),
+        ("stpes=3", "unknown setting 'stpes'; known are "),
+        ("steps=many", "steps must be a whole number"),
+        ("temperature=hot", "temperature must be a number"),
+        ("steps=" + "(" * 500, "steps must be a whole number"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_any_work(text, said):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(said)):
+        override(text)

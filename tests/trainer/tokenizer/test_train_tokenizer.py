@@ -13,7 +13,7 @@ from picture_files import captioned_folder
 from safetensors.torch import load_file
 
 from mdm_core.families.chisel.config import ImageTokenizerConfig
-from trainer.data.make_tokens import open_codec
+from trainer.codec import open_codec
 from trainer.engine import checkpoint
 from trainer.tokenizer.data import TokenizerData, augment
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer, mixed_loss, reconstruction_loss
