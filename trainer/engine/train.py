@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     parameters = count_parameters(trainer.model) / 1e6
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
     if trainer.resume():
-        trainer.reporter.say(f"resumed at step {trainer.engine.step}")
+        trainer.reporter.say(f"resumed at step {trainer.step}")
 
     leave_on_signals(trainer)
     trainer.run(args.stop_after)
