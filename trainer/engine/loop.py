@@ -261,13 +261,35 @@ class Trainer:
             else:
                 self._not_finite(loss, norm)
             self.seconds = already + time.time() - began
-            self.reporter.step(loss)
+            self._tell(loss)
             if self.step % r.save_every == 0:
                 self.save()
                 saved, kept = self.step, time.time()
         self.reporter.stop()
         if saved != self.step:
             self.save()
+
+    def _tell(self, loss: float) -> None:
+        """After each step: log, validate and draw when it is time."""
+        r, reporter = self.recipe, self.reporter
+        reporter.moved(loss)
+        validates = self.step % r.validate_every == 0
+        if validates or self.step % r.log_every == 0:
+            reporter.share()
+            entry = {"step": self.step, "samples": self.samples, "seconds": round(self.seconds, 1)}
+            if self.pending:
+                entry["loss"] = round(sum(self.pending) / len(self.pending), 4)
+                self.pending = []
+            if validates:
+                found = reporter.validate()
+                entry.update(found)
+                self.score = found.get("masked_bits", self.score)
+            if reporter.skipped_files:
+                entry["skipped_files"] = reporter.skipped_files
+            self.log.append(entry)
+            reporter.record(entry, [o.param_groups[0]["lr"] for o in self.optimizers])
+        if r.sheet_every and self.step % r.sheet_every == 0:
+            reporter.sheet()
 
     def _not_finite(self, loss: float, norm: float) -> None:
         """Say so; stop the run, or leave the weights as they were before this step."""
