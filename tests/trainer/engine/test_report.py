@@ -195,7 +195,7 @@ train.main(["tiny", "--codec", {codec!r}, "--out", {out!r}, "--device", "cpu", "
 
 def test_a_termination_signal_ends_a_run_with_workers_cleanly(codec, tmp_path):
     out = tmp_path / "run"
-    code = SIGNALLED.format(tests=str(ROOT / "tests"), root=str(ROOT), codec=str(codec), out=str(out))
+    code = SIGNALLED.format(tests=str(ROOT / "tests/helpers"), root=str(ROOT), codec=str(codec), out=str(out))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     while "'step': 5" not in (line := process.stdout.readline()):
         assert line, "the run ended by itself"
