@@ -12,7 +12,7 @@ from tiny_run import codec_folder, tiny_run
 
 from mdm_core.diffusion.trajectory import Trajectory
 from trainer.engine import checkpoint
-from trainer.engine.state import _tensors, folder
+from trainer.engine.state import folder, split
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NUMBERS = json.loads((GOLDEN / "numbers.json").read_text())
@@ -47,7 +47,7 @@ def test_a_checkpoint_of_each_version_goes_on(codec, tmp_path, path):
     run = tiny_run(codec, tmp_path, **make.OPTIONS)
     assert run.resume() and (run.step, run.samples) == (4, 12)
     reader = checkpoint.Reader(kept)
-    tensors = dict(_tensors(run))
+    tensors = dict(split(run.parts)[0])
     assert set(reader) == set(tensors) and all(torch.equal(reader[k], v) for k, v in tensors.items())
     run.run()
     expected = NUMBERS["losses"]["muon"]["loss"]  # as if it had never been cut

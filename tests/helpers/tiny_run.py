@@ -89,12 +89,13 @@ def tiny_run(folder: Path, out: Path, **changes) -> Trainer:
 
 def whole_state(trainer: Trainer) -> dict:
     """Everything that decides how a run goes on."""
-    from trainer.engine.state import _numbers, _tensors
+    from trainer.engine.state import split
 
-    numbers = {k: v for k, v in _numbers(trainer).items() if k != "seconds"}
+    tensors, stored = split(trainer.parts)
+    numbers = {k: v for k, v in stored.items() if k != "seconds"}
     numbers["log"] = [{k: v for k, v in e.items() if k != "seconds"} for e in numbers["log"]]
     numbers["lr"] = [[g["lr"] for g in o.param_groups] for o in trainer.optimizers]
-    return {"tensors": {k: v.clone() for k, v in _tensors(trainer)}, "numbers": numbers}
+    return {"tensors": {k: v.clone() for k, v in tensors}, "numbers": numbers}
 
 
 def assert_same(a: dict, b: dict) -> None:

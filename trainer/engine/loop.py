@@ -9,8 +9,9 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from trainer.engine.reporter import Reporter
 from trainer.engine.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
 from trainer.recipes.recipe import Recipe
 
+COUNTERS = ("step", "samples", "seconds", "log", "pending", "skipped", "score")
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
 
 
@@ -100,6 +102,14 @@ class Trainer:
         self.draws_ahead = self.device.type == "cuda" and hasattr(self.source, "batch")
         self.stop = False  # set by a signal: save and leave
         self.reporter = Reporter(self)
+        # what a checkpoint asks; random states last, so that nothing draws after they are back
+        self.parts: dict[str, state.Stateful] = {
+            "model": state.Weights(self.model),
+            "ema": state.Averages(self.ema, self.model),
+            "optimizer": state.Optimizers(self.optimizers, self.model),
+            "run": self,
+            "processes": state.Processes(self.parallel, self.source),
+        }
 
     @staticmethod
     def _fitted(recipe: Recipe, folder: Path) -> Recipe:
@@ -206,7 +216,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Go on from the newest whole checkpoint, if there is one."""
-        return state.load(self)
+        return state.load(self.out, self.parts, self.parallel, self.reporter.say)
 
     def run(self, stop_after: float = math.inf) -> None:
         """Train until the schedule ends, or for `stop_after` seconds of this process, and save.
@@ -251,13 +261,35 @@ class Trainer:
             else:
                 self._not_finite(loss, norm)
             self.seconds = already + time.time() - began
-            self.reporter.step(loss)
+            self._tell(loss)
             if self.step % r.save_every == 0:
                 self.save()
                 saved, kept = self.step, time.time()
         self.reporter.stop()
         if saved != self.step:
             self.save()
+
+    def _tell(self, loss: float) -> None:
+        """After each step: log, validate and draw when it is time."""
+        r, reporter = self.recipe, self.reporter
+        reporter.moved(loss)
+        validates = self.step % r.validate_every == 0
+        if validates or self.step % r.log_every == 0:
+            reporter.share()
+            entry = {"step": self.step, "samples": self.samples, "seconds": round(self.seconds, 1)}
+            if self.pending:
+                entry["loss"] = round(sum(self.pending) / len(self.pending), 4)
+                self.pending = []
+            if validates:
+                found = reporter.validate()
+                entry.update(found)
+                self.score = found.get("masked_bits", self.score)
+            if reporter.skipped_files:
+                entry["skipped_files"] = reporter.skipped_files
+            self.log.append(entry)
+            reporter.record(entry, [o.param_groups[0]["lr"] for o in self.optimizers])
+        if r.sheet_every and self.step % r.sheet_every == 0:
+            reporter.sheet()
 
     def _not_finite(self, loss: float, norm: float) -> None:
         """Say so; stop the run, or leave the weights as they were before this step."""
@@ -269,10 +301,29 @@ class Trainer:
             raise DivergedError(f"{what}: lower lr or matrix_lr and resume{kept}")
         self.reporter.say(f"{what}: this step is skipped")
 
+    def state_dict(self) -> dict[str, Any]:
+        """The loop's own: counters, losses not yet told of, the log."""
+        return {name: getattr(self, name) for name in (*COUNTERS, "micro_batches", "position")}
+
+    def load_state_dict(self, stored: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`; checkpoints of before, which do not tell the place, too."""
+        for name in COUNTERS:
+            setattr(self, name, stored[name])
+        self.micro_batches, self.position = state.place(stored, self.recipe)
+
     def save(self) -> None:
         """Write a checkpoint, and the log for people."""
         self.reporter.share()
-        state.save(self)
+        r = self.recipe
+        state.save(
+            self.out,
+            self.step,
+            self.parts,
+            self.parallel,
+            score=self.score,
+            keep_last=r.keep_last,
+            keep_best=r.keep_best,
+        )
         if self.parallel.main:
             aside = self.out / ".log.json.tmp"
             aside.write_text(json.dumps(self.log))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -17,18 +18,39 @@ from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import MAX_PROMPT, Pipeline
 from trainer.engine.step import autocast
 
-if TYPE_CHECKING:
-    from trainer.engine.loop import Trainer
-
 VALIDATION_SEED = 10_007  # of the pictures and their corruption; far from any seed a run would use
 MOST_NAMED = 10  # skipped files said aloud; skipped.txt has them all
 BAR = "{percentage:5.1f}%|{bar}| {elapsed} (left {remaining}){postfix}"
 
 
-class Reporter:
-    """Speaks for a `Trainer`, in the main process only."""
+class Run(Protocol):
+    """What a reporter reads of the run that it speaks for; it writes none of it."""
 
-    def __init__(self, trainer: Trainer):
+    recipe: Any
+    out: Path
+    parallel: Any
+    device: torch.device
+    codec: Any
+    text: Any
+    source: Any
+    step: int
+    samples: int
+    seconds: float
+    pending: list[float]
+
+    def progress(self) -> float: ...
+
+    def tokens(self, batch: Any) -> torch.Tensor: ...
+
+    def averaged(self, device: torch.device) -> Any: ...
+
+    def config(self) -> Any: ...
+
+
+class Reporter:
+    """Speaks for a `Run`, in the main process only."""
+
+    def __init__(self, trainer: Run):
         self.trainer = trainer
         self.bar: tqdm | None = None
         self.tracker = trainer.parallel.accelerator if trainer.recipe.tensorboard else None
@@ -102,34 +124,25 @@ class Reporter:
         """Samples a second since the start of this process's run."""
         return (self.trainer.samples - self._first_samples) / max(1e-9, time.time() - self._began)
 
-    def step(self, loss: float) -> None:
-        """After each step; logs, validates and draws when it is time."""
+    def moved(self, loss: float) -> None:
+        """After each step: the bar."""
         t = self.trainer
-        r = t.recipe
         if self.bar is not None:
             self.bar.update(min(1.0, t.progress()) - self.bar.n)
             self.bar.set_postfix_str(f" step {t.step}, loss {loss:.3f}, {self.rate():,.0f} samples/s")
-        validates = t.step % r.validate_every == 0
-        if validates or t.step % r.log_every == 0:
-            self.share()
-            entry = {"step": t.step, "samples": t.samples, "seconds": round(t.seconds, 1)}
-            if t.pending:
-                entry["loss"] = round(sum(t.pending) / len(t.pending), 4)
-                t.pending = []
-            if validates:
-                found = self.validate()
-                entry.update(found)
-                t.score = found.get("masked_bits", t.score)
-            if self._skipped:
-                entry["skipped_files"] = len(self._skipped)
-            t.log.append(entry)
-            said = {**entry, "samples/s": round(self.rate(), 1)}
-            self.say(str(said))
-            if self.tracker is not None:
-                lr = {f"lr_{i}": o.param_groups[0]["lr"] for i, o in enumerate(t.optimizers)}
-                self.tracker.log({**said, **lr}, step=t.step)
-        if r.sheet_every and t.step % r.sheet_every == 0:
-            self.sheet()
+
+    def record(self, entry: dict[str, Any], rates: list[float]) -> None:
+        """A line of the log, said aloud and passed on to TensorBoard with the optimisers' learning rates."""
+        said = {**entry, "samples/s": round(self.rate(), 1)}
+        self.say(str(said))
+        if self.tracker is not None:
+            lr = {f"lr_{i}": rate for i, rate in enumerate(rates)}
+            self.tracker.log({**said, **lr}, step=entry["step"])
+
+    @property
+    def skipped_files(self) -> int:
+        """How many files could not be read so far, as far as this process knows."""
+        return len(self._skipped)
 
     @torch.no_grad()
     def validate(self, count: int = 4) -> dict[str, float]:

@@ -1,85 +1,129 @@
 """The whole state of a run as named tensors and JSON, and back: what makes a resumed run equal to an unbroken one.
 
-Tensors are stored whole, whatever the number of processes: a run may go on with another number of devices.
+A run is a dict of parts, each of which owns its state: nothing here knows who trains what. A part's tensors are stored
+as PART.NAME, its JSON values side by side with those of the others. Tensors are stored whole, whatever the number of
+processes: a run may go on with another number of devices.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.engine import checkpoint
-from trainer.engine.parallel import full, part_of
-
-if TYPE_CHECKING:
-    from trainer.engine.loop import Trainer
+from trainer.engine.optim import EMA
+from trainer.engine.parallel import Parallel, full, part_of
 
 
-def save(trainer: Trainer) -> None:
+class Stateful(Protocol):
+    """A part of a run: tensors and JSON values by name, which it alone reads and writes."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+Parts = Mapping[str, Stateful]
+
+
+def save(
+    out: Path,
+    step: int,
+    parts: Parts,
+    parallel: Parallel,
+    *,
+    score: float | None = None,
+    keep_last: int = 2,
+    keep_best: int = 1,
+) -> None:
     """Write a checkpoint into the run folder; every process must call this.
 
     Raises CheckpointError when it cannot be written, or when a weight is not finite: a bad state never takes the
     place of a good one.
     """
-    tensors = _tensors(trainer)
-    state = _numbers(trainer)
+    tensors, numbers = split(parts)
     failure: list[str] = []
-    if trainer.parallel.main:
+    if parallel.main:
         try:
             checkpoint.save(
-                folder(trainer.out),
-                trainer.step,
+                folder(out),
+                step,
                 _finite(tensors),
-                state,
-                score=trainer.score,
-                keep_last=trainer.recipe.keep_last,
-                keep_best=trainer.recipe.keep_best,
+                numbers,
+                score=score,
+                keep_last=keep_last,
+                keep_best=keep_best,
             )
         except checkpoint.CheckpointError as error:
             failure.append(str(error))
-    for _ in tensors:  # gathering is a collective: every process goes through all of it, come what may
+    # gathering is a collective: every process goes through all of it, come what may
+    for _ in tensors:
         pass
-    failure = [f for each in trainer.parallel.gather(failure) for f in each]
+    failure = [f for each in parallel.gather(failure) for f in each]
     if failure:
         raise checkpoint.CheckpointError(failure[0])
 
 
-def load(trainer: Trainer) -> bool:
+def load(out: Path, parts: Parts, parallel: Parallel, say: Callable[[str], None]) -> bool:
     """Bring back the newest whole checkpoint of the run folder; False when there is none.
 
     Raises ValueError when the checkpoint belongs to another model.
     """
     found = [None]
-    if trainer.parallel.main:  # one process reads and checks all the bytes
-        path = checkpoint.newest(folder(trainer.out))
-        torn = [d.name for d in sorted(folder(trainer.out).glob("step-*")) if path is None or d > path]
+    if parallel.main:  # one process reads and checks all the bytes
+        path = checkpoint.newest(folder(out))
+        torn = [d.name for d in sorted(folder(out).glob("step-*")) if path is None or d > path]
         if torn:
-            trainer.reporter.say(f"passed over torn checkpoints: {', '.join(torn)}")
+            say(f"passed over torn checkpoints: {', '.join(torn)}")
         found = [None if path is None else str(path)]
-    path = trainer.parallel.gather(found[0])[0]
+    path = parallel.gather(found[0])[0]
     if path is None:
         return False
     reader = checkpoint.Reader(Path(path))
-    names = {id(p): name for name, p in trainer.model.named_parameters()}
-    with torch.no_grad():
-        for (name, p), s in zip(trainer.model.named_parameters(), trainer.ema.shadow, strict=True):
-            _fill(p, reader[f"model.{name}"], path, name)
-            _fill(s, reader[f"ema.{name}"], path, name)
-    for optimizer in trainer.optimizers:
-        optimizer.state.clear()
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                prefix = f"optimizer.{names[id(p)]}."
-                for key in [k for k in reader if k.startswith(prefix)]:
-                    optimizer.state[p][key.removeprefix(prefix)] = _like(reader[key], p, group)
-    _restore_numbers(trainer, reader.state)
+    for name, part in parts.items():
+        part.load_state_dict(Stored(reader, name))
     return True
+
+
+def split(parts: Parts) -> tuple[Iterator[tuple[str, Tensor]], dict[str, Any]]:
+    """(whole tensors by name, one after the other; JSON values) of all parts; collectives, both of them."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    numbers = {k: v for state in states.values() for k, v in state.items() if not isinstance(v, Tensor)}
+    tensors = (
+        (f"{name}.{k}", full(v))
+        for name, state in states.items()
+        for k, v in state.items()
+        if isinstance(v, Tensor)
+    )
+    return tensors, numbers
+
+
+class Stored(Mapping):
+    """What a checkpoint holds of one part; tensors are read when asked for."""
+
+    def __init__(self, reader: checkpoint.Reader, part: str):
+        self.reader, self.prefix = reader, part + "."
+
+    def __getitem__(self, name: str) -> Any:
+        if self.prefix + name not in self.reader and name in self.reader.state:
+            return self.reader.state[name]
+        return self.reader[self.prefix + name]
+
+    def __contains__(self, name: object) -> bool:
+        return self.prefix + str(name) in self.reader or name in self.reader.state
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (k.removeprefix(self.prefix) for k in self.reader if k.startswith(self.prefix))
+        yield from self.reader.state
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def folder(out: Path) -> Path:
@@ -89,16 +133,89 @@ def folder(out: Path) -> Path:
 # ---- parts ------------------------------------------------------------------------------------------------
 
 
-def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
-    names = {id(p): name for name, p in trainer.model.named_parameters()}
-    for (name, p), s in zip(trainer.model.named_parameters(), trainer.ema.shadow, strict=True):
-        yield f"model.{name}", full(p.detach())
-        yield f"ema.{name}", full(s)
-    for optimizer in trainer.optimizers:
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                for key, value in optimizer.state[p].items():
-                    yield f"optimizer.{names[id(p)]}.{key}", full(value)
+class Weights:
+    """The parameters of a model, by their names."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: p.detach() for name, p in self.model.named_parameters()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, p in self.model.named_parameters():
+            _fill(p, state, name)
+
+
+class Averages:
+    """The averaged weights of a model, by the names of its parameters."""
+
+    def __init__(self, ema: EMA, model: nn.Module):
+        self.ema, self.names = ema, [name for name, _ in model.named_parameters()]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**dict(zip(self.names, self.ema.shadow, strict=True)), "ema_step": self.ema.step}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, shadow in zip(self.names, self.ema.shadow, strict=True):
+            _fill(shadow, state, name)
+        self.ema.step = state["ema_step"]
+
+
+class Optimizers:
+    """What optimisers remember of each parameter, as PARAMETER.KEY, and the rate of each of their groups."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer], model: nn.Module):
+        self.optimizers, self.names = optimizers, {id(p): name for name, p in model.named_parameters()}
+
+    def state_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    found |= {f"{self.names[id(p)]}.{k}": v for k, v in optimizer.state[p].items()}
+        return {**found, "lr": [[group["lr"] for group in o.param_groups] for o in self.optimizers]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for optimizer, rates in zip(self.optimizers, state["lr"], strict=True):
+            optimizer.state.clear()
+            for group, lr in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = lr
+                for p in group["params"]:
+                    prefix = f"{self.names[id(p)]}."
+                    for key in [k for k in state if k.startswith(prefix)]:
+                        optimizer.state[p][key.removeprefix(prefix)] = _like(state[key], p, group)
+
+
+class Processes:
+    """What every process has of its own: random states, and its place in a streamed dataset."""
+
+    def __init__(self, parallel: Parallel, source: Any):
+        self.parallel, self.source = parallel, source
+
+    def state_dict(self) -> dict[str, Any]:
+        """A collective."""
+        mine = {"rng": rng_state(self.parallel.device)}
+        if hasattr(self.source, "state_dict"):
+            mine["stream"] = self.source.state_dict()
+        return {"processes": self.parallel.gather(mine)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        processes = state["processes"]
+        if len(processes) == self.parallel.world:
+            mine = processes[self.parallel.rank]
+            set_rng_state(mine["rng"], self.parallel.device)
+            if "stream" in mine:
+                self.source.load_state_dict(mine["stream"])
+        elif "stream" in processes[0]:
+            if not hasattr(self.source, "join"):
+                raise ValueError(
+                    f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
+                    f"{self.parallel.world}"
+                )
+            self.source.join([p["stream"] for p in processes])
 
 
 def _finite(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -108,10 +225,12 @@ def _finite(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor
         yield name, tensor
 
 
-def _fill(target: Tensor, whole: Tensor, path: str, name: str) -> None:
+def _fill(target: Tensor, state: Mapping[str, Any], name: str) -> None:
+    whole = state[name]
+    where = f" {state.reader.path}" if isinstance(state, Stored) else ""
     if target.shape != whole.shape:
         raise ValueError(
-            f"the checkpoint {path} holds {name} with shape {list(whole.shape)}, the recipe asks for "
+            f"the checkpoint{where} holds {name} with shape {list(whole.shape)}, the recipe asks for "
             f"{list(target.shape)}: use another --out folder"
         )
     mine = part_of(whole, target)
@@ -129,51 +248,7 @@ def _like(value: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
     return distribute_tensor(value.to(p.device), p.device_mesh, p.placements)
 
 
-def _numbers(trainer: Trainer) -> dict[str, Any]:
-    """What is no tensor; a collective, because every process has random states and a place in its data."""
-    mine = {"rng": rng_state(trainer.device)}
-    if hasattr(trainer.source, "state_dict"):
-        mine["stream"] = trainer.source.state_dict()
-    return {
-        "step": trainer.step,
-        "samples": trainer.samples,
-        "micro_batches": trainer.micro_batches,
-        "position": trainer.position,
-        "seconds": trainer.seconds,
-        "log": trainer.log,
-        "pending": trainer.pending,
-        "skipped": trainer.skipped,
-        "score": trainer.score,
-        "ema_step": trainer.ema.step,
-        "lr": [[group["lr"] for group in o.param_groups] for o in trainer.optimizers],
-        "processes": trainer.parallel.gather(mine),
-    }
-
-
-def _restore_numbers(trainer: Trainer, state: dict[str, Any]) -> None:
-    for name in ("step", "samples", "seconds", "log", "pending", "skipped", "score"):
-        setattr(trainer, name, state[name])
-    trainer.micro_batches, trainer.position = _place(state, trainer.recipe)
-    trainer.ema.step = state["ema_step"]
-    for optimizer, rates in zip(trainer.optimizers, state["lr"], strict=True):
-        for group, lr in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
-    processes = state["processes"]
-    if len(processes) == trainer.parallel.world:
-        mine = processes[trainer.parallel.rank]
-        set_rng_state(mine["rng"], trainer.device)
-        if "stream" in mine:
-            trainer.source.load_state_dict(mine["stream"])
-    elif "stream" in processes[0]:
-        if not hasattr(trainer.source, "join"):
-            raise ValueError(
-                f"a streamed dataset was read by {len(processes)} processes: go on with as many, not with "
-                f"{trainer.parallel.world}"
-            )
-        trainer.source.join([p["stream"] for p in processes])
-
-
-def _place(state: dict[str, Any], recipe: Any) -> tuple[int, int]:
+def place(state: Mapping[str, Any], recipe: Any) -> tuple[int, int]:
     """(micro-batches, samples) drawn so far by all processes; derived for checkpoints that do not say.
 
     Where an old checkpoint does not tell how many micro-batches its samples were, the number is taken that is no
