@@ -21,7 +21,7 @@ from mdm_core.config import (
     save_config,
 )
 from mdm_core.diffusion.sampler import check_seed, sample
-from mdm_core.diffusion.trajectory import StepRecord, Trajectory
+from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory
 from mdm_core.families.chisel.backbone import TransformerBackbone as TransformerBackbone
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
@@ -294,7 +294,8 @@ class Pipeline:
         return dataclasses.replace(self.config.sample, **changes)
 
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
-        return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
+        made_by = MadeBy.of(getattr(self, "facts", None))
+        return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode, made_by)
 
     def predictor(self, condition: Tensor, config: SampleConfig):
         """The sampler's forward pass: backbone, folded guidance, fused sampling step.

@@ -164,7 +164,8 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
         import mdm_core  # noqa: F401
         from ui import page
 
-        studio = page.build(pipeline.result, sample_defaults(args.model))
+        sample = sample_defaults(args.model)
+        studio = page.build(pipeline.result, sample)
     except Exception as error:
         raise Failed(f"The page cannot be built: {one_line(error)} {SETTINGS}") from error
     try:
@@ -178,7 +179,9 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
             server_port=port,
             prevent_thread_lock=True,
             inbrowser=False,
-            **page.launch_arguments(args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", "")),
+            **page.launch_arguments(
+                args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", ""), sample
+            ),
         )
     except Exception as error:
         with contextlib.suppress(Exception):
