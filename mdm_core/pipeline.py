@@ -15,7 +15,7 @@ from PIL import Image
 from mdm_core import conditions, families
 from mdm_core.device import usable
 from mdm_core.diffusion.sampler import Predict, check_seed, sample
-from mdm_core.diffusion.trajectory import StepRecord, Trajectory
+from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory
 from mdm_core.facts import Facts, Fingerprint
 from mdm_core.forward import Forward
 from mdm_core.images.pictures import plain
@@ -315,7 +315,8 @@ class Pipeline:
         return SampleConfig(**{**known, **changes})
 
     def trajectory(self, prompt: str, settings: dict[str, Any], records: list[StepRecord]) -> Trajectory:
-        return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode)
+        made_by = MadeBy.of(getattr(self, "facts", None))
+        return Trajectory(prompt, settings, self.grid, self.vocab_size, records, self.decode, made_by)
 
     def predictor(self, condition: Any, config: SampleConfig) -> Predict:
         """The sampler's forward pass under the conditions of its pictures, see `Forward.predictor`."""

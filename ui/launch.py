@@ -118,6 +118,7 @@ def warm_up(pipe: Any) -> None:
     """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
     if spaces is not None:  # a lent GPU is not asked for before a visitor asks
         return
+    pipe.facts.fingerprint  # noqa: B018  hashed when first asked for, which no visitor should wait for
     for record in pipe.stream("a warm-up", steps=1, polish=0):
         pipe.decode(record.tokens.reshape(pipe.grid))
 
@@ -164,7 +165,8 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
         import mdm_core  # noqa: F401
         from ui import page
 
-        studio = page.build(pipeline.result, sample_defaults(args.model))
+        sample = sample_defaults(args.model)
+        studio = page.build(pipeline.result, sample)
     except Exception as error:
         raise Failed(f"The page cannot be built: {one_line(error)} {SETTINGS}") from error
     try:
@@ -178,7 +180,9 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
             server_port=port,
             prevent_thread_lock=True,
             inbrowser=False,
-            **page.launch_arguments(args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", "")),
+            **page.launch_arguments(
+                args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", ""), sample
+            ),
         )
     except Exception as error:
         with contextlib.suppress(Exception):

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from mdm_core.declared import Control
 from ui import assemble, theme
 from ui.assemble import markup
 from ui.bring import opening, upload
@@ -17,9 +18,8 @@ from ui.inspector import lookups
 from ui.learn import learn
 from ui.server import address, guard
 from ui.server import form as limits
-from ui.server.form import Bound
 from ui.server.line import PLACES
-from ui.server.studio import Studio
+from ui.server.studio import Studio, endpoint
 from ui.stage.component import Notice, Static, TokenGrid, when_over
 
 HERE = Path(__file__).parent
@@ -41,29 +41,33 @@ KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 
 
-def head(grid: tuple[int, int] | None = None) -> str:
+def head(grid: tuple[int, int] | None = None, sample: dict[str, Any] | None = None) -> str:
     """What the page's scripts must know, and the scripts; `grid` is (rows, columns) of the opened model."""
     facts = {
         "grid": grid,
         "pictureBytes": upload.MAX_BYTES,
         "runBytes": opening.largest_run(grid or GRID),
         "promptCharacters": limits.PROMPT_CHARACTERS,
+        "form": initial(sample or {}),
     }
     return f'<meta name="chisel" content="{escape(json.dumps(facts))}">\n{assemble.scripts("main.js")}'
 
 
 def launch_arguments(
-    embed: Iterable[str] = (), grid: tuple[int, int] | None = None, root: str = ""
+    embed: Iterable[str] = (),
+    grid: tuple[int, int] | None = None,
+    root: str = "",
+    sample: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What `Blocks.launch` must be told for this page: its looks, and that it stays at home.
 
     `embed` names the origins that may show it in a frame, `root` is the prefix that a proxy puts before it; what a
-    saved run of this `grid` may weigh decides how much may arrive.
+    saved run of this `grid` may weigh decides how much may arrive. `sample` is as for `build`.
     """
     return {
         "theme": theme.build(),
         "css": assemble.styles(),
-        "head": head(grid),
+        "head": head(grid, sample),
         "favicon_path": str(HERE / "favicon.svg"),
         "footer_links": [],
         "run_history": False,
@@ -81,6 +85,12 @@ def launch_arguments(
     }
 
 
+def initial(sample: dict[str, Any]) -> dict[str, Any]:
+    """What the form starts with, by the names of its fields and in their order; `sample` as for `build`."""
+    values = {"prompt": EXAMPLES[0], "seed": 0, **limits.shown(limits.allowed(sample))}
+    return {name: values[name] for name in limits.FIELDS}
+
+
 def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None) -> gr.Blocks:
     """The page over the pipeline that `get_pipeline` returns.
 
@@ -93,7 +103,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
-                inputs, generate, stop, notice, seed = _controls(studio, bring, sample or {})
+                inputs, generate, stop, notice, seed = _controls(studio, bring, initial(sample or {}))
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
                     elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
@@ -103,7 +113,7 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask.js
         run = gr.on(
             [generate.click, inputs[0].submit, act.click],
-            studio.generate,
+            endpoint(studio.generate),
             [*inputs, ask],
             [grid, notice, generate, stop, seed],
             js="(...values) => window.chisel ? window.chisel.before(values) : values",
@@ -137,13 +147,13 @@ def _nudge() -> None:
 
 
 def _controls(
-    studio: Studio, bring: opening.Opening, sample: dict[str, Any]
+    studio: Studio, bring: opening.Opening, values: dict[str, Any]
 ) -> tuple[list[Any], Any, Any, Notice, Any]:
-    """The left column; the inputs come back in the order of `limits.check_run`."""
+    """The left column, starting with these values; the inputs come back in the order of `limits.FIELDS`."""
     Static(markup("hands/tools.html"), "buttons", elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
         prompt = gr.Textbox(
-            EXAMPLES[0],
+            values["prompt"],
             label="Prompt",
             placeholder="What would you like to see?",
             lines=1,
@@ -166,8 +176,8 @@ def _controls(
     notice = Notice(elem_id="notice")
     with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
         learn.panel(studio)
-    settings, seed = _settings(sample)
-    return [prompt, *settings], generate, stop, notice, seed
+    made = {"prompt": prompt, **_settings(values)}
+    return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
 
 def _chip(text: str, prompt: gr.Textbox) -> None:
@@ -183,15 +193,25 @@ def _chip(text: str, prompt: gr.Textbox) -> None:
     )
 
 
-def _settings(sample: dict[str, Any]) -> tuple[list[Any], gr.Number]:
-    """Seed, steps, guidance, editing, and the rest folded away; in the order of `limits.check_run`."""
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The seed and the controls of all settings by name: some at once, the rest folded away, the finest twice."""
+    made: dict[str, Any] = {}
 
-    def field(bound: Bound, name: str, info: str | None = None, elem_id: str | None = None) -> Range:
-        return _field(limits.of_model(bound, sample.get(name)), info, elem_id)
+    def controls(where: str) -> None:
+        for control in limits.CONTROLS.values():
+            if control.where == where:
+                made[control.name] = _control(control, values)
 
     with gr.Column(elem_id="settings", min_width=0):
         with gr.Row(elem_id="seed-row"):
-            seed = Whole(0, label="Seed", precision=0, elem_id="seed", scale=1, min_width=0)
+            seed = Whole(
+                values["seed"],
+                label=limits.SEED_CONTROL.label,
+                precision=0,
+                elem_id="seed",
+                scale=1,
+                min_width=0,
+            )
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
             # read by the browser alone, see before() in stage/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
@@ -203,69 +223,53 @@ def _settings(sample: dict[str, Any]) -> tuple[list[Any], gr.Number]:
             show_progress="hidden",
             api_visibility="private",
         )
-        steps = field(limits.STEPS, "steps", elem_id="steps")
-        guidance = field(limits.GUIDANCE, "guidance", elem_id="guidance")
-        editing = gr.Checkbox(
-            sample.get("edit", "overwrite") != "off",
-            label="Editing",
-            info="Let the model change tokens it no longer believes.",
-            elem_id="editing",
-        )
+        controls("main")
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            temperature = field(limits.TEMPERATURE, "temperature", "Below 1 plays safe, above 1 dares more.")
-            order = Pick(
-                list(limits.ORDERS),
-                value=sample.get("order", "confidence"),
-                label="Order",
-                info="Which masked tokens come first.",
-            )
-            schedule = Pick(
-                list(limits.SCHEDULES),
-                value=sample.get("schedule", "cosine"),
-                label="Schedule",
-                info="How many tokens per step.",
-            )
-            gumbel = field(
-                limits.GUMBEL, "gumbel", "Gumbel noise on the order, fading to 0 by the last step."
-            )
-            mode = Pick(
-                list(limits.EDIT_MODES),
-                value="remask" if sample.get("edit") == "remask" else "overwrite",
-                label="Edit mode",
-                info="Replace at once, or mask again (then without polish passes).",
-                elem_id="edit-mode",
-            )
-            threshold = field(
-                limits.EDIT_THRESHOLD, "edit_threshold", "How sure the model must be of the new token."
-            )
-            margin = field(
-                limits.EDIT_MARGIN, "edit_margin", "How much likelier than the old one it must be."
-            )
-            mode.input(
-                None,
-                mode,
-                None,
-                js="(mode) => document.querySelector('#polish').classList.toggle('is-idle', mode === 'remask')",
-                show_progress="hidden",
-                api_visibility="private",
-            )
-            budget = field(limits.EDIT_BUDGET, "edit_budget", "Largest share of set tokens edited per step.")
-            polish = field(
-                limits.POLISH, "polish", "Edit-only passes once every token is set.", elem_id="polish"
-            )
-    inputs = [seed, steps, guidance, editing, temperature, order, schedule, gumbel]
-    return [*inputs, mode, threshold, margin, budget, polish], seed
+            controls("advanced")
+            if any(control.where == "more" for control in limits.CONTROLS.values()):
+                with gr.Accordion("More", open=False, elem_id="more"):
+                    controls("more")
+    for name, field in made.items():
+        _idle(name, field)
+    return {"seed": seed, **made}
 
 
-def _field(bound: Bound, info: str | None = None, elem_id: str | None = None) -> Range:
-    """The slider of one bounded number."""
-    return Range(
-        bound.low,
-        bound.high,
-        bound.default,
-        step=bound.step,
-        label=bound.name,
-        info=info,
-        elem_id=elem_id,
-        buttons=[],
-    )
+def _control(control: Control, values: dict[str, Any]) -> Any:
+    """A slider, a list or a switch."""
+    shared = {
+        "label": control.label,
+        "elem_id": control.name.replace("_", "-"),
+        "elem_classes": ["is-idle"] if _is_idle(control, values) else [],
+    }
+    value = values[control.name]
+    if control.switch:
+        return gr.Checkbox(value, info=control.help, **shared)
+    if control.choices:
+        return Pick(list(control.choices), value=value, info=control.help, **shared)
+    # what is met at once speaks for itself
+    info = None if control.where == "main" else control.help
+    return Range(control.low, control.high, value, step=control.step, info=info, buttons=[], **shared)
+
+
+def _is_idle(control: Control, values: dict[str, Any]) -> bool:
+    """True while another control's value makes this one count for nothing."""
+    return control.needs is not None and values[control.needs[0]] not in control.needs[1]
+
+
+def _idle(name: str, field: Any) -> None:
+    """Dims the controls that count for nothing while this one says what it says."""
+    needing = {
+        f"#{control.name.replace('_', '-')}": control.needs[1]
+        for control in limits.CONTROLS.values()
+        if control.needs is not None and control.needs[0] == name
+    }
+    if needing:
+        field.change(
+            None,
+            field,
+            None,
+            js=f"(value) => Object.entries({json.dumps(needing)}).forEach(([field, values]) => "
+            "document.querySelector(field)?.classList.toggle('is-idle', !values.includes(value)))",
+            show_progress="hidden",
+            api_visibility="private",
+        )

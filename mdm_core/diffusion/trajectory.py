@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,7 @@ from mdm_core.settings import MOST_PASSES
 
 FORMAT = "chisel-trajectory"
 FORMAT_VERSION = 1
+MAX_NAME = 60  # characters of a model's name that are kept
 PHASES = ("start", "unmask", "polish")
 MAX_SIDE = 256  # of the grid
 MAX_RECORDS = 1 + MOST_PASSES  # the start, and as many steps and polish passes as the sampler takes
@@ -34,6 +36,35 @@ def most_bytes(cells: int, records: int) -> int:
 
 
 MAX_FILE_BYTES = most_bytes(MAX_SIDE**2, MAX_RECORDS)  # no run of ours weighs more
+
+
+class MadeBy(NamedTuple):
+    """The model that a run was made with: its name for people, and the fingerprint of its weights and lattice."""
+
+    name: str
+    fingerprint: str  # 16 hex digits
+
+    @classmethod
+    def of(cls, facts: Any) -> MadeBy | None:
+        """From the facts of an opened model (`mdm_core.facts`); None where there are none."""
+        return None if facts is None else cls.told([facts.name, facts.fingerprint])
+
+    @classmethod
+    def told(cls, value: Any) -> MadeBy:
+        """From [name, fingerprint] of a file or a link; ValueError where it is no such pair."""
+        if (
+            not isinstance(value, list | tuple)
+            or len(value) != 2
+            or not all(isinstance(v, str) for v in value)
+        ):
+            raise ValueError("the model that made it must be a name and a fingerprint")
+        if not re.fullmatch("[0-9a-f]{16}", value[1]):
+            raise ValueError("the fingerprint of a model must be 16 hex digits")
+        name = " ".join("".join(c if c.isprintable() else " " for c in value[0][: 4 * MAX_NAME]).split())
+        return cls(name[:MAX_NAME], value[1])
+
+    def __str__(self) -> str:
+        return f"“{self.name}” ({self.fingerprint})" if self.name else f"({self.fingerprint})"
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,7 @@ class Trajectory:
     records: list[StepRecord] = field(default_factory=list)
     # tokens [h, w] -> PIL image
     decoder: Callable[[np.ndarray], Any] | None = field(default=None, repr=False, compare=False)
+    made_by: MadeBy | None = None  # None: nobody wrote it down
 
     @property
     def tokens(self) -> np.ndarray:
@@ -113,6 +145,7 @@ class Trajectory:
             "settings": self.settings,
             "grid": list(self.grid),
             "vocab_size": self.vocab_size,
+            **({} if self.made_by is None else {"made_by": list(self.made_by)}),
             "records": [
                 {
                     "step": r.step,
@@ -140,7 +173,8 @@ class Trajectory:
             if not isinstance(data["prompt"], str) or not isinstance(data["settings"], dict):
                 raise ValueError("prompt or settings have the wrong type")
             records = [_record(r, h * w, vocab) for r in data["records"]]
-            return cls(data["prompt"], data["settings"], (h, w), vocab, records)
+            made_by = MadeBy.told(data["made_by"]) if "made_by" in data else None
+            return cls(data["prompt"], data["settings"], (h, w), vocab, records, made_by=made_by)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no usable trajectory: {error!r}") from error
 

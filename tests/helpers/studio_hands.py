@@ -109,10 +109,21 @@ class Tab:
         self.session_hash = session
 
 
+def form(**changes):
+    """The form's values by name, as the page's endpoint hands them on; `text` is the prompt."""
+    told = {**GOOD, **changes}
+    return {"prompt": told.pop("text"), **told}
+
+
+def sent(**changes):
+    """The form's values as a browser sends them: all fields in their order, those that are not named as they start."""
+    told = {**limits.shown(limits.allowed({})), **form(**changes)}
+    return [told[name] for name in limits.FIELDS]
+
+
 def messages(studio, **changes):
     """All yields of one Generate."""
-    values = list({**GOOD, **changes}.values())
-    return list(studio.generate(*values, None, Tab()))
+    return list(studio.generate(form(**changes), None, Tab()))
 
 
 def within_a_loop(call, *args):

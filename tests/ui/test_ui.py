@@ -6,9 +6,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from studio_hands import GOOD, Pipe, messages, record, unpack, within_a_loop
+from studio_hands import GOOD, Pipe, form, messages, record, unpack, within_a_loop
 from studio_hands import Tab as Request
 
+from mdm_core.settings import SampleConfig
 from ui import launch, page
 from ui.server import form as limits
 from ui.server.frames import WINDOW, fixed_point, jpeg_uri, message, pack, pack_record
@@ -92,7 +93,7 @@ def test_refused_input_leaves_the_picture_alone():
 def test_stop_ends_the_run_and_keeps_what_is_there():
     pipe = Pipe()
     studio = Studio(lambda: pipe)
-    stream = studio.generate(*GOOD.values(), None, Request())
+    stream = studio.generate(form(), None, Request())
     next(stream)
     studio.stop(Request("another tab"))
     next(stream)
@@ -106,7 +107,7 @@ def test_stop_ends_the_run_and_keeps_what_is_there():
 def test_a_closed_tab_frees_the_run():
     pipe = Pipe()
     studio = Studio(lambda: pipe)
-    stream = studio.generate(*GOOD.values(), None, Request())
+    stream = studio.generate(form(), None, Request())
     next(stream)
     assert studio.line.busy == 1
     stream.close()
@@ -129,8 +130,8 @@ def test_an_unexpected_error_is_logged_and_not_shown(caplog):
 
 def test_callers_without_a_tab_do_not_stop_each_other():
     studio = Studio(Pipe)
-    first = studio.generate(*GOOD.values(), None, Request(None))
-    second = studio.generate(*GOOD.values(), None, Request(None))
+    first = studio.generate(form(), None, Request(None))
+    second = studio.generate(form(), None, Request(None))
     next(first)
     assert next(second)[0] == {"v": 1, "state": "waiting", "ahead": 1}
     assert list(first)[-1][0]["state"] == "done"
@@ -159,7 +160,7 @@ def test_the_form_starts_at_the_opened_models_own_defaults():
     values = {getattr(b, "label", None): b.value for b in blocks.blocks.values() if hasattr(b, "value")}
     assert (values["Steps"], values["Guidance"], values["Polish passes"]) == (9, 4.5, 0)
     assert (values["Order"], values["Edit mode"], values["Editing"]) == ("entropy", "remask", True)
-    assert values["Temperature"] == limits.TEMPERATURE.default  # what the form does not allow is not offered
+    assert values["Temperature"] == SampleConfig().temperature  # what the form does not allow is not offered
 
 
 def test_launch_stays_at_home():

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from mdm_core.diffusion.trajectory import StepRecord, Trajectory, most_bytes
+from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory, most_bytes
+from mdm_core.settings import SETTINGS
 from ui.assemble import markup
 from ui.bring import upload
 from ui.export import sharelink
@@ -28,6 +29,7 @@ from ui.server.studio import (
     by_program,
     complaint,
     log,
+    made_by,
     session_of,
 )
 from ui.stage.component import Static, when_over
@@ -57,39 +59,26 @@ def given(tokens: Any) -> StepRecord:
     )
 
 
-def settings_of(told: dict[str, Any], prompt: Any) -> RunSettings:
-    """The sampler settings that a file tells, each one checked; what is missing or out of range is the default."""
-    bounds = {
-        "seed": limits.SEED,
-        "steps": limits.STEPS,
-        "guidance": limits.GUIDANCE,
-        "temperature": limits.TEMPERATURE,
-        "gumbel": limits.GUMBEL,
-        "edit_threshold": limits.EDIT_THRESHOLD,
-        "edit_margin": limits.EDIT_MARGIN,
-        "edit_budget": limits.EDIT_BUDGET,
-        "polish": limits.POLISH,
-    }
+def settings_of(told: dict[str, Any], prompt: Any, model: dict[str, Any]) -> RunSettings:
+    """The settings that a file tells, each one checked; one out of range is as the `model` has it.
 
-    def number(name: str) -> float | int:
-        try:
-            return limits.number(told.get(name), bounds[name])
-        except Refused:
-            return limits.number(bounds[name].default, bounds[name])
-
-    def word(name: str, allowed: tuple[str, ...]) -> str:
-        return told[name] if isinstance(told.get(name), str) and told[name] in allowed else allowed[0]
-
-    return RunSettings(
-        prompt=limits.prompt(prompt),
-        order=word("order", limits.ORDERS),
-        schedule=word("schedule", limits.SCHEDULES),
-        edit=word("edit", (*limits.EDIT_MODES, "off")),
-        **{name: number(name) for name in bounds},
-    )
+    So is one that the file does not tell, and it is left open, but for those that say how long the run took.
+    """
+    chosen = {}
+    for name, setting in SETTINGS.items():
+        if name in told or setting.passes:
+            try:
+                chosen[name] = limits.taken(name, told.get(name))
+            except Refused:
+                chosen[name] = model[name]
+    try:
+        seed = limits.number(told.get("seed"), limits.SEED_CONTROL)
+    except Refused:
+        seed = 0
+    return RunSettings(limits.prompt(prompt), int(seed), chosen)
 
 
-def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int) -> Trajectory:
+def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int, here: MadeBy | None = None) -> Trajectory:
     """A saved trajectory that fits this model; Refused in one sentence."""
     try:
         loaded = Trajectory.from_json(json.loads(data))
@@ -100,8 +89,9 @@ def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int) -> Trajector
         if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
             raise Refused(sentence) from None
         raise Refused(f"{sentence[:-1]}; {str(error)[:90].rstrip('.')}.") from None
-    if (loaded.grid, loaded.vocab_size) != (grid, vocab):
-        raise Refused("This run was made with another model, whose tokens mean something else here.")
+    same_shape = (loaded.grid, loaded.vocab_size) == (grid, vocab)
+    if not same_shape or not sharelink.same_model(loaded.made_by, here):
+        raise Refused(sharelink.another("This run", loaded.made_by))
     if not 1 <= len(loaded.records) <= MAX_RECORDS:
         raise Refused(
             f"A saved run must have 1 to {MAX_RECORDS} steps, this one has {len(loaded.records):,}."
@@ -111,30 +101,11 @@ def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int) -> Trajector
     return loaded
 
 
-# The order of the form, see `limits.check_run`.
-FORM = (
-    "prompt",
-    "seed",
-    "steps",
-    "guidance",
-    "editing",
-    "temperature",
-    "order",
-    "schedule",
-    "gumbel",
-    "mode",
-    "edit_threshold",
-    "edit_margin",
-    "edit_budget",
-    "polish",
-)
-
-
-def form(settings: RunSettings) -> tuple[Any, ...]:
-    """The settings as values of the form's fields."""
-    mode = limits.EDIT_MODES[0] if settings.edit == "off" else settings.edit
-    values = {**vars(settings), "editing": settings.edit != "off", "mode": mode}
-    return tuple(values[name] for name in FORM)
+def form(settings: RunSettings, model: dict[str, Any]) -> tuple[Any, ...]:
+    """The settings as values of the form's fields; what they leave open is as the `model` has it."""
+    values = {"prompt": settings.prompt, "seed": settings.seed}
+    values |= limits.shown({**model, **settings.chosen})
+    return tuple(values[name] for name in limits.FIELDS)
 
 
 def _alone(said: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +125,8 @@ class Opening:
     def upload(self, data: Any) -> dict[str, Any]:
         """{"file": base64 of an image, "prompt": text} -> {"message": a run of one step}."""
         raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None)
-        settings = settings_of({}, "an uploaded picture")
+        model = limits.defaults(self.studio.pipe)
+        settings = settings_of(model, "an uploaded picture", model)
         with self._turn():
             ground = upload.ground(self.studio.pipe, raw)
             run = self._run(Request("upload", settings, ground.tokens), [given(ground.tokens)])
@@ -167,8 +139,8 @@ class Opening:
         most = largest_run(tuple(pipe.grid))
         raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None, most, "The saved run")
         with self._turn():
-            loaded = read_trajectory(raw, tuple(pipe.grid), int(pipe.vocab_size))
-            settings = settings_of(loaded.settings, loaded.prompt)
+            loaded = read_trajectory(raw, tuple(pipe.grid), int(pipe.vocab_size), made_by(pipe))
+            settings = settings_of(loaded.settings, loaded.prompt, limits.defaults(pipe))
             return {"message": self.studio.show(self._run(Request("opened", settings), loaded.records))}
 
     def functions(self) -> list[Callable[..., Any]]:
@@ -189,10 +161,10 @@ class Opening:
     def link(self, text: Any, request: gr.Request, event: gr.EventData = None) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
         session = session_of(request)
-        idle = (gr.skip(),) * len(FORM)
+        idle = (gr.skip(),) * len(limits.FIELDS)
         try:
             pipe = self.studio.pipe
-            link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size))
+            link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size), made_by(pipe))
             ticket = self.studio.line.join(session or f"nobody {id(request)}", by_program(event))
         except Refused as error:
             yield gr.skip(), str(error), *buttons(running=False), *idle
@@ -208,7 +180,12 @@ class Opening:
             if ticket.cancelled:
                 yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), *idle
                 return
-            yield gr.skip(), "", *buttons(running=True), *form(link.entries[-1].settings)
+            yield (
+                gr.skip(),
+                "",
+                *buttons(running=True),
+                *form(link.entries[-1].settings, limits.defaults(pipe)),
+            )
             words = ""
             try:
                 for sent, said in ticket.at_work(self._chain(link, ticket, session)):
@@ -266,6 +243,7 @@ class Opening:
     def _run(self, request: Request, records: list[StepRecord], session: str = "") -> Run:
         pipe = self.studio.pipe
         run = Run(request, tuple(pipe.grid), int(pipe.vocab_size), "main", session)
+        run.made_by = made_by(pipe)
         run.records = list(records)
         run.planned = records[-1].steps_planned
         return run

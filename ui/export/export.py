@@ -54,6 +54,7 @@ def png(pipe: Any, run: Any, step: int, tokens: Any = None) -> bytes:
         "seed": str(run.seed),
         "step": f"{step} of {len(run.records) - 1}",
         "settings": json.dumps(settings_of(run)),
+        **({} if run.made_by is None else {"made_by": json.dumps(run.made_by)}),
         **({} if tokens is None else {"changed": "by hand"}),
     }
     for name, text in words.items():
@@ -103,7 +104,9 @@ def gif(pipe: Any, run: Any) -> bytes:
 
 def trajectory(run: Any) -> Trajectory:
     """The run in the library's own form: `Trajectory.load` and the page open it again."""
-    return Trajectory(run.prompt, settings_of(run), run.grid, run.vocab, list(run.records))
+    return Trajectory(
+        run.prompt, settings_of(run), run.grid, run.vocab, list(run.records), made_by=run.made_by
+    )
 
 
 def as_json(run: Any) -> bytes:

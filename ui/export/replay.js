@@ -9,19 +9,12 @@ import { gridLabel, Run } from "../stage/run.js";
 import { Timeline } from "../stage/timeline.js";
 import { capital, percent, place } from "../stage/words.js";
 
-const SETTINGS = {
-  steps: "Steps",
-  guidance: "Guidance",
-  temperature: "Temperature",
-  order: "Order",
-  schedule: "Schedule",
-  edit: "Editing",
-};
-
 class Replay {
   /** @param {import("../stage/run.js").Message} message */
   constructor(message) {
     this.run = new Run(message);
+    /** @type {[label: string, value: any][]} */
+    this.told = message.told ?? [];
     this.run.take(message);
     this.position = this.run.last;
     this.selected = -1;
@@ -81,8 +74,7 @@ class Replay {
     const { run } = this;
     find(".rp-prompt").textContent = run.prompt;
     this.canvas.setAttribute("aria-label", gridLabel(run));
-    const told = [["Seed", run.seed], ...Object.entries(SETTINGS).map(([key, name]) => [name, run.settings[key]])];
-    find(".rp-settings").replaceChildren(...told.flatMap(([name, value]) => {
+    find(".rp-settings").replaceChildren(...this.told.flatMap(([name, value]) => {
       return [make("dt", { textContent: name }), make("dd", { textContent: String(value) })];
     }));
   }

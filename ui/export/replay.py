@@ -8,6 +8,7 @@ import html
 import json
 from typing import Any
 
+from mdm_core.settings import SETTINGS, SampleConfig
 from ui import assemble
 from ui.server.frames import message, pack_record
 
@@ -24,7 +25,10 @@ STYLES = (
 def page(studio: Any, run: Any) -> bytes:
     """The replay page of `run` as UTF-8; its pictures are decoded here, so this is not for free."""
     frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in run.records]
-    told = {**message(run, run.state), "parent": None, "prefix": 0, "frames": frames}
+    told = {**message(run, run.state), "parent": None, "prefix": 0, "frames": frames, "told": labelled(run)}
+    del told["form"]  # there is none
+    if run.made_by is not None:
+        told["made_by"] = list(run.made_by)
     template = assemble.markup("export/replay.html")
     parts = {
         "<!-- title -->": html.escape(run.prompt[:80]),
@@ -44,6 +48,17 @@ def page(studio: Any, run: Any) -> bytes:
         out += [rest[: at[mark]], parts[mark]]
         rest = rest[at[mark] + len(mark) :]
     return "".join(out).encode("utf-8")
+
+
+def labelled(run: Any) -> list[list[Any]]:
+    """[label, value] of the settings that the page tells: the common ones, and of the others what is not as usual."""
+    chosen, usual = run.request.settings.chosen, vars(SampleConfig())
+    told = [
+        [setting.label, chosen[name]]
+        for name, setting in SETTINGS.items()
+        if name in chosen and (setting.where in ("main", "advanced") or chosen[name] != usual[name])
+    ]
+    return [["Seed", run.seed], *told]
 
 
 def as_script(data: Any) -> str:

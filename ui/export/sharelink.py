@@ -2,17 +2,18 @@
 
     #c2=<base64url of deflated JSON>
 
-    {"m": [h, w, V], "f": digest of the last tokens, "r": [entry, ...]}
+    {"m": [h, w, V], "f": digest of the last tokens, "r": [entry, ...], "by": [model's name, fingerprint]}
     entry = [kind, prompt, settings, at, change, locked, shown]
-    settings = {"seed": n, "steps": n, "order": name, ...}, the fields of `limits.RunSettings` without the prompt
+    settings = {"seed": n, "steps": n, "order": name, ...}, the seed and fields of `SampleConfig`
 
 The entries are a chain: each grew from step `at` of the one before, its tokens altered by `change`; the first
 starts from masks. `change` is [] or ["d", base64 of (cell, token) pairs] or ["t", base64 of all tokens]; `locked` is
 "" or base64 of bits; `shown` is how many steps were carved when the run ended before its end, else 0. Settings are
 all written out, so that a link does not change its meaning when a default does, and by name, so that it does not
 when a table of ours is sorted. Links that begin with c1= wrote them as numbers by their places in `C1`; they are
-read for ever and written no more. Nothing is kept on the server: the link is the whole recipe, carved anew by whoever
-opens it. What arrives is hostile until each value was checked.
+read for ever and written no more. A setting that older links lack is as the model has it. Older links have no "by";
+with it, a link is refused by every other model, also by one of the same shape. Nothing is kept on the server: the
+link is the whole recipe, carved anew by whoever opens it. What arrives is hostile until each value was checked.
 """
 
 import base64
@@ -26,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.diffusion.trajectory import MadeBy
+from mdm_core.settings import SETTINGS
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused, RunSettings
@@ -49,7 +52,7 @@ C1 = (
     ("edit_budget", None),
     ("polish", None),
 )
-NAMES = tuple(name for name, _ in C1)  # of c2= as well: what a run depends on besides its prompt
+FIRST = tuple(name for name, _ in C1)  # what every link names
 # What every c2= link says, known to the packer beforehand so that names cost hardly more than places. Frozen too.
 COMMON = (
     b'"off""remask""t""d""threshold""random""margin""entropy""halton""shift""arccos""linear""given""heal""repaint"'
@@ -57,8 +60,6 @@ COMMON = (
     b'"order":"confidence","schedule":"cosine","gumbel":1.0,"edit":"overwrite","edit_threshold":0.3,'
     b'"edit_margin":0.0,"edit_budget":0.15,"polish":4},0,[],"",0]]}'
 )
-MAX_CHARACTERS = 6000
-MAX_JSON = 48 * 2**10
 MAX_ENTRIES = 12
 MAX_STEPS = 512  # of the whole chain, start states and polish passes among them: what opening a link may cost
 CARVED = ("generate", "repaint", "heal", "branch")
@@ -68,7 +69,6 @@ KINDS = (
 )  # "given": tokens as they are, for pictures that were uploaded or opened from a file
 BROKEN = "This link is damaged or was cut off: ask for it again."
 NEWER = "This link was made by a newer version of Chisel: bring this one up to date to open it."
-OTHER_MODEL = "This link was made with another model, whose tokens mean something else here."
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,22 @@ class Link:
     digest: str
 
 
+def most_characters(cells: int) -> int:
+    """How long a link may be: what the settings of a chain take, and once all tokens of the grid, packed twice."""
+    return max(6000, 2000 + 8 * cells)
+
+
+def most_json(cells: int) -> int:
+    """Bytes that the JSON inside a link may have: a chain of prompts, and all tokens of the grid at each entry."""
+    return max(48 * 2**10, 2**15 + 6 * cells * MAX_ENTRIES)
+
+
+def another(what: str, by: MadeBy | None) -> str:
+    """The refusal of what another model made; says which, where that is known."""
+    which = "another model" if by is None else f"another model, {by}"
+    return f"{what} was made with {which}, whose tokens mean something else here."
+
+
 def digest(tokens: Any) -> str:
     """Eight hex digits of final tokens: tells whether a rebuilt run is the one that was shared."""
     return hashlib.sha256(np.ascontiguousarray(tokens, "<i4").tobytes()).hexdigest()[:8]
@@ -131,8 +147,10 @@ def encode(run: Run, store: Store) -> str:
         at = None if last else chain[i + 1].request.parent[1]
         entries.append(_entry(one, parent, at))
     data = {"m": [*run.grid, run.vocab], "f": digest(run.records[-1].tokens), "r": entries}
+    if run.made_by is not None:
+        data["by"] = list(run.made_by)
     link = sealed(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
-    if len(link) > MAX_CHARACTERS:
+    if len(link) > most_characters(run.cells):
         raise Refused("This run is too long for a link: save it as a replay page or as JSON instead.")
     return link
 
@@ -158,26 +176,26 @@ def _ancestors(run: Run, store: Store) -> list[Run]:
     return chain
 
 
-def _cost(steps: int, polish: int) -> int:
+def _cost(settings: RunSettings) -> int:
     """How many steps carving may take at most, the start among them."""
-    return steps + polish + 1
+    return settings.passes + 1
 
 
-def _asked(run: Run) -> int:
-    """The steps that a link asks for: those of a branch are counted from the start, as its form has them."""
+def _asked(run: Run) -> RunSettings:
+    """The settings that a link asks for: the steps of a branch are counted from the start, as its form has them."""
+    settings = run.request.settings
     grown = run.prefix if run.request.kind == "branch" else 0
-    return min(run.request.settings.steps + grown, int(limits.STEPS.high))
+    return settings.having(steps=min(settings.steps + grown, int(limits.CONTROLS["steps"].high)))
 
 
 def _weight(run: Run) -> int:
-    return max(_cost(_asked(run), run.request.settings.polish), len(run.records))
+    return max(_cost(_asked(run)), len(run.records))
 
 
 def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     """One entry; `at` is the step that the next entry grew from."""
-    request, s = run.request, run.request.settings
-    kind = request.kind
-    told = {name: getattr(s, name) for name in NAMES} | {"steps": _asked(run)}
+    request, kind = run.request, run.request.kind
+    told = _by_name(_asked(run))
     if kind not in CARVED:
         tokens = run.records[-1 if at is None else at].tokens
         return ["given", request.prompt, told, 0, ["t", _ids(tokens, run.vocab)], "", 0]
@@ -195,6 +213,13 @@ def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     # stopped, failed, or left behind by a connection that was lost: the link tells no more than there was to see
     shown = 0 if run.state == "done" else len(run.records) - run.prefix
     return [kind, request.prompt, told, grew, change, locked, shown]
+
+
+def _by_name(settings: RunSettings) -> dict[str, Any]:
+    """The settings as a link names them: those of the first links in their order, and then the others."""
+    told = settings.sampler()
+    order = [*FIRST, *(name for name in told if name not in FIRST)]
+    return {name: told[name] for name in order if name in told}
 
 
 def _step(parent: Run, request: Request) -> int:
@@ -216,43 +241,50 @@ def _written(data: bytes) -> str:
 # ---- link -> run --------------------------------------------------------------------------------------------
 
 
-def decode(value: Any, grid: tuple[int, int], vocab: int) -> Link:
+def decode(value: Any, grid: tuple[int, int], vocab: int, here: MadeBy | None = None) -> Link:
     """The checked chain of a link; Refused with one sentence when anything is out of place.
 
     `value` is the hash with or without #, or the whole address; what others have hung behind it is left aside.
+    `here` is the opened model.
     """
-    found = LINK.match(value[: 2 * MAX_CHARACTERS]) if isinstance(value, str) else None
+    cells = grid[0] * grid[1]
+    found = LINK.match(value[: 2 * most_characters(cells)]) if isinstance(value, str) else None
     if found is None:
         raise Refused("This is no link to a Chisel run.")
     version, text = int(found[1]), found[2]
     if version > 2:
         raise Refused(NEWER)
-    if version < 1 or len(text) > MAX_CHARACTERS:
+    if version < 1 or len(text) > most_characters(cells):
         raise Refused(BROKEN)
-    data = opened(text, version)
+    data = opened(text, version, most_json(cells))
     try:
         model, said, raw = data["m"], data["f"], data["r"]
-    except (KeyError, TypeError):
+        by = MadeBy.told(data["by"]) if "by" in data else None
+    except (KeyError, TypeError, ValueError):
         raise Refused(BROKEN) from None
     if not isinstance(said, str) or len(said) != 8 or not isinstance(raw, list):
         raise Refused(BROKEN)
-    if model != [*grid, vocab]:
-        raise Refused(OTHER_MODEL)
+    if model != [*grid, vocab] or not same_model(by, here):
+        raise Refused(another("This link", by))
     if not 1 <= len(raw) <= MAX_ENTRIES:
         raise Refused(BROKEN)
-    cells = grid[0] * grid[1]
     entries = tuple(_checked(entry, version, i == 0, cells, vocab) for i, entry in enumerate(raw))
-    if sum(_cost(e.settings.steps, e.settings.polish) for e in entries if e.kind in CARVED) > MAX_STEPS:
+    if sum(_cost(e.settings) for e in entries if e.kind in CARVED) > MAX_STEPS:
         raise Refused("This link asks for too many steps.")
     return Link(entries, said)
 
 
-def opened(text: str, version: int) -> Any:
-    """The JSON inside; what unpacks to more than MAX_JSON bytes is refused while it unpacks."""
+def same_model(by: MadeBy | None, here: MadeBy | None) -> bool:
+    """False where two models are known and they differ."""
+    return by is None or here is None or by.fingerprint == here.fingerprint
+
+
+def opened(text: str, version: int, most: int) -> Any:
+    """The JSON inside; what unpacks to more than `most` bytes is refused while it unpacks."""
     try:
         packed = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         opener = zlib.decompressobj(-15, zdict=COMMON) if version > 1 else zlib.decompressobj(-15)
-        data = opener.decompress(packed, MAX_JSON)
+        data = opener.decompress(packed, most)
         if not opener.eof:
             raise Refused(BROKEN)
         return json.loads(data)
@@ -314,19 +346,18 @@ def _picked(value: Any, table: tuple[str, ...] | None) -> Any:
 
 
 def _of_names(told: Any) -> dict[str, Any]:
-    """The settings of a c2= link, all there; a name that is not known here is a newer version's."""
-    if not isinstance(told, dict) or not all(name in told for name in NAMES):
+    """The settings of a c2= link, the first all there; a name that is not known here is a newer version's."""
+    if not isinstance(told, dict) or not all(name in told for name in FIRST):
         raise Refused(BROKEN)
-    if len(told) > len(NAMES):
+    if not all(name == "seed" or name in SETTINGS for name in told):
         raise Refused(NEWER)
     return told
 
 
 def _settings(prompt: Any, told: dict[str, Any]) -> RunSettings:
-    edit = limits.choice(told["edit"], ("off", *limits.EDIT_MODES), "Edit mode")
-    mode = limits.EDIT_MODES[0] if edit == "off" else edit
-    numbers = {name: value for name, value in told.items() if name != "edit"}
-    return limits.check_run(text=prompt, editing=edit != "off", edit_mode=mode, **numbers)
+    chosen = {name: limits.taken(name, told[name]) for name in SETTINGS if name in told}
+    seed = limits.number(told["seed"], limits.SEED_CONTROL)
+    return RunSettings(limits.prompt(prompt), seed, chosen)
 
 
 def _array(text: Any, dtype: str) -> np.ndarray:

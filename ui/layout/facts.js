@@ -5,7 +5,7 @@ import { find } from "./dom.js";
 
 /**
  * @typedef {{grid: [rows: number, columns: number] | null, pictureBytes: number, runBytes: number,
- *   promptCharacters: number}} Facts
+ *   promptCharacters: number, form: Record<string, any>}} Facts form: its fields in their order, with what each starts at
  * @returns {Facts}
  */
 export function facts() {

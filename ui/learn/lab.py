@@ -11,9 +11,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from mdm_core.settings import HEAL
 from ui.inspector.lookups import whole
 from ui.server.form import SEED_LAST, Refused
-from ui.server.runs import HEALING, Run
+from ui.server.runs import Run
 from ui.server.studio import BROKEN, session_of, told
 
 log = logging.getLogger("chisel")
@@ -77,7 +78,7 @@ class Lab:
         pictures = {"whole": self.studio.picture(run, tokens), "broken": self.studio.picture(run, broken)}
         told = {"share": share, "broken": where.tolist(), "passes": 0, "harmed": 0, "pictures": pictures}
         told["columns"] = run.grid[1]
-        settings = {**run.request.sampler(), **HEALING, "seed": seed}
+        settings = {**run.request.sampler(), **HEAL, "seed": seed}
 
         def fixed(after: np.ndarray) -> list[int]:
             return where[after[where] == tokens[where]].tolist()

@@ -55,7 +55,7 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
         if (parent.grid, parent.vocab) != (grid, vocab):
             raise Refused("This picture was made by another model: make a new one with Generate.")
     if kind == "branch" and parent is not None:
-        most = step + 1 + max(settings.steps - step, 1) + settings.polish
+        most = step + 1 + max(settings.steps - step, 1) + settings.passes - settings.steps
         if most > MAX_RECORDS:
             raise Refused(
                 f"A picture can have up to {MAX_RECORDS} steps, here it could be {most}: branch from an earlier one."

@@ -3,53 +3,36 @@
 The page's own sliders and fields keep most visitors inside these bounds, but each handler can also be called
 directly over HTTP, so nothing that arrives is trusted: not its type, not its range, not its length. A value
 that is refused raises `Refused` with one sentence that says what is wrong and what would be right.
+
+The form is the prompt, the seed, and the controls of all settings that are declared in `mdm_core.settings`. What a
+form leaves out is as the opened model has it.
 """
 
 import math
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any
 
+from mdm_core.declared import WHERE, Control
+from mdm_core.settings import MAX_SEED, SEED, SETTINGS, SampleConfig, passes
+
 PROMPT_CHARACTERS = 500
-SEED_LAST = 2**32 - 1
-ORDERS = ("confidence", "halton", "entropy", "margin", "random", "threshold")
-SCHEDULES = ("cosine", "linear", "arccos", "shift")
-EDIT_MODES = ("overwrite", "remask")
+SEED_LAST = MAX_SEED
 
 
-@dataclass(frozen=True)
-class Bound:
-    """One number of the form: its name for people, its inclusive range, its default, its slider's step."""
-
-    name: str
-    low: float
-    high: float
-    default: float
-    step: float = 1
-
-    @property
-    def whole(self) -> bool:
-        """True where only whole numbers make sense."""
-        return all(float(x).is_integer() for x in (self.low, self.high, self.default, self.step))
+def _ordered() -> dict[str, Control]:
+    """All controls by name: those that are met at once come first, the deepest folded away last."""
+    every = [control for name, setting in SETTINGS.items() for control in setting.controls(name)]
+    shown = [control for where in WHERE if where != "nowhere" for control in every if control.where == where]
+    return {control.name: control for control in shown}
 
 
-STEPS = Bound("Steps", 1, 64, 12)
-GUIDANCE = Bound("Guidance", 0, 20, 1.5, 0.5)
-TEMPERATURE = Bound("Temperature", 0.05, 2, 0.4, 0.05)
-GUMBEL = Bound("Order noise", 0, 20, 1, 0.5)
-EDIT_THRESHOLD = Bound("Edit threshold", 0, 1, 0.3, 0.01)
-EDIT_MARGIN = Bound("Edit margin", 0, 1, 0, 0.01)
-EDIT_BUDGET = Bound("Edit budget", 0, 1, 0.15, 0.01)
-POLISH = Bound("Polish passes", 0, 8, 4)
-SEED = Bound("Seed", 0, SEED_LAST, 0)
-
-
-def of_model(bound: Bound, default: Any) -> Bound:
-    """`bound` with the opened model's own default, where that is a number inside it."""
-    usable = isinstance(default, (int, float)) and not isinstance(default, bool)
-    if not usable or not bound.low <= default <= bound.high or (bound.whole and default != int(default)):
-        return bound
-    return replace(bound, default=default)
+CONTROLS: Mapping[str, Control] = MappingProxyType(_ordered())
+(SEED_CONTROL,) = SEED.controls("seed")
+# The form's values by name, in the order of the page's inputs and of the endpoint's parameters.
+FIELDS = ("prompt", "seed", *CONTROLS)
 
 
 class Refused(ValueError):
@@ -58,40 +41,52 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """A checked request for one picture; `sampler()` gives the keywords of `Pipeline.stream`."""
+    """A checked request for one picture: `chosen` holds fields of `SampleConfig`; others are as the model has them.
+
+    Those that count forward passes are always among them.
+    """
 
     prompt: str
     seed: int
-    steps: int
-    guidance: float
-    temperature: float
-    order: str
-    schedule: str
-    gumbel: float
-    edit: str
-    edit_threshold: float
-    edit_margin: float
-    edit_budget: float
-    polish: int
+    chosen: Mapping[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Steps that set masked tokens."""
+        return int(self.chosen["steps"])
+
+    @property
+    def passes(self) -> int:
+        """Forward passes at most."""
+        return passes(self.chosen)
 
     def sampler(self) -> dict[str, Any]:
         """Keyword arguments for `Pipeline.stream(prompt, **kwargs)`."""
-        return {name: value for name, value in vars(self).items() if name != "prompt"}
+        return {"seed": self.seed, **self.chosen}
+
+    def having(self, **changes: Any) -> "RunSettings":
+        """With other values of these settings, which are checked already."""
+        return replace(self, chosen={**self.chosen, **changes})
 
 
-def number(value: Any, bound: Bound) -> float | int:
-    """The value as a number inside `bound`; Refused when it is none, or broken where it must be whole."""
-    low, high = f"{bound.low:,g}" if bound.high < 1e6 else f"{bound.low:,.0f}", _written(bound.high)
-    advice = f"{bound.name} must be a {'whole ' if bound.whole else ''}number from {low} to {high}"
+# ---- values ---------------------------------------------------------------------------------------------------
+
+
+def number(value: Any, control: Control) -> float | int:
+    """The value as a number inside the control's range; Refused when it is none, or broken where it must be whole."""
+    advice = (
+        f"{control.label} must be a {'whole ' if control.whole else ''}number from {_written(control.low)} "
+        f"to {_written(control.high)}"
+    )
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Refused(f"{advice}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{advice}.")
-    if bound.whole and value != int(value):
+    if control.whole and value != int(value):
         raise Refused(f"{advice}.")
-    if not bound.low <= value <= bound.high:
+    if not control.low <= value <= control.high:
         raise Refused(f"{advice}; {_written(value)} is outside.")
-    return int(value) if bound.whole else float(value)
+    return int(value) if control.whole else float(value)
 
 
 def prompt(value: Any) -> str:
@@ -133,43 +128,80 @@ def switch(value: Any, name: str) -> bool:
     return value
 
 
-def check_run(
-    text: Any,
-    seed: Any,
-    steps: Any,
-    guidance: Any,
-    editing: Any,
-    temperature: Any,
-    order: Any,
-    schedule: Any,
-    gumbel: Any,
-    edit_mode: Any,
-    edit_threshold: Any,
-    edit_margin: Any,
-    edit_budget: Any,
-    polish: Any,
-) -> RunSettings:
-    """Checks everything a run needs, in the order of the page; Refused at the first thing wrong."""
+def control(value: Any, of: Control) -> Any:
+    """What a control says, checked; Refused in one sentence."""
+    if of.switch:
+        return switch(value, of.label)
+    return choice(value, of.choices, of.label) if of.choices else number(value, of)
+
+
+# ---- settings -------------------------------------------------------------------------------------------------
+
+
+def setting(name: str, told: Mapping[str, Any]) -> Any:
+    """The value of one setting from what its controls say; Refused in one sentence."""
+    declared = SETTINGS[name]
+    said = {one.name: control(told.get(one.name), one) for one in declared.controls(name)}
+    try:
+        return declared.check(name, declared.meant(name, said))
+    except ValueError:  # each control is within its range: it is how they go together
+        raise Refused(declared.together or f"{declared.label} must be {declared.range}.") from None
+
+
+def taken(name: str, value: Any) -> Any:
+    """The value of one setting as a link or a file tells it, within the page's own range; Refused in one sentence."""
+    declared = SETTINGS[name]
+    if declared.controls(name):
+        return setting(name, declared.shown(name, value))
+    try:
+        return declared.check(name, value)
+    except ValueError:
+        raise Refused(f"{declared.label} must be {declared.range}.") from None
+
+
+def check_run(text: Any, seed: Any = None, **told: Any) -> RunSettings:
+    """Checks everything a run needs, in the order of the page; Refused at the first thing wrong.
+
+    `told` holds what the controls say, by their names. A setting of which no control is there is left to the model,
+    but not one that says how long the run takes.
+    """
     words = prompt(text)
-    numbers = {
-        "seed": number(seed, SEED),
-        "steps": number(steps, STEPS),
-        "guidance": number(guidance, GUIDANCE),
-        "temperature": number(temperature, TEMPERATURE),
-        "gumbel": number(gumbel, GUMBEL),
-        "edit_threshold": number(edit_threshold, EDIT_THRESHOLD),
-        "edit_margin": number(edit_margin, EDIT_MARGIN),
-        "edit_budget": number(edit_budget, EDIT_BUDGET),
-        "polish": number(polish, POLISH),
-    }
-    mode = choice(edit_mode, EDIT_MODES, "Edit mode")
-    return RunSettings(
-        prompt=words,
-        order=choice(order, ORDERS, "Order"),
-        schedule=choice(schedule, SCHEDULES, "Schedule"),
-        edit=mode if switch(editing, "Editing") else "off",
-        **numbers,
-    )
+    known = number(seed, SEED_CONTROL)
+    if unknown := sorted(set(told) - set(CONTROLS)):
+        raise Refused(f"The form has no field {unknown[0][:40]!r}.")
+    chosen = {}
+    for name, declared in SETTINGS.items():
+        mine = [one.name for one in declared.controls(name)]
+        if declared.passes or any(one in told for one in mine):
+            chosen[name] = setting(name, told)
+    return RunSettings(words, known, chosen)
+
+
+def shown(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the controls of these settings show."""
+    out: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in SETTINGS:
+            out |= SETTINGS[name].shown(name, value)
+    return {name: value for name, value in out.items() if name in CONTROLS}
+
+
+def allowed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings: a model's own where the page takes them, the library's defaults for the rest."""
+    out = {}
+    for one in fields(SampleConfig):
+        try:
+            out[one.name] = taken(one.name, settings.get(one.name, one.default))
+        except Refused:
+            out[one.name] = one.default
+    return out
+
+
+def defaults(pipe: Any) -> dict[str, Any]:
+    """All settings as the opened model has them, as far as the page takes them."""
+    facts, config = getattr(pipe, "facts", None), getattr(pipe, "config", None)
+    own = facts.defaults if facts is not None else vars(config.sample) if config is not None else {}
+    return allowed(own)
 
 
 def _written(value: float) -> str:

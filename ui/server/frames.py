@@ -4,6 +4,7 @@ Wire format (version 1), one JSON message per yield of a model event:
 
     {"v": 1, "run": id, "state": "running" | "done" | "stopped" | "failed", "role": "main" | "beside",
      "kind": "generate" | "repaint" | "heal" | "branch" | ..., "seed": int, "prompt": str, "settings": {...},
+     "form": {...}, what the controls of the form show for these settings,
      "grid": [h, w], "vocab": V, "planned": steps, "parent": [id, step] or null, "prefix": n, "ground": bool,
      "frames": [frame, ...]}
 
@@ -26,6 +27,8 @@ import io
 from typing import Any
 
 import numpy as np
+
+from ui.server.form import shown
 
 VERSION = 1
 JPEG_QUALITY = 96
@@ -83,6 +86,7 @@ def message(run: Any, state: str) -> dict[str, Any]:
         "seed": request.seed,
         "prompt": request.prompt,
         "settings": request.settings.sampler(),
+        "form": shown(request.settings.chosen),
         "grid": list(run.grid),
         "vocab": run.vocab,
         "planned": run.planned,

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.diffusion.trajectory import MadeBy
+from mdm_core.settings import HEAL
 from ui.server.form import Refused, RunSettings
 
 KINDS = ("generate", "repaint", "heal", "branch", "upload", "opened")
@@ -24,15 +26,6 @@ RUNS_A_TAB = 48
 BYTES_KEPT = 96 * 2**20
 MAX_RECORDS = 160  # of one run, with the steps that it took over: more are neither carved nor opened
 FORGOTTEN = "This picture is no longer kept on the server, it was too long ago: make it again with Generate."
-
-# Healing is editing alone: many passes, a quarter of the cells each, no rest between two edits (Pipeline.heal).
-HEALING = {
-    "edit": "overwrite",
-    "polish": 12,
-    "edit_budget": 0.25,
-    "edit_cooldown": 0,
-    "edit_threshold": 0.3,
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class Request:
 
     def sampler(self) -> dict[str, Any]:
         """The keywords of `Pipeline.stream`, start tokens and locks excepted."""
-        return {**self.settings.sampler(), **(HEALING if self.kind == "heal" else {})}
+        return {**self.settings.sampler(), **(HEAL if self.kind == "heal" else {})}
 
     def stream(self, pipe: Any) -> Any:
         """The records of this request, as the pipeline makes them."""
@@ -84,6 +77,7 @@ class Run:
     role: str = "main"
     session: str = ""
     planned: int = 0
+    made_by: MadeBy | None = None  # the model whose tokens these are
     prefix: int = 0  # this many first steps are the parent's own, see `branch`
     ground: Any = None  # upload.Ground: the uploaded picture under the tokens
     state: str = "running"

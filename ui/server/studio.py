@@ -1,13 +1,15 @@
 """The events of the page: an ask is carved and streamed, Stop ends it. No layout here, and no model code."""
 
 import dataclasses
+import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from mdm_core.diffusion.trajectory import MadeBy
 from ui.bring import upload
 from ui.server import asks
 from ui.server import form as limits
@@ -46,32 +48,19 @@ class Studio:
 
     def generate(
         self,
-        prompt: Any,
-        seed: Any,
-        steps: Any,
-        guidance: Any,
-        editing: Any,
-        temperature: Any,
-        order: Any,
-        schedule: Any,
-        gumbel: Any,
-        edit_mode: Any,
-        edit_threshold: Any,
-        edit_margin: Any,
-        edit_budget: Any,
-        polish: Any,
+        form: Mapping[str, Any],
         ask: Any = None,
-        request: gr.Request = None,
-        event: gr.EventData = None,
+        request: gr.Request | None = None,
+        event: gr.EventData | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate button, Stop button, seed); see `ui.server.frames` for the message.
 
-        `ask` says what to do (`ui.server.asks`); without one a new picture is made. Refused input yields one sentence
-        and leaves everything else as it was: the visible picture stays.
+        `form` holds the values of `form.FIELDS`, `ask` says what to do (`ui.server.asks`); without one a new picture is
+        made. Refused input yields one sentence and leaves everything else as it was: the visible picture stays.
         """
-        sent = (prompt, seed, steps, guidance, editing, temperature, order, schedule, gumbel)
         try:
-            settings = limits.check_run(*sent, edit_mode, edit_threshold, edit_margin, edit_budget, polish)
+            told = dict(form)
+            settings = limits.check_run(told.pop("prompt", None), told.pop("seed", None), **told)
             pipe = self.pipe
             asked = asks.check(ask, settings, tuple(pipe.grid), int(pipe.vocab_size), self.store)
         except limits.Refused as error:
@@ -159,8 +148,9 @@ class Studio:
         if request.kind == "branch" and parent is not None:
             prefix = request.parent[1]
             left = max(request.settings.steps - prefix, 1)
-            request = dataclasses.replace(request, settings=dataclasses.replace(request.settings, steps=left))
+            request = dataclasses.replace(request, settings=request.settings.having(steps=left))
         run = Run(request, tuple(pipe.grid), int(pipe.vocab_size), asked.role, session)
+        run.made_by = made_by(pipe)
         run.prefix = prefix
         masked = request.tokens is None or bool((request.tokens == run.vocab).any())
         run.planned = prefix + (request.settings.steps if masked else 0)
@@ -231,6 +221,26 @@ class Studio:
         run = self.store.get(data.get("run") if isinstance(data, dict) else None)
         tokens = asks.tokens(data.get("tokens"), run.cells, run.vocab)
         return {"image": self.picture(run, tokens)}
+
+
+def endpoint(work: Callable[..., Iterator[tuple[Any, ...]]]) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """`Studio.generate` as Gradio calls it: a parameter for each field of the form, by its name, and then `ask`."""
+
+    def generate(*sent: Any) -> Iterator[tuple[Any, ...]]:
+        yield from work(dict(zip(limits.FIELDS, sent, strict=False)), *sent[len(limits.FIELDS) :])
+
+    kinds: dict[str, Any] = {"ask": Any, "request": gr.Request, "event": gr.EventData}
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    plain = [inspect.Parameter(name, either, annotation=Any) for name in limits.FIELDS]
+    more = [inspect.Parameter(name, either, default=None, annotation=kind) for name, kind in kinds.items()]
+    generate.__signature__ = inspect.Signature([*plain, *more])  # type: ignore[attr-defined]
+    generate.__annotations__ = {**dict.fromkeys(limits.FIELDS, Any), **kinds}
+    return generate
+
+
+def made_by(pipe: Any) -> MadeBy | None:
+    """The opened model as links and files name it."""
+    return MadeBy.of(getattr(pipe, "facts", None))
 
 
 def session_of(request: gr.Request | None) -> str:

@@ -3,6 +3,7 @@
 // form (see ui/server/asks.py); the form's other fields are the visitor's own settings, some changed for a comparison.
 
 import { find } from "../layout/dom.js";
+import { facts } from "../layout/facts.js";
 import { pack } from "./bytes.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -11,9 +12,6 @@ import { pack } from "./bytes.js";
  *   role?: string, count?: number}} Ask
  * @typedef {Record<string, any>} Values of the form, by name
  */
-
-export const FORM = ["prompt", "seed", "steps", "guidance", "editing", "temperature", "order", "schedule", "gumbel",
-  "edit_mode", "edit_threshold", "edit_margin", "edit_budget", "polish", "ask"];
 
 const RETRY_MS = 150;
 
@@ -84,7 +82,7 @@ export class Asks {
    * @param {"editing" | "half" | "seed"} what
    */
   compareWith(what) {
-    const { ask, changes } = again(this.stage.run);
+    const { ask, changes } = again(facts().form, this.stage.run);
     if (what === "editing") changes.editing = !changes.editing;
     if (what === "half") changes.steps = Math.max(1, Math.round(changes.steps / 2));
     if (what === "seed") changes.seed = rollSeed();
@@ -93,7 +91,7 @@ export class Asks {
 
   /**
    * As a model event starts: the values of the form as they really leave the page.
-   * @param {any[]} values in the order of FORM
+   * @param {any[]} values in the order of the form
    */
   before(values) {
     const { stage } = this;
@@ -107,7 +105,7 @@ export class Asks {
     this.waiting = true;
     stage.listening.expect();
     const keep = find("#keep-seed input")?.checked;
-    const filled = fill(values, ask, changes, this.finished, keep);
+    const filled = fill(Object.keys(facts().form), values, ask, changes, this.finished, keep);
     this.sent = JSON.stringify(filled);
     stage.say("waiting for the first step …");
     stage.changed();
@@ -118,12 +116,13 @@ export class Asks {
 /**
  * The form filled in. The same press twice (`finished` is the form of the last run) rolls a new seed unless it is kept:
  * it always gives something new to look at, and a changed slider keeps the seed, so that two pictures can be compared.
- * @param {any[]} values @param {Ask | null} ask @param {Values} changes @param {string} finished @param {boolean} keep
+ * @param {string[]} names of the form's fields @param {any[]} values of them, and a last one for the ask
+ * @param {Ask | null} ask @param {Values} changes @param {string} finished @param {boolean} keep
  */
-export function fill(values, ask, changes, finished, keep) {
-  const out = FORM.map((name, i) => (name === "ask" ? ask : name in changes ? changes[name] : values[i]));
+export function fill(names, values, ask, changes, finished, keep) {
+  const out = [...names.map((name, i) => (name in changes ? changes[name] : values[i])), ask];
   const fixed = "seed" in changes || keep;
-  if (!fixed && JSON.stringify(out) === finished) out[FORM.indexOf("seed")] = rollSeed();
+  if (!fixed && JSON.stringify(out) === finished) out[names.indexOf("seed")] = rollSeed();
   return out;
 }
 
@@ -131,14 +130,15 @@ export function rollSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
-/** The ask that makes a run again from where it began, and the form's values that it was made with. @param {Run} run */
-export function again(run) {
+/**
+ * The ask that makes a run again from where it began, and the form's values that it was made with.
+ * @param {Values} initial what the form starts with: what the run leaves open is as the model has it @param {Run} run
+ */
+export function again(initial, run) {
   const start = run.frames[run.base];
   /** @type {Values} */
-  const changes = { prompt: run.prompt, ...run.settings, editing: run.settings.edit !== "off" };
-  changes.edit_mode = run.settings.edit === "remask" ? "remask" : "overwrite";
-  changes.steps = run.kind === "branch" ? run.settings.steps + run.base : run.settings.steps;
-  for (const name of Object.keys(changes)) if (!FORM.includes(name)) delete changes[name];
+  const changes = { ...initial, ...run.form, prompt: run.prompt, seed: run.seed };
+  if (run.kind === "branch") changes.steps += run.base;
   const fresh = run.kind === "generate" && !start.locked.includes(1);
   const [id, step] = run.parent || [run.id, run.base];
   /** @type {Ask} */

@@ -11,7 +11,7 @@ import { count } from "./words.js";
  * @typedef {{v: number, state: string, role: string, run: string, kind: string, seed: number, prompt: string,
  *   settings: Record<string, any>, grid: [number, number], vocab: number, planned: number,
  *   parent: [string, number] | null, prefix: number, ground: boolean, frames: Raw[], variations?: Message[],
- *   of?: number}} Message
+ *   of?: number, form?: Record<string, any>, told?: [string, any][]}} Message
  *
  * One step unpacked: tokens, p (of 65535) and h (in thousandths of a nat) hold a value for each cell.
  * @typedef {{at: number, from: number, to: number}} Edit
@@ -33,6 +33,7 @@ export class Run {
     this.parent = message.parent;
     this.ground = Boolean(message.ground);
     this.settings = message.settings;
+    this.form = message.form ?? {}; // what the form's controls show for these settings
     this.rows = message.grid[0];
     this.columns = message.grid[1];
     this.cells = this.rows * this.columns;

@@ -9,6 +9,7 @@ from studio_hands import GOOD
 
 from mdm_core.explain import outlook as core
 from mdm_core.ops import linear_grouped_cross_entropy
+from mdm_core.settings import HEAL
 from ui.inspector import lookups as inspect
 from ui.learn import explorer, lab
 from ui.prompt import words
@@ -206,7 +207,7 @@ def test_the_lab_counts_exactly(studio, run):
     where, broken = lab.break_some(tokens.astype(np.int64), 20, 3, 32)
     assert last["state"] == "done" and last["broken"] == where.tolist() and len(where) == 3
     assert last["off"] == []  # what is set stays set
-    settings = {**run.request.sampler(), **lab.HEALING, "seed": 3}
+    settings = {**run.request.sampler(), **HEAL, "seed": 3}
     after = list(studio.pipe.stream("a cat", **settings, tokens=broken.reshape(4, 4)))[-1].tokens
     assert last["on"] == [int(c) for c in where if after[c] == tokens[c]]
     whole = [c for c in range(16) if c not in where]

@@ -11,7 +11,7 @@ import json
 import gradio as gr
 import numpy as np
 import pytest
-from studio_hands import GOOD, Tab, carve, edited, settings
+from studio_hands import Tab, carve, edited, form, settings
 
 from ui.bring.opening import Opening
 from ui.export import sharelink
@@ -67,8 +67,8 @@ def tells_the_truth(tiny, studio, run):
 
 def test_a_picture_whose_tab_is_gone_is_not_done(tiny, studio):
     whole = len(carve(studio, Request("generate", settings(steps=5, polish=1))).records)
-    values = {**GOOD, "text": "a cat", "steps": 5, "polish": 1}
-    for n, run in cut(studio, lambda: studio.generate(*values.values(), None, Tab())):
+    values = form(text="a cat", steps=5, polish=1)
+    for n, run in cut(studio, lambda: studio.generate(values, None, Tab())):
         if n <= whole:
             assert run.state == "stopped" and len(run.records) == n
         else:
@@ -131,8 +131,8 @@ def test_a_run_that_failed_shares_what_was_there_to_see(tiny, studio, monkeypatc
             yield record
 
     monkeypatch.setattr(tiny, "stream", breaks, raising=False)
-    values = {**GOOD, "text": "a cat", "steps": 5}
-    last = list(studio.generate(*values.values(), None, Tab()))[-1]
+    values = form(text="a cat", steps=5)
+    last = list(studio.generate(values, None, Tab()))[-1]
     run = studio.store.get(last[0]["run"])
     assert last[0]["state"] == run.state == "failed" and len(run.records) == 3 and run.frames == []
     monkeypatch.undo()

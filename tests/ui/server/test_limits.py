@@ -7,8 +7,8 @@ import pytest
 from studio_hands import GOOD
 
 from mdm_core.pipeline import SHIPPED
-from mdm_core.settings import EDITS, ORDERS, SCHEDULES
-from ui import page
+from mdm_core.settings import EDITS, SETTINGS, SampleConfig
+from ui import launch, page
 from ui.server import form as limits
 
 
@@ -17,7 +17,7 @@ def test_good_input_becomes_sampler_settings():
     assert settings.prompt == "a panda"
     assert settings.sampler()["edit"] == "overwrite"
     assert "prompt" not in settings.sampler()
-    assert limits.check_run(**{**GOOD, "editing": False}).edit == "off"
+    assert limits.check_run(**{**GOOD, "editing": False}).sampler()["edit"] == "off"
     assert limits.check_run(**{**GOOD, "seed": 2**32 - 1}).seed == 2**32 - 1
     assert isinstance(limits.check_run(**{**GOOD, "steps": 8.0}).steps, int)
 
@@ -89,43 +89,68 @@ def test_prompts_are_tidied_not_changed():
         assert limits.prompt(example) == example
 
 
-def test_the_choices_are_those_of_the_sampler():
-    assert set(limits.ORDERS) == set(ORDERS)
-    assert set(limits.SCHEDULES) == set(SCHEDULES)
-    assert {*limits.EDIT_MODES, "off"} == set(EDITS)
+def test_what_is_left_out_is_as_the_model_has_it_but_for_how_long_a_run_takes():
+    told = limits.check_run("a panda", 7, steps=4, polish=1)
+    assert told.sampler() == {"seed": 7, "steps": 4, "polish": 1} and told.passes == 5
+    with pytest.raises(limits.Refused, match="Steps must be a whole number from 1 to 64"):
+        limits.check_run("a panda", 7, polish=1)
+    with pytest.raises(limits.Refused, match="Edit mode must be one of: overwrite, remask"):
+        limits.check_run("a panda", 7, steps=4, polish=1, editing=True)
+    with pytest.raises(limits.Refused, match="has no field 'warmth'"):
+        limits.check_run("a panda", 7, steps=4, polish=1, warmth=3)
+
+
+def test_controls_say_what_they_mean():
+    told = limits.check_run(**GOOD, top_k=0, top_p=1, edit_from=0.25, edit_to=1).sampler()
+    assert (told["top_k"], told["top_p"], told["edit_window"]) == (None, None, (0.25, 1.0))
+    told = limits.check_run(**GOOD, top_k=5, top_p=0.5).sampler()
+    assert (told["top_k"], told["top_p"]) == (5, 0.5) and "edit_window" not in told
+    with pytest.raises(limits.Refused, match="Editing cannot end before it begins"):
+        limits.check_run(**GOOD, edit_from=0.5, edit_to=0.25)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_value_that_the_page_takes_comes_back_from_its_controls(name):
+    values = {"top_k": (None, 7), "top_p": (None, 0.3), "edit_window": ((0, 1), (0.5, 0.75)), "edit": EDITS}
+    for value in (getattr(SampleConfig(), name), *values.get(name, ())):
+        assert limits.setting(name, limits.shown({name: value})) == limits.taken(name, value) == value
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "value", [[], {}, [1], [1, 2, 3], "x", math.nan, -7, 10**12, True, "\ud800", ["x", {}]]
+)
+def test_a_value_of_a_file_that_is_none_is_refused(name, value):
+    with pytest.raises(limits.Refused) as caught:
+        limits.taken(name, value)
+    assert str(caught.value).endswith(".") and len(str(caught.value)) < 160
 
 
 def test_the_page_cannot_ask_for_what_the_sampler_refuses():
-    from mdm_core.diffusion.sampler import check
-    from mdm_core.settings import SampleConfig
-
-    numbers = (
-        "steps",
-        "guidance",
-        "temperature",
-        "gumbel",
-        "edit_threshold",
-        "edit_margin",
-        "edit_budget",
-        "polish",
-    )
-    for name in numbers:
-        bound = getattr(limits, name.upper())
-        for value in (bound.low, bound.high, bound.default):
-            check(SampleConfig(**{name: int(value) if bound.whole else float(value)}))
+    for name, setting in SETTINGS.items():
+        for one in setting.controls(name):
+            usual = limits.shown({name: getattr(SampleConfig(), name)})
+            ends = one.choices or ((True, False) if one.switch else (one.low, one.high))
+            for end in ends:
+                try:
+                    value = limits.setting(name, {**usual, one.name: end})
+                except limits.Refused as refused:  # a window that ends before it begins
+                    assert str(refused) == setting.together
+                    continue
+                SampleConfig(**{name: value})
 
 
 def test_the_page_starts_from_the_shipped_defaults():
-    """The page is built before the model is loaded, so its defaults are its own: they must be the weights'."""
+    """The page is built before the model is loaded: it asks the model's folder."""
     shipped = json.loads((SHIPPED / "config.json").read_text())["sample"]
-    bounds = {
-        "steps": limits.STEPS,
-        "guidance": limits.GUIDANCE,
-        "temperature": limits.TEMPERATURE,
-        "gumbel": limits.GUMBEL,
-        "edit_threshold": limits.EDIT_THRESHOLD,
-        "edit_margin": limits.EDIT_MARGIN,
-        "edit_budget": limits.EDIT_BUDGET,
-        "polish": limits.POLISH,
-    }
-    assert {name: bound.default for name, bound in bounds.items()} == {name: shipped[name] for name in bounds}
+    assert launch.sample_defaults(None) == shipped
+    values = page.initial(shipped)
+    assert limits.shown(limits.allowed(shipped)).items() <= values.items()
+    for name, value in limits.allowed(shipped).items():  # none of them is beyond the page's own range
+        assert value == (tuple(shipped[name]) if isinstance(shipped[name], list) else shipped[name])
+    assert (values["temperature"], values["edit_threshold"], values["polish"]) == (0.4, 0.3, 4)
+
+
+def test_a_models_defaults_that_the_page_cannot_show_are_the_librarys():
+    odd = {"steps": 200, "temperature": "hot", "top_k": 5, "edit_window": [0.5, 0.2], "unknown": 1}
+    assert limits.allowed(odd) == {**vars(SampleConfig()), "top_k": 5}

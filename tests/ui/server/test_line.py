@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from studio_hands import GOOD, Pipe
+from studio_hands import Pipe, form
 from studio_hands import Tab as Request
 
 from ui.server import line as line_module
@@ -155,7 +155,7 @@ def test_the_studio_keeps_the_model_for_a_tab_whose_steps_take_long(monkeypatch)
     studio, out = Studio(Slow), {}
 
     def visit(name):
-        out[name] = list(studio.generate(*GOOD.values(), None, Request(name)))
+        out[name] = list(studio.generate(form(), None, Request(name)))
 
     threads = [threading.Thread(target=visit, args=(name,)) for name in "ab"]
     for thread in threads:

@@ -4,12 +4,13 @@ import base64
 
 import numpy as np
 import pytest
-from studio_hands import GOOD
+from studio_hands import GOOD, form
 
+from mdm_core.settings import HEAL
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused
-from ui.server.runs import HEALING, Request, Run, Store
+from ui.server.runs import Request, Run, Store
 from ui.server.studio import Studio
 
 SETTINGS = limits.check_run(**{**GOOD, "steps": 4, "guidance": 1})
@@ -40,8 +41,8 @@ def studio(tiny):
 
 def ask(studio, asked=None, session="tab", **changes):
     """All outputs of one model event."""
-    form = {**GOOD, "steps": 4, "guidance": 1, "text": "two dogs", **changes}
-    return list(studio.generate(*form.values(), asked, Tab(session)))
+    told = {"steps": 4, "guidance": 1, "text": "two dogs", **changes}
+    return list(studio.generate(form(**told), asked, Tab(session)))
 
 
 def made(studio, asked=None, **changes):
@@ -195,13 +196,13 @@ def test_healing_edits_and_spares_the_locked(studio, tiny):
     assert {r.phase for r in run.records} <= {"start", "polish"} and run.planned == 0
     assert all((r.tokens[:8] == tokens[:8]).all() for r in run.records)
     asked = run.request.sampler()
-    assert all(asked[name] == value for name, value in HEALING.items())
+    assert all(asked[name] == value for name, value in HEAL.items())
     again = tiny.heal(tokens.reshape(4, 4), "two dogs", seed=7, locked=locked, **SETTINGS_WITHOUT_HEALING)
     assert [r.tokens.tolist() for r in again.records] == [r.tokens.tolist() for r in run.records]
 
 
 SETTINGS_WITHOUT_HEALING = {
-    k: v for k, v in SETTINGS.sampler().items() if k not in HEALING and k not in ("seed", "edit")
+    k: v for k, v in SETTINGS.sampler().items() if k not in HEAL and k not in ("seed", "edit")
 }
 
 
@@ -245,9 +246,8 @@ def test_stopped_variations_keep_the_finished_ones(studio):
     first = made(studio)
     tokens = np.full(16, V)
     asked = of(first, "repaint", tokens=tokens, role="variation", count=3)
-    form = {**GOOD, "steps": 4, "guidance": 1}
     last = None
-    for out in studio.generate(*form.values(), asked, Tab()):
+    for out in studio.generate(form(steps=4, guidance=1), asked, Tab()):
         if isinstance(out[0], dict):
             last = out[0]
             if len(last.get("variations", [])) == 1:
