@@ -46,8 +46,10 @@ class MadeBy(NamedTuple):
 
     @classmethod
     def of(cls, facts: Any) -> MadeBy | None:
-        """From the facts of an opened model (`mdm_core.facts`); None where there are none."""
-        return None if facts is None else cls.told([facts.name, facts.fingerprint])
+        """From the facts of an opened model (`mdm_core.facts`); None where they hold no fingerprint."""
+        if facts is None or not facts.fingerprint:
+            return None
+        return cls.told([facts.name, facts.fingerprint])
 
     @classmethod
     def told(cls, value: Any) -> MadeBy:

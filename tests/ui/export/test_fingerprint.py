@@ -1,6 +1,7 @@
 """Links and saved runs say which model made them; another model of the same shape refuses them in one sentence."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -18,14 +19,15 @@ from ui.export import export, replay, sharelink
 from ui.server.runs import Request
 from ui.server.studio import Studio
 
-OURS = SimpleNamespace(name="Chisel emoji", fingerprint="00112233445566aa", defaults={})
-THEIRS = SimpleNamespace(name="Chisel birds", fingerprint="ffeeddccbbaa9988", defaults={})
+OURS = SimpleNamespace(name="Chisel emoji", fingerprint="00112233445566aa")
+THEIRS = SimpleNamespace(name="Chisel birds", fingerprint="ffeeddccbbaa9988")
 
 
 def of(tiny, facts):
-    """The tiny pipeline as a model of these facts; None: of none, as before there were any."""
+    """The tiny pipeline as a model of these facts; None: without a fingerprint, as before there were any."""
     pipe = Pipeline(tiny.codec, tiny.prompts, tiny.backbone, tiny.config)
-    pipe.facts = facts
+    name, fingerprint = (facts.name, facts.fingerprint) if facts else ("", "")
+    pipe.facts = dataclasses.replace(pipe.facts, name=name, fingerprint=fingerprint)
     return Studio(lambda: pipe)
 
 
@@ -51,7 +53,7 @@ def brought(studio, data):
 def test_a_link_opens_on_its_own_model_wherever_that_lies(tiny, made):
     studio, run = made
     link = sharelink.encode(run, studio.store)
-    renamed = SimpleNamespace(name="a copy of it", fingerprint=OURS.fingerprint, defaults={})
+    renamed = SimpleNamespace(name="a copy of it", fingerprint=OURS.fingerprint)
     for facts in (OURS, renamed, None):
         assert followed(of(tiny, facts), link) == ("done", "")
 
