@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Atlas:
     means: dict[tuple[int, str], tuple[int, int, int]]
     _cells: dict[tuple[int, str], tuple[int, int]]
     _rows: int | None = None  # of one sheet
-    _sheets: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    # a whole sheet, or, of an atlas of several sheets, its cells one by one, compressed
+    _sheets: dict[str, np.ndarray | dict[tuple[int, int], bytes]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, root: Path | str | None = None) -> Atlas:
@@ -108,9 +110,24 @@ class Atlas:
             name = f"{style}-{number}.webp"
         if name not in self._sheets:
             with Image.open(self.root / name) as sheet:
-                self._sheets[name] = np.array(sheet.convert("RGBA"))
+                pixels = np.array(sheet.convert("RGBA"))
+            self._sheets[name] = self._packed(pixels) if self._rows else pixels
+        sheet = self._sheets[name]
+        if isinstance(sheet, dict):
+            cell = np.frombuffer(zlib.decompress(sheet[row, column]), np.uint8)
+            return cell.reshape(self.cell, self.cell, 4).copy()
         y, x = row * self.cell, column * self.cell
-        return self._sheets[name][y : y + self.cell, x : x + self.cell]
+        return sheet[y : y + self.cell, x : x + self.cell]
+
+    def _packed(self, sheet: np.ndarray) -> dict[tuple[int, int], bytes]:
+        """The cells of a sheet, each compressed: the sheets of a world are a gigabyte, its cells a tenth of that."""
+        rows, columns = (n // self.cell for n in sheet.shape[:2])
+        cells = sheet.reshape(rows, self.cell, columns, self.cell, 4).swapaxes(1, 2)
+        return {
+            (r, c): zlib.compress(np.ascontiguousarray(cells[r, c]), 1)
+            for r in range(rows)
+            for c in range(columns)
+        }
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_sheets": {}}  # workers read their own sheets, if they need any

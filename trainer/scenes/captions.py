@@ -12,6 +12,16 @@ from trainer.scenes.atlas import AtlasObject
 from trainer.scenes.colours import Background
 
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
+NUMBERS = {**WORDS, 5: "five", 6: "six"}  # of worlds that show more than four things
+SMALL, BIG = ("small", "little", "tiny"), ("big", "large", "huge")
+NEXT_TO = (
+    "{a} next to {b}",
+    "{a} beside {b}",
+    "{a} and {b}",
+    "{b} and {a}",
+    "{b} next to {a}",
+    "{a} by the side of {b}",
+)
 SYNONYM_SHARE = 0.25
 
 # relation -> ways to say "A relation B"; the second list turns it round, so that B is named first
@@ -53,7 +63,6 @@ WITH_SCENE = (
     ("{s} in front of {a} {c}", 1),
     ("{s}, {c} background", 1),
 )
-PLACE = {"meadow": "in", "beach": "on", "starry night": "in", "checkered floor": "on"}
 STYLE_AFTER = (
     "{t} in {y} style",
     "{t}, {y} style",
@@ -101,8 +110,35 @@ def noun_phrase(rng: Random, obj: AtlasObject, colour: str | None = None, bare: 
 
 def counted(rng: Random, obj: AtlasObject, number: int) -> str:
     """'three strawberries', '3 strawberries', 'one strawberry'."""
-    word = WORDS[number] if rng.random() < 0.8 else str(number)
+    word = NUMBERS[number] if rng.random() < 0.8 else str(number)
     return f"{word} {obj.name if number == 1 else obj.plural}"
+
+
+def two_counts(rng: Random, groups: list[tuple[AtlasObject, str | None, int]]) -> str:
+    """'a red apple and two green pears'. groups: (object, colour, how many), two of them."""
+    said = []
+    for obj, colour, number in groups:
+        if number == 1:
+            said.append(noun_phrase(rng, obj, colour) if rng.random() < 0.7 else _one(obj, colour))
+            continue
+        word = NUMBERS[number] if rng.random() < 0.8 else str(number)
+        said.append(" ".join(w for w in (word, colour, obj.plural) if w))
+    if rng.random() < 0.4:
+        said.reverse()
+    return f"{said[0]} {_pick(rng, ('and', 'and', 'and', 'with'))} {said[1]}"
+
+
+def _one(obj: AtlasObject, colour: str | None) -> str:
+    return " ".join(w for w in ("one", colour, obj.name) if w)
+
+
+def small_and_big(rng: Random, small: AtlasObject, big: AtlasObject) -> str:
+    """'a small cat next to a big car'."""
+    a, b = (
+        f"a {_pick(rng, words)} {noun_phrase(rng, obj, bare=True)}"
+        for obj, words in ((small, SMALL), (big, BIG))
+    )
+    return _pick(rng, NEXT_TO).format(a=a, b=b)
 
 
 def related(rng: Random, first: str, relation: str, second: str) -> str:
@@ -119,7 +155,7 @@ def ground(rng: Random, subject: str, background: Background) -> str:
     if background.aliases and rng.random() < SYNONYM_SHARE:
         name = _pick(rng, background.aliases)
     template = _pick(rng, _SCENE if background.scene else _PLAIN)
-    return template.format(s=subject, c=name, a=article(name), p=PLACE.get(background.name, "on"))
+    return template.format(s=subject, c=name, a=article(name), p=background.place)
 
 
 def finish(rng: Random, text: str, style: str | None, opener: bool) -> str:

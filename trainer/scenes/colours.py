@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# of EMOJI_128, whose grounds are painted here; who draws any other world reads its trainer.scenes.spec.SceneSpec
 IMAGE = 128  # pixels per image side
 PATCH = 8  # pixels per token side: everything in a scene is snapped to this lattice
 
@@ -16,6 +17,7 @@ class Background:
     rgb: tuple[int, int, int]  # the colour, or the most typical one of a pattern
     aliases: tuple[str, ...] = ()
     scene: bool = False  # a place ("a meadow"), not a plain colour
+    place: str = "on"  # how things are there: "on a beach", "in a meadow"
 
 
 BACKGROUNDS = (
@@ -36,9 +38,9 @@ BACKGROUNDS = (
     Background("brown", (128, 92, 70)),
     Background("beige", (238, 222, 196), ("cream",)),
     Background("mint", (182, 230, 206), ("mint green",)),
-    Background("meadow", (150, 196, 120), ("grassy field",), scene=True),
+    Background("meadow", (150, 196, 120), ("grassy field",), scene=True, place="in"),
     Background("beach", (240, 216, 166), ("sandy beach",), scene=True),
-    Background("starry night", (34, 42, 84), ("night sky",), scene=True),
+    Background("starry night", (34, 42, 84), ("night sky",), scene=True, place="in"),
     Background("checkered floor", (220, 227, 214), ("checkerboard",), scene=True),
 )
 

@@ -11,7 +11,9 @@ from PIL import Image
 
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES, COLOURS, IMAGE, paint
-from trainer.scenes.generator import SIZES, SLOTS, VARIANTS, Scene, SceneBatch, sprite_index
+from trainer.scenes.generator import SIZES, VARIANTS, as_batch, sprite_index
+from trainer.scenes.scene import Scene, SceneBatch
+from trainer.scenes.spec import EMOJI_128
 
 UNIT = 4096  # weights of the resampling filter are integers that sum to this
 CONTRAST = 230  # of 256: how much of a sprite's shading a recolouring keeps
@@ -188,11 +190,5 @@ def render(batch: SceneBatch, bank: SpriteBank) -> torch.Tensor:
 
 def render_one(scene: Scene, bank: SpriteBank) -> Image.Image:
     """One scene as a 128x128 RGB picture."""
-    names = [b.name for b in BACKGROUNDS]
-    sprite = np.full((1, SLOTS), -1, np.int64)
-    size, xy = np.zeros_like(sprite), np.zeros((1, SLOTS, 2), np.int64)
-    for slot, obj in enumerate(scene.objects):
-        sprite[0, slot] = bank.index(obj.name, scene.style, obj.colour)
-        size[0, slot], xy[0, slot] = obj.size, (obj.x, obj.y)
-    batch = SceneBatch(np.array([names.index(scene.background)]), sprite, size, xy, [scene.caption])
+    batch = as_batch([scene], EMOJI_128, lambda s, obj: bank.index(obj.name, s.style, obj.colour))
     return Image.fromarray(render(batch, bank)[0].cpu().numpy())

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from random import Random
 
 from trainer.scenes.atlas import Atlas, AtlasObject
-from trainer.scenes.captions import PLACE, WORDS, article
-from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES, Background
+from trainer.scenes.captions import BIG, NUMBERS, SMALL, article
+from trainer.scenes.colours import COLOUR_NAMES, Background
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 KEYWORD_SHARE, SYNONYM_SHARE, FLUFF_SHARE, SLIP_SHARE = 0.12, 0.3, 0.12, 0.3
 FLUFF = ("cute", "nice", "lovely", "beautiful", "pretty", "simple", "single", "funny")
@@ -138,13 +139,15 @@ def _pick(rng: Random, options: Sequence):
 class Wordings:
     """Says scenes in other words. One instance knows every word that a slip must not turn another into."""
 
-    def __init__(self, atlas: Atlas):
-        spoken = [*COLOUR_NAMES, *WORDS.values(), *FLUFF, "left", "right", "above", "below", "over", "under"]
+    def __init__(self, atlas: Atlas, spec: SceneSpec = EMOJI_128):
+        numbers = [NUMBERS[n] for n in spec.counts]
+        sizes = (*SMALL, *BIG) if "sizes" in spec.kinds else ()
+        spoken = [*COLOUR_NAMES, *numbers, *sizes, *FLUFF, "left", "right", "above", "below", "over", "under"]
         for obj in atlas.objects:
             spoken += [obj.name, obj.plural, *obj.synonyms, *obj.keywords]
         for style in atlas.styles:
             spoken += [style, *atlas.aliases[style]]
-        for ground in BACKGROUNDS:
+        for ground in spec.grounds:
             spoken += [ground.name, *ground.aliases]
         self.known = {word.strip("~,.").lower() for text in spoken for word in text.split()}
 
@@ -168,7 +171,7 @@ class Wordings:
         if background is not None:
             name = _pick(rng, (background.name, *background.aliases))
             form = _pick(rng, SCENE if background.scene else PLAIN)
-            text = form.format(t=text, c=name, a=article(name), p=PLACE.get(background.name, "on"))
+            text = form.format(t=text, c=name, a=article(name), p=background.place)
         if style:
             text = _pick(rng, STYLE).format(t=text, y=style)
         elif rng.random() < 0.4:
@@ -204,8 +207,8 @@ class Wordings:
     def _number(self, rng: Random, obj: AtlasObject, number: int) -> str:
         if number == 1:
             return _pick(rng, ONE).format(n=self._noun(rng, obj))
-        form = _pick(rng, MANY[number] if rng.random() < 0.5 else ANY_NUMBER)
-        return form.format(w=WORDS[number], d=number, p=obj.plural)
+        form = _pick(rng, MANY.get(number, ANY_NUMBER) if rng.random() < 0.5 else ANY_NUMBER)
+        return form.format(w=NUMBERS[number], d=number, p=obj.plural)
 
     def _two(self, rng: Random, first: str, second: str, relation: str | None) -> str:
         if relation is None:

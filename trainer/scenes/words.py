@@ -16,10 +16,11 @@ from mdm_core.families.chisel.config import load_config, save_config
 from trainer.command import out_folder, run_command, to_path
 from trainer.scenes import captions
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES
+from trainer.scenes.colours import COLOUR_NAMES
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 
-def words(atlas: Atlas, objects: list[str], styles: list[str]) -> dict[str, Any]:
+def words(atlas: Atlas, objects: list[str], styles: list[str], spec: SceneSpec = EMOJI_128) -> dict[str, Any]:
     """What `mdm_core.explain.vocabulary` reads: names, other names, and things of the atlas that were not taught.
 
     Objects are told in one line each, "category: plural, synonym, synonym", to keep the file short.
@@ -36,20 +37,22 @@ def words(atlas: Atlas, objects: list[str], styles: list[str]) -> dict[str, Any]
     return {
         "objects": taught,
         "styles": {s: list(atlas.aliases[s]) for s in styles},
-        "backgrounds": {b.name: list(b.aliases) for b in BACKGROUNDS},
+        "backgrounds": {b.name: list(b.aliases) for b in spec.grounds},
         "colours": list(COLOUR_NAMES),
-        "numbers": {word: [str(n)] for n, word in captions.WORDS.items()},
+        "numbers": {captions.NUMBERS[n]: [str(n)] for n in spec.counts},
         "relations": {name: list(straight) for name, (straight, _) in captions.RELATIONS.items()},
-        "fillers": fillers(),
+        "fillers": fillers(spec),
         "clues": clues,
         "others": others,
     }
 
 
-def fillers() -> list[str]:
+def fillers(spec: SceneSpec = EMOJI_128) -> list[str]:
     """Every word of the caption templates: they say how things lie or are drawn, and name nothing."""
     templates = [t for t, _ in (*captions.WITH_PLAIN, *captions.WITH_SCENE)]
     templates += [*captions.STYLE_AFTER, *captions.STYLE_BEFORE, *captions.OPENERS]
+    if "sizes" in spec.kinds:
+        templates += [*captions.NEXT_TO, *captions.SMALL, *captions.BIG]
     for straight, turned in captions.RELATIONS.values():
         templates += [*straight, *turned]
     text = re.sub(r"\{\w\}", " ", " ".join(templates)).lower()
