@@ -224,7 +224,7 @@ class Pipeline:
         if isinstance(prompts, str):
             raise ValueError("prompts must be a list; for one prompt use generate")
         B = len(prompts)
-        if B != len(seeds):
+        if len(seeds) != B:
             raise ValueError("prompts and seeds must be equally many")
         if not B:
             raise ValueError("give at least one prompt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def _spans(start: float, stop: float, count: int, length: int) -> list[tuple[int
     slack = 1e-6  # of a pixel: edges that meet do not overlap
     return [
         (max(0, math.floor(a + slack)), min(length, max(math.floor(a + slack) + 1, math.ceil(b - slack))))
-        for a, b in zip(edge, edge[1:], strict=False)
+        for a, b in pairwise(edge)
     ]
 
 
@@ -200,19 +201,18 @@ def nearest_visible(ids: Tensor, masked: Tensor) -> Tensor:
     Exact in the Euclidean distance and separable: the nearest cell of every column first, then the nearest of those
     along the row. Time is that of L log w for L cells, memory that of L, and nothing is done where nothing is masked.
     """
-    there = ~masked.cpu().numpy()  # [B, h, w]
+    there: np.ndarray = ~masked.cpu().numpy()  # [B, h, w]
     if there.all():
         return ids
-    h, w = there.shape[1:]
+    h = there.shape[1]
     near = torch.where(masked.flatten(1).all(1)[:, None, None], 0, ids)
-    image, y = (
-        ~there.all(2) & there.any((1, 2))[:, None]
-    ).nonzero()  # [R] each: the rows with something to find
+    # [R] each: the rows with something to find
+    image, y = np.nonzero(~np.all(there, 2) & np.any(there, (1, 2), keepdims=True)[..., 0])
     if len(y):
         row = _nearest_row(there)[image, y]  # [R, w]
         found = torch.from_numpy(_nearest_place(row, y, h)).to(ids.device)  # [R, w]
-        image, y = torch.from_numpy(image).to(ids.device), torch.from_numpy(y).to(ids.device)
-        near[image, y] = ids.flatten(1)[image[:, None], found]
+        at, line = torch.from_numpy(image).to(ids.device), torch.from_numpy(y).to(ids.device)  # [R] each
+        near[at, line] = ids.flatten(1)[at[:, None], found]
     return near
 
 

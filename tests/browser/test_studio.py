@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from itertools import pairwise
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_prompt_becomes_a_picture_step_by_step(studio):
         assert len(shown) == 256 - int(dataset(studio)["masked"])
         revealed.append(shown)
     assert revealed[0] == set() and len(revealed[-1]) == 256
-    for before, after in zip(revealed, revealed[1:], strict=False):
+    for before, after in pairwise(revealed):
         assert before < after  # with editing off a carved cell stays carved, and each step carves some
     assert "step 6 of 6 · 256 of 256 tokens set · 0 edited" in studio.locator(".cz-status").inner_text()
 

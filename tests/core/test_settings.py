@@ -93,7 +93,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_sweep_with_numpy_can_be_saved(tiny, tmp_path, name):
-    settings = {"steps": 2, "polish": 0, **{name: NUMBERS[name]}}
+    settings = {"steps": 2, "polish": 0, name: NUMBERS[name]}
     for run in (
         tiny.generate("a cat", seed=np.uint32(7), **settings),
         tiny.generate_batch(["a cat"], [np.int64(7)], **settings)[0],

@@ -59,8 +59,8 @@ def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verif
     real, ceiling, drawn, back = renders_and_round_trip(prompts, judge, artist, pipe)
     templates = Templates(atlas, n_objects, scenes_styles, judge.device)
     features = [judge.features(images).numpy() for images in (drawn, back, made.images)]
-    record = {
-        "settings": {k: v for k, v in vars(pipe.settings(**settings)).items()},
+    return {
+        "settings": dict(vars(pipe.settings(**settings))),
         "rows": {
             "model": summary(prompts, right),
             "real renders": summary(prompts, real),
@@ -89,7 +89,6 @@ def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verif
             for p, w, f in zip(prompts, wrong, found, strict=True)
         ],
     }
-    return record
 
 
 def tally(prompts: list[Prompt], wrong: list[list[str]]) -> dict[str, dict[str, int]]:

@@ -27,7 +27,7 @@ def frame(
     image = upload.picture(pipe, tokens, run.ground).convert("RGB")
     image = image.resize((size, size), Image.LANCZOS)
     pen = ImageDraw.Draw(image)
-    rows, columns = run.grid
+    columns = run.grid[1]
     side = size / columns
 
     def box(cell: int, inset: float = 0.0) -> tuple[float, float, float, float]:

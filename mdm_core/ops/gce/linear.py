@@ -174,7 +174,7 @@ def linear_grouped_cross_entropy(
 
     if not torch.compiler.is_compiling():
         _refuse_transforms(hidden, weight)
-    if backend == "triton" and (dtype == torch.float64 or groups is not None and not groups.has_table):
+    if backend == "triton" and (dtype == torch.float64 or (groups is not None and not groups.has_table)):
         backend = "torch"  # the kernels know neither fp64 nor groups of a thousand members and more
     tables, widths = gce_arguments.flatten(groups, backend)
     tile_bytes = tile_bytes or 0  # 0: as much as does good (see schedules.rows_per_tile)

@@ -222,7 +222,7 @@ def stream(
     That is where patches are large, and where the vocabulary schedule is to follow in fp32: its products are the
     library's, and must agree with the statistics to the last bits (see stream_triton.py).
     """
-    if groups.ids.shape[1] > stream_triton.SLOTS or keep_slots and hidden.dtype == torch.float32:
+    if groups.ids.shape[1] > stream_triton.SLOTS or (keep_slots and hidden.dtype == torch.float32):
         return None
     return stream_triton.streaming(hidden, weight, target, groups, coefficients, z_loss, keep_slots)
 

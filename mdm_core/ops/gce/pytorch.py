@@ -121,7 +121,7 @@ def rows_(
 
 def stream(*arguments: Any) -> None:
     """The streaming schedule in kernels of its own: there are none here (see objective_triton)."""
-    return None
+    return
 
 
 def scale_(values: Tensor, factor: Tensor) -> None:

@@ -128,8 +128,8 @@ def test_batches_that_begin_inside_others_hold_the_same_samples():
     source = TinySource(TinyData(batch_size=5), Words())
     placed = Placed(source, number=7, first=7 * 3, size=5)  # seven batches of three
     assert rows(placed.batch(i) for i in range(7, 10)) == whole[21:36]
+    batch = SceneDataConfig(n_objects=4, batch_size=4).open(NoWords()).batch(0)
     with pytest.raises(ValueError, match="numbered"):
-        batch = SceneDataConfig(n_objects=4, batch_size=4).open(NoWords()).batch(0)
         joined(batch, batch, 1)
 
 

@@ -159,8 +159,8 @@ def test_a_run_can_start_from_the_weights_of_a_model_folder(trained, tmp_path):
     assert (tmp_path / "run" / "text.json").read_bytes() == (tmp_path / "start" / "text.json").read_bytes()
     for mine, theirs in zip(run.model.parameters(), trained.ema.shadow, strict=True):
         assert torch.allclose(mine, theirs, atol=float(theirs.abs().max()) / 200)  # int8 rows
+    wide = dataclasses.replace(more, model=dataclasses.replace(SMALL.model, ffn=128))
     with pytest.raises(ValueError, match="cannot be used"):
-        wide = dataclasses.replace(more, model=dataclasses.replace(SMALL.model, ffn=128))
         Trainer(wide, SHIPPED, tmp_path / "wide", torch.device("cpu"), init=tmp_path / "start")
 
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_one_combination_in_ten_is_held_out(atlas):
     colours = [is_held_out("colour", a, c) for a in names for c in COLOUR_NAMES]
     assert 0.09 < np.mean(pairs) < 0.11 and 0.08 < np.mean(colours) < 0.12
     assert is_held_out("pair", "cat", "dog") == is_held_out("pair", "dog", "cat")
-    for a, b in zip(names, names[1:], strict=False):
+    for a, b in pairwise(names):
         assert is_held_out("relation", a, "left of", b) == is_held_out("relation", b, "right of", a)
         assert is_held_out("relation", a, "above", b) == is_held_out("relation", b, "below", a)
     with pytest.raises(ValueError, match="Unknown kind"):

@@ -129,7 +129,7 @@ def test_a_picture_of_another_model_cannot_be_looked_into(studio, run):
 
 
 def test_the_explorers_figures_are_the_training_operators(studio, run):
-    handful, explore = explorer.functions(inspect.of(studio))
+    _, explore = explorer.functions(inspect.of(studio))
     told = explore(ask(run, token=None, size=4))
     token, pipe = told["token"], studio.pipe
     assert token == run.records[3].tokens[5] or run.records[3].tokens[5] == pipe.vocab_size

@@ -1,0 +1,70 @@
+"""What a person would otherwise watch over: format, lint, types, and the size of files and folders."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOPS = ("mdm_core", "ui", "trainer", "tests")
+MOST_LINES, MOST_FILES = 400, 12
+
+
+def told(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def needs(tool: str) -> None:
+    if importlib.util.find_spec(tool) is None and shutil.which(tool) is None:
+        pytest.skip(f"no {tool} here: pip install -e '.[test]'")
+
+
+@pytest.mark.parametrize("habit", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_has_nothing_to_say(habit):
+    needs("ruff")
+    said = told("ruff", *habit, ".")
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_types_are_what_they_say():
+    """The whole of mypy's configuration is in pyproject.toml: strict for the library, basic for the rest."""
+    needs("mypy")
+    for library, oldest in (("torch", "2.13"), ("numpy", "2.3")):
+        if [int(part) for part in version(library).split(".")[:2]] < [
+            int(part) for part in oldest.split(".")
+        ]:
+            pytest.skip(f"the types are those of {library} {oldest} and later")
+    said = told("mypy")
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_who_silences_the_type_checker_says_why():
+    """`# type: ignore[code]  # because`: a code, and a reason behind it."""
+    for top in TOPS:
+        for path in (ROOT / top).rglob("*.py"):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if path != Path(__file__) and re.search(r"#\s*type:\s*ignore", line):
+                    assert re.search(r"# type: ignore\[[a-z, -]+\]  # \w+", line), f"{path}:{number}"
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_files_and_folders_can_be_read_at_a_sitting(top):
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / top).rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > MOST_LINES
+    }
+    assert not long, f"more than {MOST_LINES} lines: split along a purpose: {long}"
+    full = {
+        str(folder.relative_to(ROOT)): names
+        for folder in {path.parent for path in (ROOT / top).rglob("*.py")}
+        if len(names := sorted(p.name for p in folder.glob("*.py") if p.name != "__init__.py")) > MOST_FILES
+    }
+    assert top == "tests" or not full, f"more than {MOST_FILES} modules in a folder: {full}"
