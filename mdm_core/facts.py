@@ -105,7 +105,7 @@ class Fingerprint:
         values = values.detach()
         if values.is_floating_point():
             low, high = values.aminmax() if values.numel() else (0.0, 0.0)
-            values = values.half() if -_FP16 <= float(low) and float(high) <= _FP16 else values.float()
+            values = values.half() if float(low) >= -_FP16 and float(high) <= _FP16 else values.float()
         digest = hashlib.sha256(f"{name} {list(values.shape)} {values.dtype}".encode())
         digest.update(values.cpu().contiguous().numpy())
         self._parts[name] = digest.digest()
