@@ -78,7 +78,7 @@ def test_the_round_trip_helpers_agree_with_the_pipeline(tiny):
 def test_healing_a_batch_is_healing_each(tiny):
     tokens = generate(tiny, ["a cat", "two dogs"], [1, 2], quiet=True, steps=3).tokens
     broken = (tokens + (np.random.default_rng(0).random(tokens.shape) < 0.3)) % tiny.vocab_size
-    together, passes = heal(tiny, broken, ["a cat", "two dogs"], [1, 2], edit="overwrite", **HEAL)
+    together, passes = heal(tiny, broken, ["a cat", "two dogs"], [1, 2], **HEAL)
     for b, (prompt, seed) in enumerate((("a cat", 1), ("two dogs", 2))):
         assert np.array_equal(together[b], tiny.heal(broken[b], prompt, seed=seed).tokens)
     assert 1 <= passes <= HEAL["polish"]
