@@ -5,6 +5,7 @@ import urllib.request
 from itertools import pairwise
 
 import pytest
+from studio_hands import form, sent
 
 from ui.record.browser import CANVAS, dataset, scrub, settled
 from ui.server.form import Refused, check_run
@@ -242,11 +243,13 @@ def test_a_dark_phone_shows_everything_in_one_column(visit):
 
 
 def test_direct_calls_meet_the_same_checks(address):
-    good = [PROMPT, 0, 4, 3, True, 1, "confidence", "cosine", 4, "overwrite", 0.6, 0, 0.05, 2, None]
-    for place, value in ((0, ""), (1, -1), (2, 10_000), (3, "high"), (4, 3), (6, "../order"), (12, 1e9)):
-        bad = [*good[:place], value, *good[place + 1 :]]
+    good = {**form(text=PROMPT, seed=0, steps=4), "top_k": 0, "edit_from": 0, "edit_to": 1}
+    wrong = {"prompt": "", "seed": -1, "steps": 10_000, "guidance": "high", "editing": 3, "order": "../order"}
+    for name, value in {**wrong, "edit_budget": 1e9, "top_k": -1, "edit_to": 2}.items():
+        told = {**good, name: value}
         with pytest.raises(Refused) as refused:
-            check_run(*bad[:-1])
+            check_run(told.pop("prompt"), **told)
+        bad = [*sent(**{"text" if name == "prompt" else name: value}), None]
         body = json.dumps({"data": bad}).encode()
         call = urllib.request.Request(
             f"{address}/gradio_api/call/generate", body, {"Content-Type": "application/json"}

@@ -9,6 +9,7 @@ from tiny_model import build_tiny
 from mdm_core.__main__ import main
 from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
+from mdm_core.settings import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,36 @@ def test_what_is_there_is_kept_when_the_run_fails(model, tmp_path, capsys):
     out.write_bytes(b"mine")
     assert main(["", "--model", model, "--out", str(out)]) == 2
     assert out.read_bytes() == b"mine"
+
+
+def test_every_setting_is_a_flag(model, tmp_path, capsys):
+    wanted = {
+        "steps": "3",
+        "order": "threshold",
+        "mask_threshold": "0.5",
+        "top_k": "7",
+        "top_p": "off",
+        "edit_cap": "2",
+        "edit_window": ("0.25", "0.75"),
+    }
+    given = []
+    for name, value in wanted.items():
+        given += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
+    record = tmp_path / "x.json"
+    assert (
+        main(
+            ["a cat", "--model", model, "--out", str(tmp_path / "x.png"), "--trajectory", str(record), *given]
+        )
+        == 0
+    )
+    told = Trajectory.load(record).settings
+    assert (told["top_k"], told["top_p"], told["edit_window"]) == (7, None, [0.25, 0.75])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in said for name in SETTINGS)
+    assert (
+        main(["a cat", "--model", model, "--out", str(tmp_path / "y.png"), "--edit-window", "0.8", "0.2"])
+        == 2
+    )
+    assert "edit_window must be two rising numbers" in capsys.readouterr().err
