@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from mdm_core.config import located
 from mdm_core.declared import Choice, Setting
 from mdm_core.diffusion.sampler import check_seed
 from mdm_core.ops import describe_backend
+from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from mdm_core.settings import SEED, SETTINGS
 

@@ -20,9 +20,9 @@ from mdm_core.facts import Facts, Fingerprint
 from mdm_core.forward import Forward
 from mdm_core.images.pictures import plain
 from mdm_core.images.regions import as_cells, centre_box, composite, nearest_visible
+from mdm_core.paths import shipped
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
 from mdm_core.settings import HEAL, SETTINGS, SampleConfig
-from mdm_core.shipped import shipped
 
 SHIPPED = shipped("model")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -95,7 +95,7 @@ class SampleConfig:
             page=(0, 20),
         ),
     )
-    # "overwrite" (T2T), "remask" (T2M) or "off"
+    # T2T is "overwrite", T2M is "remask"
     edit: str = _is(
         "overwrite",
         Choice(

@@ -105,7 +105,7 @@ def load(model: str | None, threads: int | None) -> Any:
 
 def sample_defaults(model: str | None) -> dict[str, Any]:
     """The sampling defaults of the model folder, for the form; {} when it cannot be read (loading then says why)."""
-    from mdm_core.shipped import shipped
+    from mdm_core.paths import shipped
 
     folder = Path(model) if model else shipped("model")
     try:

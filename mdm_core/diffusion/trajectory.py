@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mdm_core.checks import own
-from mdm_core.config import located
+from mdm_core.paths import located
 from mdm_core.settings import MOST_PASSES
 
 FORMAT = "chisel-trajectory"

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from mdm_core.config import located
 from mdm_core.facts import Facts
 from mdm_core.families.parts import Parts
+from mdm_core.paths import located
 
 OURS = "chisel"
 FAMILIES = {OURS: "mdm_core.families.chisel.folder"}  # loaded when a folder asks for it

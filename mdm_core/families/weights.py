@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mdm_core.config import located
+from mdm_core.paths import located
 
 SCALE = ".row_scale"  # suffix of the scales of an int8 matrix
 FORMAT = {"format": "chisel", "format_version": "1"}

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from mdm_core.config import located
 from mdm_core.images.containers import MOST_PROFILE, named, orientation, take_apart
+from mdm_core.paths import located
 
 # Formats that Pillow decodes by itself: no PostScript, no plug-ins that start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")

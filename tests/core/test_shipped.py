@@ -9,8 +9,8 @@ import torch
 from mdm_core.pipeline import SHIPPED, Pipeline
 from trainer.codec import open_codec
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import ONE, SceneObject
-from trainer.scenes.render import SpriteBank, render
 from trainer.tokenizer.fidelity import fidelity
 from trainer.tokenizer.measure import consistency, one_sprite, scenes
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mdm_core.config import located
 from mdm_core.images.pictures import SUFFIXES, unread
+from mdm_core.paths import located
 from trainer.data import metadata
 from trainer.data.file_names import Names, folders_apart, same_name
 from trainer.data.texts import LONGEST_CAPTION, Caption, clean, shown, text_of, usable

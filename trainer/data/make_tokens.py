@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mdm_core.config import located
 from mdm_core.device import usable
+from mdm_core.paths import located
 from mdm_core.pipeline import SHIPPED
 from trainer import checks
 from trainer.codec import WEIGHTS, open_codec

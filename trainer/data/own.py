@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import located
 from mdm_core.families.chisel.config import load_config
 from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.paths import located
 from trainer import checks
 from trainer.data.folder import FolderRecords, without_place
 from trainer.data.pictures import MOST_SIDE, Framing, read_picture, square

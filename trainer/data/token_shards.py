@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core.config import located
+from mdm_core.paths import located
 from trainer.data.texts import Caption, shown, text_of, usable
 
 MANIFEST = "tokens.json"

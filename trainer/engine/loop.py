@@ -18,11 +18,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mdm_core.config import located
 from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.families.weights import load_weights
+from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
 from trainer.data.folder import without_place

@@ -25,7 +25,7 @@ from torch import nn
 from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
-from mdm_core.shipped import shipped
+from mdm_core.paths import shipped
 from trainer.command import run_command, whole
 from trainer.engine.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
 from trainer.engine.optim import parameter_groups

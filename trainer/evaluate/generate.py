@@ -19,8 +19,8 @@ from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.prompts import Prompt
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import Scene, SceneGenerator
-from trainer.scenes.render import SpriteBank, render
 
 
 @dataclass

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from mdm_core.config import located
-from mdm_core.shipped import shipped
+from mdm_core.paths import located, shipped
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.data.texts import text_of
 from trainer.scenes.atlas import Atlas

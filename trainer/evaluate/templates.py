@@ -16,8 +16,8 @@ from torch import Tensor
 from trainer.judge.detector import COLOURS, NOTHING, Detection
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES, IMAGE, PATCH, paint
+from trainer.scenes.drawing.render import colour_ramp, recolour, shrink
 from trainer.scenes.generator import SIZES
-from trainer.scenes.render import colour_ramp, recolour, shrink
 
 SIDE = 16
 FAR = 28.0  # root mean square error in grey levels beyond which no sprite is near

@@ -34,7 +34,7 @@ from trainer.evaluate.prompts import Prompt, make
 from trainer.evaluate.scoring import summary
 from trainer.judge.detector import Verifier
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.render import SpriteBank, render
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.source import SceneDataConfig, scene_batches
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mdm_core.config import located
-from mdm_core.shipped import shipped
+from mdm_core.paths import located, shipped
 from trainer.scenes.colours import COLOUR_NAMES
 
 VERIFIER_DIR = shipped("verifier")

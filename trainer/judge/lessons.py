@@ -19,8 +19,8 @@ from torch import Tensor
 from trainer.judge.detector import CELL, GRID
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES, IMAGE
+from trainer.scenes.drawing.render import SpriteBank, paste
 from trainer.scenes.generator import MIN_CONTRAST, VARIANTS
-from trainer.scenes.render import SpriteBank, paste
 
 SEED = 900_000_000  # added to every seed: no scene of another generator starts from here
 SIZES = (40, 48, 56, 64, 72, 80, 96)

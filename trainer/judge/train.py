@@ -37,8 +37,8 @@ from trainer.judge.detector import (
 from trainer.judge.lessons import IGNORE, SEED, SIZES, Lesson, SceneMaker, lesson
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SceneGenerator
-from trainer.scenes.render import SpriteBank, render
 
 SHARES = {"flat": 2, "cartoon": 2, "simple": 2, "glossy": 2, "bright": 2, "classic": 1, "playful": 1}
 CHECK_SEED = 70_000_001  # of the scenes that thresholds and accuracy are read from

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mdm_core.config import located
-from mdm_core.shipped import shipped
+from mdm_core.paths import located, shipped
 
 ATLAS_DIR = shipped("atlas")
 

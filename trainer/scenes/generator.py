@@ -16,7 +16,7 @@ import numpy as np
 from trainer.scenes import captions
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
-from trainer.scenes.places import Placed, free, look_for
+from trainer.scenes.drawing.places import Placed, free, look_for
 from trainer.scenes.scene import Scene, SceneBatch, SceneObject
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 from trainer.scenes.splits import is_held_out

@@ -15,8 +15,8 @@ from mdm_core.families.chisel.text import TextTokenizer
 from trainer import checks
 from trainer.data.source import Batch
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SceneBatch, SceneGenerator
-from trainer.scenes.render import SpriteBank, render
 from trainer.scenes.words import words
 
 

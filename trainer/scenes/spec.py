@@ -4,7 +4,8 @@ Everything that draws, reads or judges scenes takes its measures from a `SceneSp
 the shipped weights, the judge and EmojiEval were made with, and `WORLD_256`.
 
 Snapped layouts are written in cells of a lattice of 16 cells a side, so that one table serves every picture size. A
-free scene takes a layout's plan (how many things, which lies where) and places it anywhere; `trainer/scenes/places.py`.
+free scene takes a layout's plan (how many things, which lies where) and places it anywhere:
+`trainer/scenes/drawing/places.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOURS, IMAGE, PATCH, Background
-from trainer.scenes.grounds import LOOKS, WORLD_GROUNDS, WORLD_HORIZONS
+from trainer.scenes.drawing.grounds import LOOKS, WORLD_GROUNDS, WORLD_HORIZONS
 
 LATTICE = 16  # cells a side of the lattice that snapped scenes stand on
 Cells = tuple[float, tuple[tuple[float, float], ...]]  # side of the sprites, left top corners

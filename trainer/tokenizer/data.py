@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdm_core.config import located
+from mdm_core.paths import located
 from trainer.data.own import OwnDataConfig, PictureSource
 from trainer.data.source import Batch
 from trainer.scenes.source import SceneDataConfig, SceneSource

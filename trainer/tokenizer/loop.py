@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdm_core.config import located
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
+from mdm_core.paths import located
 from trainer import checks
 from trainer.data.source import batches
 from trainer.engine import checkpoint

@@ -28,8 +28,8 @@ from trainer.command import out_file, out_picture, run_command, to_path
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
+from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch
-from trainer.scenes.render import SpriteBank, render
 from trainer.scenes.source import SceneDataConfig, scene_batches
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 from trainer.tokenizer.photos import load_pictures

@@ -37,7 +37,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mdm_core.config import located
+from mdm_core.paths import located
 from trainer.command import number, out_file, run_command, to_path, whole
 
 SIDE = 160  # pixels a side of a stored training picture: room for a random crop of 128

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from mdm_core.shipped import shipped
+from mdm_core.paths import shipped
 from ui.assemble import markup
 from ui.inspector import lookups
 from ui.learn import explorer

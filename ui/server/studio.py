@@ -233,7 +233,7 @@ def endpoint(work: Callable[..., Iterator[tuple[Any, ...]]]) -> Callable[..., It
     either = inspect.Parameter.POSITIONAL_OR_KEYWORD
     plain = [inspect.Parameter(name, either, annotation=Any) for name in limits.FIELDS]
     more = [inspect.Parameter(name, either, default=None, annotation=kind) for name, kind in kinds.items()]
-    generate.__signature__ = inspect.Signature([*plain, *more])  # type: ignore[attr-defined]
+    generate.__signature__ = inspect.Signature([*plain, *more])  # type: ignore[attr-defined]  # which parameters Gradio sees
     generate.__annotations__ = {**dict.fromkeys(limits.FIELDS, Any), **kinds}
     return generate
 

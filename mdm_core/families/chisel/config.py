@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mdm_core.checks import check_fields, real_number, whole_number
-from mdm_core.config import located
 from mdm_core.facts import Facts
+from mdm_core.paths import located
 from mdm_core.settings import SampleConfig
 
 FAMILY = "chisel"

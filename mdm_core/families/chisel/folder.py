@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from mdm_core.config import located
 from mdm_core.facts import Facts, Fingerprint
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.families.chisel.config import PipelineConfig, check_pair, load_config, save_config
@@ -19,6 +18,7 @@ from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.families.parts import Parts
 from mdm_core.families.weights import load_weights, save_weights, stored_weights
+from mdm_core.paths import located
 
 CODEC, MODEL, TEXT, CONFIG = "image_tokenizer.safetensors", "model.safetensors", "text.json", "config.json"
 M = TypeVar("M", bound=nn.Module)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mdm_core.config import located
+from mdm_core.paths import located
 
 PAD = "<pad>"  # id 0
 

@@ -24,7 +24,7 @@ from trainer.judge.detector import (
 from trainer.judge.lessons import IGNORE, SIZES, SceneMaker, lesson
 from trainer.judge.train import SHARES, detection_loss
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.render import SpriteBank
+from trainer.scenes.drawing.render import SpriteBank
 
 N = 12
 

@@ -12,8 +12,8 @@ import torch
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.captions import WORDS
 from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES, IMAGE, PATCH, paint
+from trainer.scenes.drawing.render import SpriteBank, recolour, render, render_one
 from trainer.scenes.generator import HELD_OUT_KINDS, KINDS, SIZES, SceneBatch, SceneGenerator, sprite_index
-from trainer.scenes.render import SpriteBank, recolour, render, render_one
 from trainer.scenes.splits import is_held_out
 
 

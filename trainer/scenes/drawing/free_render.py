@@ -18,9 +18,9 @@ from torch import Tensor
 
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
+from trainer.scenes.drawing.grounds import paint_ground
+from trainer.scenes.drawing.render import colour_ramp, recolour
 from trainer.scenes.generator import VARIANTS, sprite_index
-from trainer.scenes.grounds import paint_ground
-from trainer.scenes.render import colour_ramp, recolour
 from trainer.scenes.scene import SceneBatch
 from trainer.scenes.spec import SceneSpec
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trainer.scenes.brushes import (
+from trainer.scenes.colours import Background
+from trainer.scenes.drawing.brushes import (
     Canvas,
     beam,
     clouds,
@@ -26,7 +27,6 @@ from trainer.scenes.brushes import (
     stars,
     trees,
 )
-from trainer.scenes.colours import Background
 
 LOOKS = 6
 _LOW = (0.25, 0.34, 0.42, 0.5, 0.58, 0.66)  # horizons of the looks, the high view first
@@ -372,11 +372,8 @@ WORLD_HORIZONS = {name: horizons for name, (_, _, horizons) in PLACES.items()}
 
 def paint_ground(background: Background, look: int, image: int) -> np.ndarray:
     """A ground of the world in one of its looks: uint8 [image, image, 3]."""
-    if background.name in PLACES:
-        canvas = PLACES[background.name][1](look)
-    else:
-        canvas = _studio(background.rgb, look)
-    return canvas.pixels(image)
+    place = PLACES.get(background.name)
+    return (place[1](look) if place else _studio(background.rgb, look)).pixels(image)
 
 
 def _studio(rgb: tuple[int, int, int], look: int) -> Canvas:

@@ -1,0 +1,1 @@
+"""What is drawn: grounds, and sprites on them."""
