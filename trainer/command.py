@@ -139,3 +139,15 @@ def out_picture(file: str | os.PathLike | None) -> Path | None:
     if file is not None and known.get(Path(file).suffix.lower()) not in Image.SAVE:
         raise ValueError(f"{file} is no picture file: give a name that ends in .png, .webp or .jpg")
     return out_file(file)
+
+
+def open_device(name: str | None) -> torch.device | None:
+    """The device of a command line, None for the default; ValueError when this machine does not have it."""
+    if name is None:
+        return None
+    try:
+        torch.zeros(1, device=name).tolist()  # "meta" holds no numbers
+        return torch.device(name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"--device {name} cannot be used here: {reason}") from None

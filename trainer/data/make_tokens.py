@@ -32,12 +32,11 @@ from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.weights import load_weights
 from mdm_core.pipeline import SHIPPED
 from trainer import checks
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.data.own import Records, open_records
+from trainer.command import any_seed, number, open_device, out_folder, run_command, to_path, whole
 from trainer.data.pictures import Framing, read_picture, square
+from trainer.data.records import Records, open_records
 from trainer.data.texts import shown
 from trainer.data.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
-from trainer.engine.parallel import open_device
 
 BATCH = 32  # pictures encoded at once
 

@@ -120,18 +120,6 @@ class Parallel:
                 os._exit(0)
 
 
-def open_device(name: str | None) -> torch.device | None:
-    """The device of a command line, None for the default; ValueError when this machine does not have it."""
-    if name is None:
-        return None
-    try:
-        torch.zeros(1, device=name).tolist()  # "meta" holds no numbers
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"--device {name} cannot be used here: {reason}") from None
-
-
 def full(tensor: Tensor) -> Tensor:
     """The whole of a sharded tensor (a collective: every process must ask); others as they are."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

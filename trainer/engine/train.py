@@ -32,9 +32,8 @@ import torch
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import SHIPPED
-from trainer.command import number, run_command, to_path, whole
+from trainer.command import number, open_device, run_command, to_path, whole
 from trainer.engine.loop import Trainer
-from trainer.engine.parallel import open_device
 from trainer.recipes.recipe import load_recipe
 
 MEMORY = "lower data.batch_size (accumulate makes up for it) or set checkpointing=True"

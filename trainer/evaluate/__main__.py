@@ -22,8 +22,7 @@ import numpy as np
 import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import number, out_file, run_command, to_path, whole
-from trainer.engine.parallel import open_device
+from trainer.command import number, open_device, out_file, run_command, to_path, whole
 from trainer.evaluate.controls import (
     agreement,
     frechet,

@@ -27,8 +27,7 @@ import torch
 
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.pipeline import SHIPPED
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
+from trainer.command import any_seed, number, open_device, out_folder, run_command, to_path, whole
 from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment

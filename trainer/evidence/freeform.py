@@ -18,8 +18,7 @@ import torch
 
 from mdm_core.explain.vocabulary import Vocabulary
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_file, run_command, to_path
-from trainer.engine.parallel import open_device
+from trainer.command import open_device, out_file, run_command, to_path
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt

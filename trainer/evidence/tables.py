@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
+from trainer.command import open_device, out_folder, run_command, to_path, whole
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.prompts import load
 from trainer.evidence import editing

@@ -22,8 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.engine.parallel import open_device
+from trainer.command import any_seed, number, open_device, out_folder, run_command, to_path, whole
 from trainer.judge.detector import (
     CELL,
     GRID,

@@ -99,12 +99,9 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
     """Recipe `trainer/recipes/NAME.py` with `field=value` overrides; ValueError names what is wrong."""
     if not name.isidentifier() or name.startswith("_"):
         raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {_known()}")
-    try:
-        recipe = importlib.import_module(f"trainer.recipes.{name}").RECIPE
-    except ModuleNotFoundError as error:
-        if error.name != f"trainer.recipes.{name}":
-            raise
-        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {_known()}") from error
+    recipe = _of(name)
+    if recipe is None:
+        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {_known()}")
     changes = _Changes()
     for item in overrides:
         key, sep, text = item.partition("=")
@@ -121,7 +118,18 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
 
 
 def _known() -> str:
-    return ", ".join(sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__)))
+    found = sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__))
+    return ", ".join(name for name in found if _of(name) is not None)
+
+
+def _of(name: str) -> Recipe | None:
+    """The recipe that a module of this package holds; None where it holds none or is not there."""
+    try:
+        return getattr(importlib.import_module(f"trainer.recipes.{name}"), "RECIPE", None)
+    except ModuleNotFoundError as error:
+        if error.name != f"trainer.recipes.{name}":
+            raise
+        return None
 
 
 class _Changes(dict):

@@ -20,8 +20,7 @@ from pathlib import Path
 import torch
 
 from mdm_core.config import ImageTokenizerConfig
-from trainer.command import any_seed, number, run_command, to_path, whole
-from trainer.engine.parallel import open_device
+from trainer.command import any_seed, number, open_device, run_command, to_path, whole
 from trainer.engine.train import leave_on_signals
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
