@@ -248,4 +248,4 @@ CASES = {
         --against nowhere
     """,
 }
-CASES = {name: [line.strip() for line in lines.strip().splitlines()] for name, lines in CASES.items()}
+COMMANDS = {name: [line.strip() for line in lines.strip().splitlines()] for name, lines in CASES.items()}

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_cases import CASES
+from command_cases import COMMANDS as CASES
 from picture_files import captioned_folder
 from tiny_run import codec_folder
 

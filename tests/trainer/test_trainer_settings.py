@@ -14,7 +14,8 @@ import trainer
 from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.diffusion.loss import ObjectiveConfig
 from trainer.data.make_tokens import Job
-from trainer.data.own import OwnDataConfig, split_rows
+from trainer.data.own import OwnDataConfig
+from trainer.data.records import split_rows
 from trainer.recipes.recipe import Recipe, load_recipe
 from trainer.scenes.source import SceneDataConfig
 from trainer.tokenizer.loop import TokenizerSettings

@@ -28,8 +28,9 @@ import torch
 
 from mdm_core.families.chisel.text import TextTokenizer
 from trainer import record
-from trainer.bench.train import RandomTokens, cpu_recipe, gpu_recipe, make_trainer, peak_of, step
+from trainer.bench.train import make_trainer, peak_of, step
 from trainer.engine.plan import work_per_sample
+from trainer.recipes.measured import RandomTokens, cpu_recipe, gpu_recipe
 from trainer.recipes.recipe import Recipe, load_recipe
 
 WORKER = "CHISEL_SCALING"  # in the environment of a worker: what it shall measure, and where to write

@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,70 +21,19 @@ from torch import Tensor
 
 from mdm_core.device import default
 from mdm_core.diffusion.loss import ObjectiveConfig
-from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
+from mdm_core.families.chisel.config import ImageTokenizerConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.families.weights import save_weights
 from trainer import record
 from trainer.bench.measure import peak_bytes
-from trainer.data.source import Batch
 from trainer.engine.loop import Trainer
 from trainer.engine.plan import work_per_sample
+from trainer.recipes.measured import cpu_recipe, gpu_recipe
 from trainer.recipes.recipe import Recipe
 
 # dense bf16 matrix products, operations a second, from the vendor's data sheets
 PEAKS = {"H200": 989.4e12, "H100": 989.4e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165.2e12}
-CPU_LEVELS = (16, 16, 16, 16)  # V = 65,536
-
-
-@dataclass(frozen=True)
-class RandomTokens:
-    """Random tokens and prompts, made once."""
-
-    batch_size: int = 16
-    workers: int = 0
-    seed: int = 0
-    vocab_size: int = 16384
-    length: int = 256
-    text_length: int = 40
-
-    def open(self, text, split="train", rank=0, world=1) -> RandomTokens:
-        return self
-
-    def batch(self, index: int) -> Batch:
-        g = torch.Generator().manual_seed(self.seed)
-        tokens = torch.randint(0, self.vocab_size, (self.batch_size, self.length), generator=g)
-        return Batch(torch.randint(1, 300, (self.batch_size, self.text_length), generator=g), tokens=tokens)
-
-    def captions(self, count: int):
-        return iter(["a random prompt"] * min(count, 8))
-
-    def card(self) -> dict:
-        return {}
-
-
-def cpu_recipe(batch: int) -> Recipe:
-    """6 M parameters in the body, V = 65,536: what a small machine would train on a large vocabulary."""
-    model = ModelConfig(
-        vocab_size=65536,
-        code_levels=CPU_LEVELS,
-        text_vocab_size=512,
-        width=256,
-        depth=6,
-        heads=4,
-        kv_heads=4,
-        ffn=704,
-        token_width=192,
-        token_heads=3,
-        token_depth=1,
-    )
-    return Recipe(model=model, data=RandomTokens(batch_size=batch, vocab_size=65536), validate_every=10**9)
-
-
-def gpu_recipe(batch: int) -> Recipe:
-    """300 M parameters, V = 16,384."""
-    model = ModelConfig(text_vocab_size=512, width=1024, depth=23, heads=8, kv_heads=8, ffn=2816)
-    return Recipe(model=model, data=RandomTokens(batch_size=batch), compile=True, validate_every=10**9)
 
 
 def naive_objective(grouped: bool):

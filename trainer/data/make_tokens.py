@@ -33,8 +33,8 @@ from mdm_core.pipeline import SHIPPED
 from trainer import checks
 from trainer.codec import WEIGHTS, open_codec
 from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.data.own import Records, open_records
 from trainer.data.pictures import Framing, read_picture, square
+from trainer.data.records import Records, open_records
 from trainer.data.texts import shown
 from trainer.data.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
 

@@ -22,102 +22,33 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mdm_core.families.chisel.config import load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.paths import located
 from trainer import checks
-from trainer.data.folder import FolderRecords, without_place
 from trainer.data.pictures import MOST_SIDE, Framing, read_picture, square
+from trainer.data.records import (
+    Order,
+    Records,
+    check_size,
+    describe,
+    encode_captions,
+    first_captions,
+    open_records,
+    pick,
+    split_rows,
+    told,
+)
 from trainer.data.source import Batch, Source, Stream
-from trainer.data.texts import Caption, shown
+from trainer.data.stream import HubStream
+from trainer.data.texts import shown
 from trainer.data.token_shards import MANIFEST, TokenShards
-from trainer.data.webdataset import TarRecords, expand
 
 TRIES = 64  # pictures tried in place of one that cannot be read
-
-
-class Records(Protocol):
-    """Captioned pictures by number."""
-
-    names: list[str]
-    skipped: dict[str, str]
-
-    def __len__(self) -> int: ...
-
-    def read(self, i: int) -> Path | bytes: ...
-
-    def caption(self, i: int) -> Caption: ...
-
-
-def open_records(path: str | Path) -> Records:
-    """The captioned pictures at `path`: tar shards or a folder. ValueError says what is missing."""
-    text = str(path)
-    if not text:
-        raise ValueError("say where your pictures are: data.path=FOLDER")
-    if text.startswith("hf:"):
-        raise ValueError(f"{text} is a stream: train on it directly, or give a folder or tar shards here")
-    text = os.path.expanduser(text)
-    if os.path.isdir(text):  # what exists as it is named is no pattern
-        shards = bool(expand(text))
-    elif os.path.exists(text) and not text.lower().endswith(".tar"):
-        raise ValueError(f"{text} is a file: give a folder of pictures or tar shards")
-    else:
-        shards = text.lower().endswith(".tar") or any(c in text for c in "{*?[")
-    return TarRecords(text) if shards else FolderRecords(text)
-
-
-class Order:
-    """An endless order of n things: position -> number, a new permutation in each epoch."""
-
-    def __init__(self, n: int, seed: int):
-        self.n, self.seed = n, seed
-        self._epochs: dict[int, np.ndarray] = {}
-
-    def __getitem__(self, position: int) -> int:
-        epoch, place = divmod(position, self.n)
-        if epoch not in self._epochs:
-            if len(self._epochs) > 1:  # workers step over an epoch's end: two suffice
-                self._epochs.pop(min(self._epochs))
-            self._epochs[epoch] = np.random.default_rng([self.seed, 1, epoch]).permutation(self.n)
-        return int(self._epochs[epoch][place])
-
-
-def split_rows(names: list[str], share: float, split: str) -> np.ndarray:
-    """Numbers of the records of a split: "seen" is the `share` that training never sees, chosen by name.
-
-    Fewer than ten records are not divided: both splits hold all of them.
-    """
-    n = len(names)
-    if n < 10 or share <= 0:
-        return np.arange(n)
-    keys = [hashlib.sha1(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names]
-    ranked = np.argsort(np.array(keys, dtype="S8"), kind="stable")
-    held = min(max(1, round(n * share)), n - 1)  # something is left to train on
-    return np.sort(ranked[held:] if split == "train" else ranked[:held])
-
-
-def encode_captions(text: TextTokenizer | None, captions: list[str]) -> Tensor:
-    """Captions -> ids int64 [B, T]; what does not fit is cut off, as no prompt may be. Without text, T = 0."""
-    if text is None:
-        return torch.zeros(len(captions), 0, dtype=torch.int64)
-    out = torch.zeros(len(captions), text.length, dtype=torch.int64)
-    for row, encoding in zip(out, text.bpe.encode_batch(captions), strict=True):
-        ids = encoding.ids[: text.length]
-        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
-    return out
-
-
-def pick(caption: Caption, rng: np.random.Generator | None) -> str:
-    """One caption of several; the first one without rng."""
-    if isinstance(caption, str):
-        return caption
-    return caption[0 if rng is None else int(rng.integers(len(caption)))]
 
 
 class PictureSource:
@@ -164,7 +95,7 @@ class PictureSource:
         images = torch.from_numpy(np.stack([s[0] for s in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [s[1] for s in samples])
         unread = tuple(f for s in samples for f in s[2])
-        return Batch(text, images=images, skipped=told(self, first) + unread)
+        return Batch(text, images=images, skipped=told(self.skipped, self.split, first) + unread)
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
@@ -201,7 +132,9 @@ class TokenSource:
             tokens.append(self.shards.tokens(int(row), view))
             captions.append(pick(self.shards.caption(int(row)), rng))
         x0 = torch.from_numpy(np.stack(tokens).astype(np.int64))  # [B, L]
-        return Batch(encode_captions(self.text, captions), tokens=x0, skipped=told(self, first))
+        return Batch(
+            encode_captions(self.text, captions), tokens=x0, skipped=told(self.skipped, self.split, first)
+        )
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the tokens were made by the image tokenizer of this model folder."""
@@ -217,42 +150,6 @@ class TokenSource:
 
     def card(self) -> dict[str, Any]:
         return describe(self.config.path, self.shards, self.rows)
-
-
-def check_size(config: OwnDataConfig, folder: Path) -> None:
-    """ValueError unless the image tokenizer of a model folder takes pictures as large as they are cut."""
-    side = load_config(Path(folder) / "config.json").tokenizer.image_size
-    if side != config.image_size:
-        raise ValueError(
-            f"data.image_size is {config.image_size}, and the image tokenizer in {folder} takes pictures of {side} "
-            f"pixels a side: set data.image_size={side}, or choose another --codec"
-        )
-
-
-def told(source: PictureSource | TokenSource, first: int) -> tuple[str, ...]:
-    """What was found unusable when the data was opened: it comes with the first sample of training."""
-    begins = first == 0 and source.split == "train"
-    return tuple(f"{name}: {why}" for name, why in source.skipped.items()) if begins else ()
-
-
-def first_captions(records: Records, rows: np.ndarray, count: int) -> Iterator[str]:
-    """Up to `count` captions, from all over the records."""
-    for row in np.random.default_rng(0).permutation(rows):
-        try:
-            caption = records.caption(int(row))
-        except (ValueError, OSError):
-            continue
-        for text in [caption] if isinstance(caption, str) else caption:
-            if count <= 0:
-                return
-            count -= 1
-            yield text
-
-
-def describe(path: str, records: Records, rows: np.ndarray) -> dict[str, Any]:
-    """What the model card says: where it learnt from, how many pictures, and prompts to begin with."""
-    examples = dict.fromkeys(c for c in first_captions(records, rows, 64) if len(c) <= 80)
-    return {"data": {"name": without_place(path), "pictures": len(rows)}, "examples": list(examples)[:8]}
 
 
 @dataclass(frozen=True)
@@ -292,8 +189,6 @@ class OwnDataConfig:
     ) -> Source | Stream:
         """See `trainer.data.source.DataConfig`. ValueError when there is nothing to train on."""
         if self.path.startswith("hf:"):
-            from trainer.data.stream import HubStream
-
             return HubStream(self, text, split, rank, world)
         try:
             return self._open(text, split)

@@ -15,7 +15,7 @@ import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +25,10 @@ from mdm_core.families.chisel.text import TextTokenizer
 from trainer.data.file_names import folders_apart, kept_apart
 from trainer.data.folder import without_place
 from trainer.data.pictures import Framing, read_picture, square
+from trainer.data.records import Asked, check_size, encode_captions, pick
 from trainer.data.source import Batch
 from trainer.data.texts import CAPTIONS, clean, lost, shown, text_of
 from trainer.data.webdataset import as_named, expand
-
-if TYPE_CHECKING:
-    from trainer.data.own import OwnDataConfig
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture")
 TEXTS = (*CAPTIONS, "txt", "json", "captions")
@@ -129,7 +127,7 @@ class HubStream:
 
     def __init__(
         self,
-        config: OwnDataConfig,
+        config: Asked,
         text: TextTokenizer | None,
         split: str,
         rank: int,
@@ -191,17 +189,13 @@ class HubStream:
             except (ValueError, OSError) as error:
                 self.skipped[self._name(number, example)] = str(error)
                 continue
-            if not isinstance(caption, str):
-                caption = caption[0 if rng is None else int(rng.integers(len(caption)))]
-            return pixels, caption
+            return pixels, pick(caption, rng)
         reason = next(iter(self.skipped.items()), ("", "no example for this process"))
         raise ValueError(
             f"{tried} examples in a row of {self.config.path} are unusable, e.g. {': '.join(reason)}"
         )
 
     def __next__(self) -> Batch:
-        from trainer.data.own import encode_captions
-
         samples = [self._sample() for _ in range(self.config.batch_size)]
         images = torch.from_numpy(np.stack([pixels for pixels, _ in samples]))  # [B, S, S, 3]
         text = encode_captions(self.text, [caption for _, caption in samples])
@@ -210,8 +204,6 @@ class HubStream:
 
     def check_codec(self, folder: Path) -> None:
         """ValueError unless the image tokenizer of this model folder takes pictures of this size."""
-        from trainer.data.own import check_size
-
         check_size(self.config, folder)
 
     def state_dict(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from mdm_core.paths import shipped
 from trainer.command import run_command, whole
 from trainer.engine.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
 from trainer.engine.optim import parameter_groups
+from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe, load_recipe
 
 RECORDS = shipped("benchmarks")
@@ -288,8 +289,6 @@ def forecast(recipe: Recipe, gpus: int, folder: Path = RECORDS) -> float | None:
     rates, rate = kernel_rates(recipe.model.token_width, folder), step_rate(folder)
     if rates is None or rate is None or not rate.get("batch"):
         return None
-    from trainer.bench.train import gpu_recipe  # the recipe of the record
-
     best = []
     for r, count in ((gpu_recipe(rate["batch"]), 1), (recipe, gpus)):
         model, rates = build_on_meta(r.model), kernel_rates(r.model.token_width, folder)

@@ -108,9 +108,11 @@ class Recipe:
 
 def load_recipe(name: str, overrides: list[str]) -> Recipe:
     """Recipe `trainer/recipes/NAME.py` with `field=value` overrides; ValueError names what is wrong."""
-    if name not in known():
+    if not name.isidentifier() or name.startswith("_"):
         raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {', '.join(known())}")
-    recipe = importlib.import_module(f"trainer.recipes.{name}").RECIPE
+    recipe = _of(name)
+    if recipe is None:
+        raise ValueError(f"there is no recipe {name!r} in trainer/recipes; there are {', '.join(known())}")
     changes = _Changes()
     for item in overrides:
         key, text = assignment(item)
@@ -125,9 +127,19 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
 
 
 def known() -> list[str]:
-    """The names of all recipes: every file of the folder but this one."""
-    here = __name__.rpartition(".")[2]
-    return sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__) if m.name != here)
+    """The names of all recipes: every module of this package that holds one."""
+    found = sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__))
+    return [name for name in found if _of(name) is not None]
+
+
+def _of(name: str) -> Recipe | None:
+    """The recipe that a module of this package holds; None where it holds none or is not there."""
+    try:
+        return getattr(importlib.import_module(f"trainer.recipes.{name}"), "RECIPE", None)
+    except ModuleNotFoundError as error:
+        if error.name != f"trainer.recipes.{name}":
+            raise
+        return None
 
 
 class _Changes(dict):

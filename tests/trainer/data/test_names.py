@@ -12,7 +12,8 @@ from tiny_run import codec_folder
 from mdm_core.families.chisel.text import TextTokenizer
 from trainer.data.file_names import Names, folders_apart, kept_apart, same_name
 from trainer.data.folder import FolderRecords
-from trainer.data.own import OwnDataConfig, open_records
+from trainer.data.own import OwnDataConfig
+from trainer.data.records import open_records
 from trainer.data.stream import left_out, local_files
 from trainer.data.webdataset import TarRecords, expand
 

@@ -9,7 +9,8 @@ from picture_files import captioned_folder, disc, encoded, tar_shard
 
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.pipeline import SHIPPED
-from trainer.data.own import Order, OwnDataConfig, PictureSource, encode_captions, open_records, split_rows
+from trainer.data.own import OwnDataConfig, PictureSource
+from trainer.data.records import Order, encode_captions, open_records, split_rows
 from trainer.data.source import batches
 
 

@@ -21,7 +21,7 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, cou
 from mdm_core.families.weights import save_weights
 from mdm_core.pipeline import Pipeline
 from trainer.bench.measure import peak_bytes
-from trainer.bench.train import cpu_recipe, gradients_only, make_trainer, step
+from trainer.bench.train import gradients_only, make_trainer, step
 from trainer.engine import train
 from trainer.engine.loop import Trainer
 from trainer.engine.plan import (
@@ -35,6 +35,7 @@ from trainer.engine.plan import (
     work_per_sample,
 )
 from trainer.engine.step import make_groups
+from trainer.recipes.measured import cpu_recipe
 from trainer.recipes.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -128,8 +129,8 @@ def test_the_speed_at_best_follows_from_the_kernels_records(tmp_path):
 
 
 def test_the_forecast_scales_the_best_by_what_a_whole_step_reached(tmp_path):
-    from trainer.bench.train import gpu_recipe
     from trainer.engine.plan import forecast, parts_of_a_step
+    from trainer.recipes.measured import gpu_recipe
 
     def best(recipe, gpus):
         model = build_on_meta(recipe.model)
