@@ -1,0 +1,1 @@
+"""Pictures of unknown origin, and the masks and locks that lie over them."""

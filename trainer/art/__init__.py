@@ -1,0 +1,1 @@
+"""The sprite atlas: whose art it is, how it is drawn, and how it is looked at."""

@@ -1,0 +1,1 @@
+"""Where batches come from: folders, tar shards, streams and tokens of one's own."""

@@ -1,0 +1,1 @@
+"""Tables, ablations, cards and sheets: what is claimed, from records."""

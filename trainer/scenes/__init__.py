@@ -1,0 +1,1 @@
+"""Scenes with a true caption: what stands where, what it is called, how it is drawn."""

@@ -1,0 +1,1 @@
+"""The image tokenizer: its training, its data, its figures."""

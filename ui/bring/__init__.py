@@ -1,0 +1,1 @@
+"""What visitors bring: pictures, saved runs, links."""

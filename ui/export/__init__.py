@@ -1,0 +1,1 @@
+"""What leaves the studio: pictures, animations, replay pages, saved runs, links."""

@@ -1,0 +1,1 @@
+"""The Learn task: tour, explorer and lab."""

@@ -1,0 +1,1 @@
+"""What a prompt names, and what the model knows."""

@@ -1,0 +1,1 @@
+"""Everything that arrives is checked here, waits in line, and is carved."""

@@ -1,0 +1,1 @@
+"""Grouped cross-entropy from hidden states: reference, PyTorch, Triton."""

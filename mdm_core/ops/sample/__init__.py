@@ -1,0 +1,1 @@
+"""One sampling step's decision data from hidden states: reference, PyTorch, Triton."""
