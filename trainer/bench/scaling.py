@@ -167,7 +167,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> Path:
+def main(argv: list[str] | None = None) -> Path | None:
+    if WORKER in os.environ:  # a process that `main` started below, whichever way it came here
+        return measure(json.loads(os.environ[WORKER]))
     gpus = torch.cuda.device_count()
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -230,7 +232,4 @@ def main(argv: list[str] | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    if WORKER in os.environ:
-        measure(json.loads(os.environ[WORKER]))
-    else:
-        main()
+    main()
