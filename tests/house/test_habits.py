@@ -17,7 +17,7 @@ MOST_LINES, MOST_FILES = 400, 12
 
 def told(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
 
 
