@@ -16,7 +16,7 @@ from ui.export import export
 from ui.fields import Ask, Pick, Range, Whole
 from ui.inspector import lookups
 from ui.learn import learn
-from ui.server import address, guard
+from ui.server import address, guard, runs
 from ui.server import form as limits
 from ui.server.line import PLACES
 from ui.server.studio import Studio, endpoint
@@ -46,7 +46,7 @@ def head(grid: tuple[int, int] | None = None, sample: dict[str, Any] | None = No
     facts = {
         "grid": grid,
         "pictureBytes": upload.MAX_BYTES,
-        "runBytes": opening.largest_run(grid or GRID),
+        "runBytes": runs.largest_run(grid or GRID),
         "promptCharacters": limits.PROMPT_CHARACTERS,
         "form": initial(sample or {}),
     }
@@ -81,7 +81,7 @@ def launch_arguments(
         "pwa": False,
         "mcp_server": False,
         "root_path": address.prefix(root),
-        **guard.launch_arguments(embed, opening.largest_body(grid or GRID)),
+        **guard.launch_arguments(embed, runs.largest_body(grid or GRID)),
     }
 
 

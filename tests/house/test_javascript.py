@@ -13,9 +13,10 @@ import pytest
 from studio_hands import record
 
 from ui import assemble, page
-from ui.bring import opening, upload
+from ui.bring import upload
 from ui.export import replay
 from ui.server import form as limits
+from ui.server import runs
 from ui.server.frames import pack_record
 
 ROOT = assemble.HERE.parent
@@ -208,7 +209,7 @@ def test_the_head_tells_the_scripts_what_python_knows(grid):
     assert told["grid"] == (grid and list(grid))
     assert (told["pictureBytes"], told["runBytes"]) == (
         upload.MAX_BYTES,
-        opening.largest_run(grid or page.GRID),
+        runs.largest_run(grid or page.GRID),
     )
     assert told["promptCharacters"] == limits.PROMPT_CHARACTERS
     facts = assemble.part("layout/facts.js")

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory, most_bytes
+from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory
 from mdm_core.settings import SETTINGS
 from ui.assemble import markup
 from ui.bring import upload
@@ -19,7 +19,7 @@ from ui.server import form as limits
 from ui.server.form import Refused, RunSettings
 from ui.server.frames import VERSION, message, pack_record
 from ui.server.line import Ticket
-from ui.server.runs import MAX_RECORDS, Request, Run
+from ui.server.runs import MAX_RECORDS, Request, Run, largest_run
 from ui.server.studio import (
     BROKEN,
     LEFT,
@@ -34,19 +34,8 @@ from ui.server.studio import (
 )
 from ui.stage.component import Static, when_over
 
-LEAST_JSON, MOST_JSON = 4 * 2**20, 64 * 2**20  # bounds of what a saved run may weigh, whatever the grid
 BUSY = "Others are opening files just now: try again in a moment."
 ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
-
-
-def largest_run(grid: tuple[int, int]) -> int:
-    """Bytes that a saved run may have: as many as the longest run on this grid takes."""
-    return min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
-
-
-def largest_body(grid: tuple[int, int]) -> int:
-    """Bytes of the request that brings the largest saved run: base64, and the JSON around it."""
-    return 4 * -(-largest_run(grid) // 3) + 2**16
 
 
 def given(tokens: Any) -> StepRecord:

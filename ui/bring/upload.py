@@ -7,16 +7,15 @@ and cut to the model's square.
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from mdm_core.images.pictures import WEB_FORMATS, Unreadable, read
-from mdm_core.images.regions import composite
 from ui.server.form import Refused
 from ui.server.guard import PICTURE_BYTES
+from ui.server.picture import Ground
 
 MAX_BYTES = PICTURE_BYTES
 MAX_PIXELS = 25_000_000
@@ -72,44 +71,7 @@ def _sentence(error: Unreadable) -> str:
     return f"This file is no picture that can be read here: choose a {READABLE} file."
 
 
-@dataclass(frozen=True)
-class Ground:
-    """An uploaded picture under an edit: the model's square of it, and its own tokens int32 [L]."""
-
-    image: Image.Image
-    tokens: np.ndarray
-
-    @property
-    def width(self) -> int:
-        """Pixels across."""
-        return self.image.width
-
-    @property
-    def height(self) -> int:
-        """Pixels down."""
-        return self.image.height
-
-
 def ground(pipe: Any, data: bytes) -> Ground:
     """The ground made of an image file's bytes; Refused in one sentence."""
     image = pipe.fit(read_image(data))
     return Ground(image, np.asarray(pipe.encode(image), np.int32).reshape(-1))
-
-
-def picture(pipe: Any, tokens: Any, under: Ground | None) -> Image.Image:
-    """The picture of `tokens` [L]; over an upload, the model draws only what was changed.
-
-    Cells whose token differs from the upload's own are drawn from the tokens, with a seam feathered inwards.
-    All other pixels are the upload's, unchanged: a repaint touches nothing outside its region.
-    """
-    shape = tuple(pipe.grid)
-    tokens = np.array(tokens, np.int64).reshape(shape)  # a copy: torch wants arrays it may write to
-    if under is None:
-        return pipe.decode(tokens)
-    changed = tokens != under.tokens.reshape(shape)
-    if not changed.any():
-        return under.image.copy()
-    decoded, masked = pipe.decode(tokens), tokens == pipe.vocab_size
-    painted = composite(under.image, decoded, changed & ~masked)
-    # a masked cell is drawn whole: a feathered stone would show a rim of the photograph
-    return composite(painted, decoded, masked, feather=0) if masked.any() else painted

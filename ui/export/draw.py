@@ -7,7 +7,7 @@ from PIL import Image, ImageColor, ImageDraw
 
 from mdm_core.pipeline import MASK_COLOUR
 from ui import assemble
-from ui.bring import upload
+from ui.server.picture import picture
 
 # what is new and what was edited is marked as on the page
 NEW, EDITED = (ImageColor.getrgb(assemble.colour(name)) for name in ("set", "edit"))
@@ -18,17 +18,19 @@ LIGHT, DARK = (226, 220, 210), (176, 169, 158)
 def frame(
     pipe: Any, run: Any, k: int, size: int, marks: bool = False, tokens: np.ndarray | None = None
 ) -> Image.Image:
-    """RGB picture of `size` x `size` pixels after step k; blue rings on new tokens, orange ones on edited.
+    """RGB picture after step k, a whole number of times the run's own, its longer side as near to `size` pixels as
+    that comes from below, and never smaller; blue rings on new tokens, orange ones on edited.
 
     `tokens` [L] stand in place of the step's own, for what was changed by hand.
     """
     record = run.records[k]
     tokens = np.asarray(record.tokens if tokens is None else tokens)
-    image = upload.picture(pipe, tokens, run.ground).convert("RGB")
-    image = image.resize((size, size), Image.LANCZOS)
+    image = picture(pipe, tokens, run.ground).convert("RGB")
+    times = max(size // max(image.size), 1)
+    image = image.resize((image.width * times, image.height * times), Image.LANCZOS)
     pen = ImageDraw.Draw(image)
     columns = run.grid[1]
-    side = size / columns
+    side = image.width / columns
 
     def box(cell: int, inset: float = 0.0) -> tuple[float, float, float, float]:
         x, y = cell % columns * side, cell // columns * side
@@ -61,6 +63,7 @@ def shared_palette(images: list[Image.Image], colours: int = 256) -> Image.Image
 
     It is fitted to a sheet of the frames at a small size, the last one four times: that is what stays on screen.
     """
+    # of any shape: only the colours count
     small = [image.resize((96, 96), Image.BOX) for image in [*images, *images[-1:] * 3]]
     sheet = Image.new("RGB", (96, 96 * len(small) + 48))
     for i, image in enumerate(small):

@@ -17,14 +17,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.diffusion.trajectory import Trajectory
 from ui.assemble import markup
-from ui.bring.opening import largest_run
 from ui.export import draw, replay, sharelink
 from ui.server import asks
 from ui.server.form import Refused
+from ui.server.runs import largest_run
 from ui.server.studio import answered
 from ui.stage.component import Static
 
-PNG_SIDE = 512
+PNG_SIDE = 512  # pixels of the longer side, where the picture is no larger by itself
 MOVING_SIDE = 384
 KINDS = {
     "png": "image/png",

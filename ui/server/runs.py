@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core.diffusion.trajectory import MadeBy
+from mdm_core.diffusion.trajectory import MadeBy, most_bytes
 from mdm_core.settings import HEAL
 from ui.server.form import Refused, RunSettings
 
@@ -25,7 +25,18 @@ RUNS_KEPT = 400
 RUNS_A_TAB = 48
 BYTES_KEPT = 96 * 2**20
 MAX_RECORDS = 160  # of one run, with the steps that it took over: more are neither carved nor opened
+LEAST_JSON, MOST_JSON = 4 * 2**20, 64 * 2**20  # bounds of what a saved run may weigh, whatever the grid
 FORGOTTEN = "This picture is no longer kept on the server, it was too long ago: make it again with Generate."
+
+
+def largest_run(grid: tuple[int, int]) -> int:
+    """Bytes that a saved run may have: as many as the longest run on this grid takes."""
+    return min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
+
+
+def largest_body(grid: tuple[int, int]) -> int:
+    """Bytes of the request that brings the largest saved run: base64, and the JSON around it."""
+    return 4 * -(-largest_run(grid) // 3) + 2**16
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class Run:
     planned: int = 0
     made_by: MadeBy | None = None  # the model whose tokens these are
     prefix: int = 0  # this many first steps are the parent's own, see `branch`
-    ground: Any = None  # upload.Ground: the uploaded picture under the tokens
+    ground: Any = None  # picture.Ground: the uploaded picture under the tokens
     state: str = "running"
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     started: float = field(default_factory=time.perf_counter)

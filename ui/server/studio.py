@@ -10,11 +10,11 @@ import gradio as gr
 import numpy as np
 
 from mdm_core.diffusion.trajectory import MadeBy
-from ui.bring import upload
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.frames import VERSION, jpeg_uri, message, pack_record
 from ui.server.line import Line, Ticket
+from ui.server.picture import picture
 from ui.server.runs import Request, Run, Store
 
 log = logging.getLogger("chisel")
@@ -200,7 +200,7 @@ class Studio:
         tokens = np.asarray(tokens).reshape(run.grid)
         if (tokens == run.vocab).all() and run.ground is None:
             return ""
-        return jpeg_uri(upload.picture(self.pipe, tokens, run.ground))
+        return jpeg_uri(picture(self.pipe, tokens, run.ground))
 
     def stop(self, request: gr.Request) -> None:
         """Asks the tab's run to end after the step it is in, or its wait to end; the canvas stays."""

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ui.bring import upload
 from ui.server.form import Refused
+from ui.server.picture import picture
 
 
 def bomb(width, height):
@@ -149,7 +150,7 @@ def under(tiny):
 
 def test_an_upload_is_shown_as_it_came(tiny, under):
     assert under.tokens.shape == (16,) and (under.width, under.height) == (32, 32)
-    assert np.array_equal(np.asarray(upload.picture(tiny, under.tokens, under)), np.asarray(under.image))
+    assert np.array_equal(np.asarray(picture(tiny, under.tokens, under)), np.asarray(under.image))
 
 
 def test_a_repaint_changes_no_pixel_outside_its_region(tiny, under):
@@ -158,7 +159,7 @@ def test_a_repaint_changes_no_pixel_outside_its_region(tiny, under):
     start = np.where(region, tiny.vocab_size, under.tokens.reshape(tiny.grid))
     outside = ~np.kron(region, np.ones((8, 8), bool))
     for record in tiny.stream("a cat", tokens=start, region=region, steps=4):
-        shown = np.asarray(upload.picture(tiny, record.tokens, under))
+        shown = np.asarray(picture(tiny, record.tokens, under))
         assert np.array_equal(shown[outside], np.asarray(under.image)[outside])
     changed = (record.tokens != under.tokens).reshape(tiny.grid)
     assert changed[region].all()  # the noise has no token in common with what was painted
@@ -172,11 +173,11 @@ def test_a_repaint_changes_no_pixel_outside_its_region(tiny, under):
 def test_masked_cells_of_an_upload_are_stone_to_their_edge(tiny, under):
     hole = under.tokens.copy()
     hole[0] = tiny.vocab_size
-    shown = np.asarray(upload.picture(tiny, hole, under))
+    shown = np.asarray(picture(tiny, hole, under))
     assert (shown[:8, :8] == (201, 196, 188)).all()
     assert np.array_equal(shown[8:], np.asarray(under.image)[8:])
 
 
 def test_without_an_upload_the_model_draws_everything(tiny):
     tokens = np.zeros(tiny.grid, np.int32)
-    assert np.array_equal(np.asarray(upload.picture(tiny, tokens, None)), np.asarray(tiny.decode(tokens)))
+    assert np.array_equal(np.asarray(picture(tiny, tokens, None)), np.asarray(tiny.decode(tokens)))

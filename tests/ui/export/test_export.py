@@ -13,7 +13,7 @@ from PIL import Image
 from studio_hands import XSS, carve, edited, settings
 
 from mdm_core.diffusion.trajectory import Trajectory
-from ui.bring.opening import Opening
+from ui.bring.opening import Opening, given
 from ui.export import draw, export, replay
 from ui.export.export import Exports
 from ui.server import asks
@@ -214,3 +214,37 @@ def test_few_exports_at_once(studio, run, monkeypatch):
         exports.make({"run": run.id, "as": "png"})
     exports._free.release()
     assert exports.make({"run": run.id, "as": "png"})["name"].endswith(".png")
+
+
+@pytest.mark.parametrize(
+    ("grid", "patch", "size"),
+    [
+        ((6, 10), 8, (480, 288)),
+        ((2, 8), 4, (512, 128)),
+        ((16, 16), 8, (512, 512)),
+        ((8, 4), 256, (1024, 2048)),
+    ],
+)
+def test_a_picture_keeps_its_shape_and_is_never_made_smaller(grid, patch, size):
+    """Whole multiples of the run's own picture, and each masked cell where it lies."""
+    rows, columns = grid
+    height, width = rows * patch, columns * patch
+
+    class Plain:
+        vocab_size = 9
+
+        def decode(self, tokens):
+            return Image.new("RGB", (width, height), (40, 150, 146))
+
+    Plain.grid = grid
+    tokens = np.zeros(rows * columns, np.int32)
+    tokens[-1] = 9  # the last cell is masked
+    run = Run(Request("generate", settings()), grid, 9)
+    run.records = [given(tokens)]
+    image = draw.frame(Plain(), run, 0, 512)
+    assert image.size == size and image.width >= width and image.height >= height
+    pixels, side = np.asarray(image), image.width // columns
+    stone = (pixels[..., 1] > 170) & (pixels[..., 0] > 170)
+    inside = np.zeros_like(stone)
+    inside[-side:, -side:] = True
+    assert stone[inside].mean() > 0.9 and not stone[~inside].any()

@@ -7,9 +7,9 @@ from studio_hands import Tab, carve, edited, settings
 
 from mdm_core.settings import SETTINGS
 from ui.bring.opening import ROUNDED, Opening, given
-from ui.bring.upload import Ground
 from ui.export import sharelink
 from ui.server import form as limits
+from ui.server.picture import Ground
 from ui.server.runs import Request, Run
 from ui.server.studio import Studio
 

@@ -261,7 +261,7 @@ class Named:
     """A studio whose model's card names things."""
 
     class pipe:
-        class config:
+        class facts:
             card = {"objects": ["panda", "cherry"], "words": {"objects": {"panda": "animal: pandas"}}}
 
 

@@ -13,11 +13,10 @@ from studio_hands import GOOD
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory, most_bytes
 from ui import page
 from ui.bring import opening
-from ui.bring.opening import LEAST_JSON, MOST_JSON, largest_body, largest_run
 from ui.export import export
 from ui.server import form as limits
 from ui.server.guard import MAX_BODY, Guard, many, shape
-from ui.server.runs import MAX_RECORDS, Request, Run
+from ui.server.runs import LEAST_JSON, MAX_RECORDS, MOST_JSON, Request, Run, largest_body, largest_run
 from ui.server.studio import Studio
 
 V = 65_536
