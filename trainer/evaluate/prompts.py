@@ -61,13 +61,19 @@ class Prompt:
         return cls(index, line["tag"], line["split"], line["prompt"], line["include"], line["exclude"], scene)
 
 
+def _drawn(thing: SceneObject) -> dict:
+    """Where a thing stands; that one stands straight goes without saying, as it did before things could lean."""
+    told = dataclasses.asdict(thing)
+    return told if thing.angle else {name: value for name, value in told.items() if name != "angle"}
+
+
 def line_of(scene: Scene, split: str) -> dict:
     """A scene as a line: GenEval's fields, then ours."""
     drawn = {
         "background": scene.background,
         "style": scene.style,
         "relation": scene.relation,
-        "objects": [dataclasses.asdict(o) for o in scene.objects],
+        "objects": [_drawn(o) for o in scene.objects],
     }
     return {**scene.truth(), "split": split, "scene": drawn}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from picture_files import COLOURS, bomb, disc
+from studio_hands import sent
 
 from mdm_core.pipeline import Pipeline
 from ui.record.browser import serving
@@ -87,7 +88,7 @@ def test_the_card_tells_of_the_folder_and_not_of_the_atlas(run):
 
 
 def test_the_app_serves_it(run):
-    values = ["a red disc", 0, 2, 1, True, 1, "confidence", "cosine", 4, "overwrite", 0.6, 0, 0.05, 0, None]
+    values = [*sent(text="a red disc", seed=0, steps=2, polish=0), None]
     with serving("--model", str(run[0] / "model")) as app:
         with urllib.request.urlopen(app.address, timeout=20) as page:
             assert page.status == 200 and "chisel" in page.read().decode().lower()
