@@ -45,6 +45,10 @@ def frame(
         width = max(round(side / 9), 2)
         rings = [(int(c), NEW) for c in record.committed] + [(int(e[0]), EDITED) for e in record.edited]
         for cell, colour in rings:
+            # a cell of one or two pixels has no room for a ring
+            if side < 3:
+                pen.rectangle(box(cell), fill=colour)
+                continue
             pen.rectangle(box(cell), outline=HALO, width=width + 1)
             pen.rectangle(box(cell, 1), outline=colour, width=width)
     return image

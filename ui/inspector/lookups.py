@@ -18,7 +18,7 @@ from ui.server.runs import Run
 from ui.server.studio import answered
 
 TOP = 8  # candidates shown
-PASSES_KEPT = 32  # forward passes, 256 KB each
+BYTES_KEPT = 16 * 2**20  # of forward passes, whatever the model's grid and width; the newest is always kept
 WAIT_S = 3.0  # how long a look-up waits for the others before it gives up
 BUSY = "Many people are looking at tokens right now: try again in a moment."
 
@@ -49,8 +49,10 @@ class Lookups:
         try:
             if key not in self._passes:
                 self._passes[key] = core.outlook(self.studio.pipe, prompt, tokens, guidance)
-                while len(self._passes) > PASSES_KEPT:
-                    self._passes.popitem(last=False)
+                held = sum(seen.hidden.nbytes for seen in self._passes.values())
+                while held > BYTES_KEPT and len(self._passes) > 1:
+                    _, oldest = self._passes.popitem(last=False)
+                    held -= oldest.hidden.nbytes
             self._passes.move_to_end(key)
             return self._passes[key]
         finally:
@@ -123,6 +125,6 @@ def pairs(ids: np.ndarray, probabilities: np.ndarray) -> list[list[float]]:
 
 
 def patches(ids: Iterable[int], pixels: np.ndarray) -> dict[str, str]:
-    """Patches uint8 [n, p, p, 3] by token id, each as base64: 256 characters."""
+    """Patches uint8 [n, p, p, 3] by token id, each as base64: 4 characters a pixel."""
     coded = (base64.b64encode(np.ascontiguousarray(p).tobytes()).decode("ascii") for p in pixels)
     return {str(int(i)): c for i, c in zip(ids, coded, strict=True)}

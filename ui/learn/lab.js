@@ -13,6 +13,27 @@ import { MARK } from "../stage/colours.js";
  */
 
 const ROWS_KEPT = 6;
+const LEAST_PX = 256; // across, of the lab's pictures
+
+/**
+ * Pixels of a canvas that holds this picture: its own shape, and no smaller than it is.
+ * @param {{naturalWidth: number, naturalHeight: number}} image
+ */
+export function sizeFor({ naturalWidth, naturalHeight }) {
+  const width = Math.max(LEAST_PX, naturalWidth);
+  return { width, height: Math.max(Math.round((width * naturalHeight) / naturalWidth), 1) };
+}
+
+/**
+ * A ring inside a cell `side` pixels wide, in proportion to it: where it begins, its own size, its line and the light
+ * one under that.
+ * @param {number} side @param {boolean} mended
+ */
+export function ringIn(side, mended) {
+  const unit = side / 16;
+  const line = (mended ? 1.5 : 3) * unit;
+  return { inset: 2 * unit, size: side - 4 * unit, line, under: line + 2 * unit };
+}
 
 export class Lab {
   /**
@@ -105,20 +126,20 @@ export class Lab {
       image.src = uri;
       await image.decode().catch(() => {});
     }
-    const height = Math.round((canvas.width * image.naturalHeight) / image.naturalWidth);
-    if (height && height !== canvas.height) canvas.height = height;
+    if (!image.naturalWidth) return; // could not be decoded
+    const { width, height } = sizeFor(image);
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const ctx = canvas.getContext("2d");
     const side = canvas.width / told.columns;
     ctx.imageSmoothingQuality = "high";
     ctx.drawImage(image, 0, 0, canvas.width, canvas.height);
     for (const cell of broken) {
       const whole = mended.includes(cell);
-      const w = whole ? 1.5 : 3;
+      const { inset, size, line, under } = ringIn(side, whole);
       const [x, y] = columnAndRow(cell, { columns: told.columns, rows: 0 }).map((n) => n * side);
-      for (const [colour, width] of [["rgba(255,255,255,.9)", w + 2], [whole ? MARK.set : MARK.edit, w]]) {
-        ctx.strokeStyle = colour;
-        ctx.lineWidth = width;
-        ctx.strokeRect(x + 2, y + 2, side - 4, side - 4);
+      for (const [colour, lineWidth] of [["rgba(255,255,255,.9)", under], [whole ? MARK.set : MARK.edit, line]]) {
+        Object.assign(ctx, { strokeStyle: colour, lineWidth });
+        ctx.strokeRect(x + inset, y + inset, size, size);
       }
     }
   }

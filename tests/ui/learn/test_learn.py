@@ -101,14 +101,21 @@ def test_a_pass_is_computed_once_and_few_are_kept(studio, run, monkeypatch):
     made = []
     real = core.outlook
     monkeypatch.setattr(core, "outlook", lambda *a: made.append(a) or real(*a))
-    monkeypatch.setattr(inspect, "PASSES_KEPT", 3)
     lookups = inspect.Lookups(studio)
+    one = lookups.outlook(run, 1).hidden.nbytes
+    monkeypatch.setattr(inspect, "BYTES_KEPT", 3 * one + one // 2)
+    made.clear()
     for cell in range(6):
         lookups.token(ask(run, step=2, cell=cell))
     assert len(made) == 1
     for step in range(1, 6):
         lookups.token(ask(run, step=step))
     assert len(lookups._passes) == 3
+    monkeypatch.setattr(inspect, "BYTES_KEPT", one - 1)  # of a model whose single pass is larger than that
+    made.clear()
+    for cell in range(3):
+        lookups.token(ask(run, step=1, cell=cell))
+    assert len(made) == 1 and len(lookups._passes) == 1
 
 
 def test_who_waits_too_long_is_told_so(studio, run, monkeypatch):
