@@ -52,9 +52,8 @@ class Facts:
     licence: str = ""  # of the weights; empty where their files do not say
     # 16 hex digits, see `Fingerprint`; may be given as a function, which is called when somebody first asks
     fingerprint: _WhenAsked = _WhenAsked()
-    card: Mapping[str, Any] = field(
-        default_factory=dict, hash=False
-    )  # the model card as data: shown, no more
+    # the model card as data: shown, no more
+    card: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         known = {f.name for f in dataclasses.fields(SampleConfig)}

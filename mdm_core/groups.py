@@ -325,12 +325,10 @@ def _balanced_bisection(points: Tensor, n_groups: int, seed: int, rounds: int = 
     count, dim = points.shape
     size = torch.full((n_groups,), count // n_groups)
     size[: count % n_groups] += 1
-    start = torch.cat(
-        [size.new_zeros(1), size.cumsum(0)]
-    )  # [G + 1]  group g will own ranks start[g] : start[g + 1]
-    direction = torch.randn(
-        dim, generator=torch.Generator().manual_seed(seed)
-    )  # [d]  starts every power iteration
+    # [G + 1]  group g will own ranks start[g] : start[g + 1]
+    start = torch.cat([size.new_zeros(1), size.cumsum(0)])
+    # [d]  starts every power iteration
+    direction = torch.randn(dim, generator=torch.Generator().manual_seed(seed))
 
     order = torch.arange(count)  # tokens, sorted so that each node of the tree is one range
     cuts = torch.tensor([0, n_groups])  # node i will hold groups cuts[i] : cuts[i + 1]
@@ -359,9 +357,8 @@ def _balanced_bisection(points: Tensor, n_groups: int, seed: int, rounds: int = 
             rank = by_value[torch.argsort(node[by_value], stable=True)]  # sorted by node, then along the axis
             side = torch.empty(count, dtype=torch.bool)
             side[rank] = left
-            centre = mean(x, (~side).float()) - mean(
-                x, side.float()
-            )  # [nodes, d]  from the left to the right centre
+            # [nodes, d]  from the left to the right centre
+            centre = mean(x, (~side).float()) - mean(x, side.float())
             if torch.equal(centre, axis):
                 break
             axis = centre

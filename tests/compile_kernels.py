@@ -24,11 +24,12 @@ from mdm_core.ops.sample import sample_triton, stretch_triton
 from trainer.engine import muon_triton
 
 HALF, FULL = sample_triton.TILE_HALF, sample_triton.TILE_FULL
+# every other array is fp32, unless a variant says otherwise
 POINTERS = {
     "i64": {"target", "seed", "row_ids", "current", "token_out", "best_out"},
     "i32": {"ids", "bits", "best", "block"},
     "bf16": {"h", "w", "z", "values"},
-}  # every other array is fp32, unless a variant says otherwise
+}
 SCALARS = {
     "i32": {"w_stride", "z_stride", "N", "V", "B", "S", "K", "step", "first", "count"},
     "fp32": {"inverse_t", "z_loss"},

@@ -37,9 +37,8 @@ STYLES = (
 INCLUDE = re.compile(r"<!-- ([a-z_]+/[a-z_]+\.html) -->")
 IMPORT = re.compile(r'^import \{([^}]+)\} from "(\.{1,2}/[^"\n]+)";$', re.M)
 EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.M)
-COMMENT = re.compile(
-    r"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*)", re.M | re.S
-)  # only those that have their lines alone
+# only those that have their lines alone
+COMMENT = re.compile(r"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/[ \t]*$|//[^\n]*)", re.M | re.S)
 OTHER = re.compile(r"^(?:import|export)\b.*|\bimport\s*[(.]", re.M)
 
 

@@ -207,9 +207,8 @@ def _jpeg(data: bytes) -> Parts:
         icc = None
     pixels = data[at:]
     scans = 1
-    if progressive or (
-        len(pixels) > 4 and pixels[4] != channels
-    ):  # the first scan does not hold all channels
+    # the first scan does not hold all channels
+    if progressive or (len(pixels) > 4 and pixels[4] != channels):
         end = pixels.find(b"\xff\xd9")  # other pictures may follow; inside a scan no marker has these bytes
         scans = max(2, pixels.count(b"\xff\xda", 0, end if end > 0 else len(pixels)))
     return Parts(b"".join((*kept, pixels)), size, turn or 1, icc, scans)

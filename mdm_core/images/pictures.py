@@ -201,9 +201,8 @@ def turn_of(image: Image.Image) -> int:
     exif = image.info.get("exif")
     if isinstance(exif, bytes):
         return orientation(exif)
-    if not hasattr(
-        image, "tag_v2"
-    ):  # a TIFF is turned by newer Pillows while it is loaded, and has no tag then
+    # a TIFF is turned by newer Pillows while it is loaded, and has no tag then
+    if not hasattr(image, "tag_v2"):
         return 1
     try:
         return int(image.getexif().get(0x0112, 1))
@@ -260,9 +259,8 @@ def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.convert("LA")
         return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa") or clear is not None:
-        if (
-            isinstance(clear, tuple) and max(clear) > 255
-        ):  # of 16 bits a channel, of which the high bytes are kept
+        # of 16 bits a channel, of which the high bytes are kept
+        if isinstance(clear, tuple) and max(clear) > 255:
             image = image.copy()
             image.info["transparency"] = tuple(v >> 8 for v in clear)
         image = image.convert("RGBA")

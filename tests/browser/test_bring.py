@@ -62,9 +62,8 @@ def test_words_pasted_into_a_field_stay_words(studio):
     assert not studio.evaluate(PASTE, both)  # an office program sends a picture of the words along
     assert not studio.evaluate(PASTE, ["", "a cat", "body"])
     assert dataset(studio)["state"] == "idle"
-    assert studio.evaluate(
-        PASTE, [both[0], "", both[2]]
-    )  # a picture alone means the picture wherever it falls
+    # a picture alone means the picture wherever it falls
+    assert studio.evaluate(PASTE, [both[0], "", both[2]])
     assert settled(studio)["kind"] == "upload"
 
 

@@ -70,9 +70,8 @@ def test_a_token_chosen_by_hand_stands_on_the_canvas_and_undo_takes_it_back(stud
     )
     assert studio.evaluate("window.chisel.tokens()[100]") == int(chosen)
     assert "by hand" in studio.locator(".cz-p-label").inner_text()
-    assert (
-        studio.evaluate("document.activeElement.dataset.token") == chosen
-    )  # the keyboard stays where it was
+    # the keyboard stays where it was
+    assert studio.evaluate("document.activeElement.dataset.token") == chosen
     studio.evaluate("window.chisel.undo()")
     studio.wait_for_function(f"() => {CANVAS}.drafted === '0'")
     assert studio.evaluate("window.chisel.tokens()[100]") == int(held)

@@ -160,9 +160,8 @@ def test_a_copied_link_carries_only_what_is_ours(visit, address, query, kept):
     """What others hung onto the address stays there, where a Space's signature is needed, and out of the link."""
     foreign = f"?utm_source=mail&{query}__theme=light&__sign=a.b.c"
     page = visit(at=f"/{foreign}")
-    page.evaluate(
-        "() => document.body.classList.remove('cz-class')"
-    )  # which hides the fields that are filled in here
+    # which hides the fields that are filled in here
+    page.evaluate("() => document.body.classList.remove('cz-class')")
     tokens = generate(page, steps=2, seed=4)
     page.evaluate(COPIED)
     link = link_of(page)

@@ -123,9 +123,8 @@ print(json.dumps([mdm_core.__file__, run.image.size, len(Atlas.load().objects), 
 """
     told = json.loads(said_by([sys.executable, "-c", code], empty, env=environment))
     assert Path(told[0]).is_relative_to(target) and told[1:4] == [[128, 128], 311, 2400]
-    assert (
-        re.fullmatch("[0-9a-f]{64}", told[4]) and "NVIDIA" in told[5]
-    )  # the plan read the records that ship
+    # the plan read the records that ship
+    assert re.fullmatch("[0-9a-f]{64}", told[4]) and "NVIDIA" in told[5]
 
 
 def test_the_command_line_works_in_an_empty_folder(installed):

@@ -95,9 +95,8 @@ def test_every_command_has_help_in_one_style(words, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert not ended.value.code and said.startswith(f"usage: python -m trainer {words} ")
     assert index.summary(index.COMMANDS[words]) in said  # what it does
-    assert (
-        f"python -m trainer {words}" in said.split(index.summary(index.COMMANDS[words]))[1]
-    )  # and an example
+    # and an example
+    assert f"python -m trainer {words}" in said.split(index.summary(index.COMMANDS[words]))[1]
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,8 @@ def test_it_starts_in_the_environment_of_a_space_without_a_network(tmp_path, tin
                 page = answer.read().decode()
                 policy = answer.headers["content-security-policy"]
         assert '"title":"Chisel"' in page.replace(" ", "") and "https://*.hf.space" in policy
-        assert (
-            "connect-src 'self'" in policy
-        )  # whatever Gradio writes into the page, it reaches no other host
+        # whatever Gradio writes into the page, it reaches no other host
+        assert "connect-src 'self'" in policy
         assert not list(home.iterdir())
     finally:
         home.chmod(0o755)

@@ -133,9 +133,8 @@ def launch(asked: dict[str, Any], processes: int) -> dict[str, Any]:
         if asked["device"] == "cpu":
             threads = max(1, (os.cpu_count() or 1) // processes)
             environment |= {"OMP_NUM_THREADS": str(threads), "ACCELERATE_USE_CPU": "true"}
-        if (
-            processes > 1
-        ):  # what `accelerate launch --multi_gpu` calls; by itself it starts one process on a CPU
+        # what `accelerate launch --multi_gpu` calls; by itself it starts one process on a CPU
+        if processes > 1:
             command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         command += ["-m", "trainer", "bench", "scaling"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

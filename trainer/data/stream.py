@@ -142,9 +142,8 @@ class HubStream:
         part = self.whole.skip(HELD_OUT) if self.train else self.whole.take(HELD_OUT)
         self.data = part.shuffle(seed=config.seed, buffer_size=BUFFER) if self.train else part
         self.epoch, self.taken = 0, 0  # examples taken from this epoch, of all processes together
-        self.skipped = (
-            left_out(config.path) if self.train else {}
-        )  # since the last batch, which tells of them
+        # since the last batch, which tells of them
+        self.skipped = left_out(config.path) if self.train else {}
         self._before: dict[str, list[list[int]]] = {}  # see `join`
         self._examples: Iterator[dict[str, Any]] | None = None
 

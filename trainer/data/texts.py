@@ -106,9 +106,8 @@ def _western(raw: bytes) -> bool:
     odd = [
         run for run in runs if len(run) >= 4 and (_many(run, range(0xC0, 0x100), 3) or _many(run, SIGNS, 2))
     ]
-    return 10 * (len(odd) + len(SIGN.findall(raw))) <= len(
-        runs
-    )  # people make slips, so few of many prove nothing
+    # people make slips, so few of many prove nothing
+    return 10 * (len(odd) + len(SIGN.findall(raw))) <= len(runs)
 
 
 def _many(run: bytes, kind: Container[int], count: int) -> bool:

@@ -32,9 +32,8 @@ LARGEST_TEXT = 1 << 20
 
 
 _reading = threading.Lock()  # a file's place is shared by the threads of a process
-if hasattr(
-    os, "register_at_fork"
-):  # one that another thread held at that moment would never be free in the child
+# one that another thread held at that moment would never be free in the child
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: globals().update(_reading=threading.Lock()))
 
 

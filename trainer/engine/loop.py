@@ -352,9 +352,8 @@ class Trainer:
             "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe), default=str)),
         }
         data = card["recipe"]["data"]
-        if (
-            "path" in data
-        ):  # models are given away: where the pictures lay on this machine is nobody's business
+        # models are given away: where the pictures lay on this machine is nobody's business
+        if "path" in data:
             data["path"] = without_place(data["path"])
         return PipelineConfig(tokenizer=self.codec.config, model=self.recipe.model, card=card)
 
@@ -369,9 +368,8 @@ class Trainer:
             try:
                 Pipeline.save(aside, self.codec, model, self.text, self.config(), int8=int8)
                 path.mkdir(exist_ok=True)
-                for file in sorted(
-                    aside.iterdir(), key=lambda f: f.name == "config.json"
-                ):  # the card comes last
+                # the card comes last
+                for file in sorted(aside.iterdir(), key=lambda f: f.name == "config.json"):
                     os.replace(file, path / file.name)
                 aside.rmdir()
             except (OSError, SafetensorError) as error:

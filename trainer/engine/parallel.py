@@ -152,7 +152,6 @@ def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
     except ImportError as error:
         raise ValueError("several processes and trackers need accelerate: pip install accelerate") from error
     extra = {"log_with": tracker[0], "project_dir": str(tracker[1])} if tracker else {}
-    patience = InitProcessGroupKwargs(
-        timeout=timedelta(hours=1)
-    )  # a large checkpoint is written by one of all
+    # a large checkpoint is written by one of all
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=1))
     return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[patience], **extra)

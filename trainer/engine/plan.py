@@ -133,9 +133,8 @@ def memory(
         body_block = positions * inside(c.width, c.ffn)
         token_block = c.length * inside(c.token_width, c.token_ffn)
     if r.checkpointing:
-        each = (
-            2 if parts > 1 or kernels else 4
-        )  # sums between blocks are in bf16 with FSDP2 and with the kernels
+        # sums between blocks are in bf16 with FSDP2 and with the kernels
+        each = 2 if parts > 1 or kernels else 4
         kept = each * (c.depth * positions * c.width + c.token_depth * c.length * c.token_width)
         kept += max(body_block, token_block)
     else:

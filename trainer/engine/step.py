@@ -91,9 +91,8 @@ def prepare_blocks(model: MaskedDiffusionTransformer, recipe: Recipe, sharded: b
     """Gradient checkpointing and compilation, block by block, as the recipe asks."""
     inner = sharded or recipe.checkpointing
     for block in blocks_of(model):
-        if (
-            recipe.compile and inner
-        ):  # the hooks of FSDP2 and of recomputation must run outside what is compiled
+        # the hooks of FSDP2 and of recomputation must run outside what is compiled
+        if recipe.compile and inner:
             block.forward = torch.compile(block.forward)
         if recipe.checkpointing:
             block.forward = _Recomputed(block.forward)

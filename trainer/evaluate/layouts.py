@@ -63,9 +63,8 @@ def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tup
     behind = torch.cat([crops(ground, place) for place in places])
     error, best = (v.view(len(places), -1).T.tolist() for v in templates.nearest(seen, behind))  # [n][places]
     gap = (pixels - ground).square().mean(-1)  # [n, 128, 128]
-    empty = (
-        torch.stack([gap[:, _rest(way, gap)].mean(1) for way in ways], 1).sqrt() * 255 <= REST
-    )  # [n, ways]
+    # -> [n, ways]
+    empty = torch.stack([gap[:, _rest(way, gap)].mean(1) for way in ways], 1).sqrt() * 255 <= REST
     out = []
     for n, p in enumerate(prompts):
         named = {

@@ -36,9 +36,8 @@ class Templates:
                     drawn.append(torch.from_numpy(atlas.sprite(obj.index, style).copy()))
         sprites = _plain(shrink(torch.stack(drawn), 2 * SIDE))  # hues are mixed at twice the size
         variants = [sprites] + [recolour(sprites, torch.from_numpy(colour_ramp(c))) for c in COLOUR_NAMES]
-        small = torch.stack([shrink(v, SIDE) for v in variants], 1).flatten(
-            0, 1
-        )  # [T, 16, 16, 4], premultiplied
+        # -> [T, 16, 16, 4], premultiplied
+        small = torch.stack([shrink(v, SIDE) for v in variants], 1).flatten(0, 1)
         self.names = [name for name in names for _ in variants]
         self.colours = [c for _ in names for c in COLOURS]
         flat = small.float().div(255).flatten(1, 2).to(self.device)  # [T, P, 4]

@@ -108,9 +108,8 @@ class Verifier:
         self.model, self.names, self.card = model.eval().to(device), names, card
         self.device = device
         self.place_above = card["place_above"]  # heat a detection needs
-        self.name_above = card[
-            "name_above"
-        ]  # below this certainty the object counts as one that nobody can name
+        # below this certainty the object counts as one that nobody can name
+        self.name_above = card["name_above"]
 
     @classmethod
     def load(cls, folder: Path | str | None = None, device: str | torch.device = "cpu") -> Verifier:
@@ -147,9 +146,8 @@ class Verifier:
         score, where = (heat * peak).flatten(1).topk(MOST)  # [B, 8]
 
         def at(m: Tensor) -> Tensor:
-            return (
-                m.flatten(2).gather(2, where[:, None].expand(-1, m.shape[1], -1)).transpose(1, 2)
-            )  # [B, 8, C]
+            # -> [B, 8, C]
+            return m.flatten(2).gather(2, where[:, None].expand(-1, m.shape[1], -1)).transpose(1, 2)
 
         certainty, index = at(name).softmax(-1).max(-1)  # [B, 8]
         hue, geometry = at(colour).argmax(-1), at(box)  # [B, 8], [B, 8, 4]

@@ -256,9 +256,8 @@ def soften(x: Tensor, g: torch.Generator) -> Tensor:
     coarse = (rand(b, 2, 5, 5) - 0.5) * (2 * 2.5 / _H) * some(0.4)
     shift = F.interpolate(coarse, size=(IMAGE, IMAGE), mode="bicubic", align_corners=True)
     line = (torch.arange(IMAGE, device=device) + 0.5) / _H - 1
-    place = torch.stack(
-        [line[None].expand(IMAGE, -1), line[:, None].expand(-1, IMAGE)], -1
-    )  # [H, W, 2] (x, y)
+    # -> [H, W, 2] (x, y)
+    place = torch.stack([line[None].expand(IMAGE, -1), line[:, None].expand(-1, IMAGE)], -1)
     x = F.grid_sample(x, place + shift.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
     # coarse blocks: high frequencies of every 8x8 block dropped, the rest rounded
     dct = _dct(device)

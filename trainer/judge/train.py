@@ -173,9 +173,8 @@ def train(args: argparse.Namespace, began: float) -> None:
         "environment": where,
         "objects": [o.name for o in atlas.objects[:n]],
     }
-    (args.out / "card.json").write_text(
-        json.dumps(card, indent=1) + "\n"
-    )  # already usable if the time runs out
+    # already usable if the time runs out
+    (args.out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     judge = Verifier(stored, card["objects"], card, device)
     card |= calibrate(judge, atlas, bank, args.check)
     card["seconds"] = round(time.time() - began, 1)

@@ -46,9 +46,8 @@ class Scene:
                 include.append(
                     {"class": obj.name, "count": 1} | ({"color": obj.colour} if obj.colour else {})
                 )
-        if (
-            self.relation
-        ):  # GenEval: [relation, index of the other include]; the first object holds the position
+        # GenEval: [relation, index of the other include]; the first object holds the position
+        if self.relation:
             include[0]["position"] = [self.relation, 1]
         exclude = [{"class": e["class"], "count": e["count"] + 1} for e in include]
         return {
@@ -66,9 +65,8 @@ class SceneBatch:
     """Integer arrays for the renderer, what a worker process sends. B scenes, S slots (4 in EMOJI_128)."""
 
     background: np.ndarray  # int64 [B], index into the grounds of the world
-    sprite: (
-        np.ndarray
-    )  # int64 [B, S], (object * styles + style) * 9 + colour, colour 0 = as drawn; -1 = empty
+    # int64 [B, S], (object * styles + style) * 9 + colour, colour 0 = as drawn; -1 = empty
+    sprite: np.ndarray
     size: np.ndarray  # int64 [B, S], pixels
     xy: np.ndarray  # int64 [B, S, 2], top-left corner (x, y), pixels
     captions: list[str]

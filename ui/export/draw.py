@@ -72,8 +72,7 @@ def shared_palette(images: list[Image.Image], colours: int = 256) -> Image.Image
     sheet = Image.new("RGB", (96, 96 * len(small) + 48))
     for i, image in enumerate(small):
         sheet.paste(image, (0, 96 * i))
-    for i, colour in enumerate(
-        (NEW, EDITED, HALO, LIGHT, DARK, MASK_COLOUR)
-    ):  # thin lines keep their colours
+    # thin lines keep their colours
+    for i, colour in enumerate((NEW, EDITED, HALO, LIGHT, DARK, MASK_COLOUR)):
         sheet.paste(colour, (0, 96 * len(small) + 8 * i, 96, 96 * len(small) + 8 * i + 8))
     return sheet.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=2)

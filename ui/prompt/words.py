@@ -34,9 +34,8 @@ def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
 def vocabulary(studio: Any) -> Vocabulary:
     """The words of the studio's model, read from its card once."""
     if getattr(studio, "vocabulary", None) is None:
-        facts = getattr(
-            studio.pipe, "facts", None
-        )  # of any family; without a card no word is known or unknown
+        # of any family; without a card no word is known or unknown
+        facts = getattr(studio.pipe, "facts", None)
         studio.vocabulary = Vocabulary.from_card(facts.card if facts is not None else {})
     return studio.vocabulary
 

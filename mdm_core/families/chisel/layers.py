@@ -61,9 +61,8 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         if block_ops.fused(x) and block_ops.takes_heads(self.head_dim):
             weights = self.q_norm.weight, self.k_norm.weight
-            return self.out(
-                block_ops.attention(self.qkv(x), *weights, cos, sin, self.heads, self.kv_heads)
-            )  # [B, T, width]
+            # -> [B, T, width]
+            return self.out(block_ops.attention(self.qkv(x), *weights, cos, sin, self.heads, self.kv_heads))
         qkv = self.qkv(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, heads + 2 kv, T, hd]
         q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
         q = rotate(self.q_norm(q), cos, sin)  # [B, heads, T, hd]

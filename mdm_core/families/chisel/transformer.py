@@ -43,9 +43,8 @@ class LatticeEmbedding(nn.Module):
             v = v // n
         hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
         # one-hot rows and a product, not an index: its gradient is a product too, without a slow scatter
-        self.register_buffer(
-            "hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False
-        )  # [V + 1, .]
+        # [V + 1, .]
+        self.register_buffer("hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False)
 
     def forward(self, zt: Tensor) -> Tensor:
         """ids [B, L] -> [B, L, width]"""
@@ -70,9 +69,8 @@ class MaskedDiffusionTransformer(nn.Module):
             self.token_embed = LatticeEmbedding(c.code_levels, D)
         self.text_embed = nn.Embedding(c.text_vocab_size, c.width)
         self.text_position = nn.Parameter(torch.zeros(c.text_length, c.width))
-        self.no_text = nn.Parameter(
-            torch.zeros(c.width)
-        )  # stands for every text position of a dropped prompt
+        # stands for every text position of a dropped prompt
+        self.no_text = nn.Parameter(torch.zeros(c.width))
         self.merge = nn.Linear(r * r * D, c.width, bias=False)
         self.blocks = nn.ModuleList(
             TransformerBlock(c.width, c.heads, c.kv_heads, c.ffn) for _ in range(c.depth)

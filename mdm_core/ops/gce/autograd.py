@@ -68,9 +68,8 @@ def gce_rows(
     row_scale = scale[rows].to(sums).where(valid, 0)  # [N]
     units = row_scale.new_ones(2)  # of dh, of dw
     if dtype == torch.float16 and len(row_scale):
-        most = row_scale.abs().amax() * sum(
-            abs(c) for c in coefficients
-        )  # []  of a logit's gradient, roughly
+        # []  of a logit's gradient, roughly
+        most = row_scale.abs().amax() * sum(abs(c) for c in coefficients)
         units = units * (power_of_two(most) / HALF_UNIT)
     engine = engine_for(backend)
     loss, lse, dh = schedules.rows(

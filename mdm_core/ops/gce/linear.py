@@ -144,9 +144,8 @@ def linear_grouped_cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type) and dtype != torch.float64:
         dtype = torch.get_autocast_dtype(hidden.device.type)
 
-    target = (
-        target.long()
-    )  # [N]  first: a narrow type would take another value for an ignore_index it cannot hold
+    # [N]  first: a narrow type would take another value for an ignore_index it cannot hold
+    target = target.long()
     valid = target != ignore_index  # [N]
     label = target.where(valid, -1)  # [N]
     if (

@@ -156,9 +156,8 @@ def streaming(
         )
         chunks, parts = even_chunks(count, fit), even_chunks(size, columns)
     buffer = hidden.new_empty(chunks[0][1] if chunks else 0, (parts[0][1] if parts else 0) + SPARE)
-    top, lse, loss, rest_factor = (
-        hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4)
-    )  # [N] each
+    # [N] each
+    top, lse, loss, rest_factor = (hidden.new_empty(count, dtype=wide(hidden.dtype)) for _ in range(4))
     slot = top.new_empty(count, slots if keep_slots else 0)  # [N, K]
     for first, stop in chunks:
         part = roomy(hidden[first:stop])  # [n, D]

@@ -204,10 +204,11 @@ def test_distance_counts_letters():
 def test_the_sentence_is_the_join_of_its_parts(vocabulary):
     understood = vocabulary.understand("a pandda and a Pandda, a helicoptre, a qqzzt")
     offered = [part for part in understood.parts if not isinstance(part, str)]
+    # each where it stands first
     assert [(u.start, u.word) for u in offered] == [
         (2, "pandda"),
         (25, "helicoptre"),
-    ]  # each where it stands first
+    ]
     assert all(u in understood.unknown and u.near for u in offered)
     texts = [part if isinstance(part, str) else ", ".join(part.near) for part in understood.parts]
     assert understood.sentence == "".join(texts)

@@ -180,11 +180,12 @@ def test_no_codebook_no_groups(pipe):
 
 def test_groups_of_any_codebook_are_of_one_size_and_near_each_other():
     pipe = fake_pipeline(codec=BookCodec())
+    # 27 codes have no groups of 16: two of them would be nearly all
     assert outlook.group_sizes(pipe) == [
         2,
         4,
         8,
-    ]  # 27 codes have no groups of 16: two of them would be nearly all
+    ]
     book = pipe.codec.codebook()
     for size in (2, 4, 8):
         groups = outlook.code_groups(pipe, size)

@@ -89,9 +89,8 @@ def test_square_takes_the_centre_unless_it_may_choose():
     image = Image.new("RGB", (96, 32), "black")
     image.paste((255, 255, 255), (32, 0, 64, 32))
     assert square(image, Framing(16)).min() > 230  # the filter rings a little at the edge
-    assert np.array_equal(
-        square(image, Framing(16, 0.5, True)), square(image, Framing(16))
-    )  # no rng, no choice
+    # no rng, no choice
+    assert np.array_equal(square(image, Framing(16, 0.5, True)), square(image, Framing(16)))
     drawn = [square(image, Framing(16, 0.5), np.random.default_rng(s)) for s in range(40)]
     assert {d.shape for d in drawn} == {(16, 16, 3)} and len({d.tobytes() for d in drawn}) > 10
 

@@ -147,9 +147,8 @@ def test_a_second_derivative_is_refused_in_one_sentence(reduction, schedule, bac
     expected = torch.autograd.grad(
         loss_of(body(x), w, target, reduction, backend="reference").square().sum(), (x, w)
     )
-    torch.testing.assert_close(
-        tuple(first), expected, rtol=1e-3, atol=1e-5
-    )  # the first one is right all the same
+    # the first one is right all the same
+    torch.testing.assert_close(tuple(first), expected, rtol=1e-3, atol=1e-5)
     for wanted in (first[0], first[1]):  # a penalty on the gradient
         for by in (body.weight, w, x):
             with pytest.raises(RuntimeError, match="not twice differentiable"):

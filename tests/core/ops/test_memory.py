@@ -73,10 +73,11 @@ def test_no_loss_or_gradient_comes_from_unwritten_memory(backend, dtype, view):
     if backend == "reference":
         schedules = SCHEDULES[2:]
     elif backend == "triton" and dtype == torch.bfloat16:
+        # its interpreter multiplies bf16 wrongly: PyTorch's products
         sizes, schedules = (
             SIZES[:3],
             SCHEDULES[:1],
-        )  # its interpreter multiplies bf16 wrongly: PyTorch's products
+        )
     elif backend == "triton" and dtype != torch.float64:
         sizes, schedules = SIZES[:2], SCHEDULES[1::2]  # each of its products takes the interpreter long
     for n, d, v in sizes:

@@ -6,9 +6,8 @@ import torch
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy, sample_step
 
-DEVICE = (
-    "cuda" if torch.cuda.is_available() else "cpu"
-)  # conftest.py asks for the interpreter where there is no GPU
+# conftest.py asks for the interpreter where there is no GPU
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytest.importorskip("triton")
 # The interpreter evaluates log(0) and exp(large) with numpy, which warns; both are meant.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

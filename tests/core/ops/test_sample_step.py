@@ -65,9 +65,8 @@ def test_draws_stay_in_the_restricted_set_and_follow_it():
         inside = torch.zeros(130, dtype=torch.bool)
         inside[list(allowed)] = True
         assert_follows(step.token, torch.where(inside, p, 0) / p[inside].sum())
-        torch.testing.assert_close(
-            step.confidence, p[step.token], rtol=1e-4, atol=1e-6
-        )  # of the whole softmax
+        # of the whole softmax
+        torch.testing.assert_close(step.confidence, p[step.token], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("spread", [1.0, 5.0])

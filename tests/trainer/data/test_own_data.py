@@ -39,11 +39,12 @@ def test_order_is_a_new_permutation_each_epoch_and_depends_on_the_seed():
     epochs = [[order[e * 10 + i] for i in range(10)] for e in range(3)]
     assert all(sorted(e) == list(range(10)) for e in epochs) and epochs[0] != epochs[1] != epochs[2]
     again = Order(10, seed=3)
+    # any order of asking
     assert [again[i] for i in (25, 3, 17)] == [
         epochs[2][5],
         epochs[0][3],
         epochs[1][7],
-    ]  # any order of asking
+    ]
     assert [Order(10, seed=4)[i] for i in range(10)] != epochs[0]
 
 
@@ -70,15 +71,13 @@ def test_held_out_pictures_are_never_trained_on(folder, text):
     train, seen = config(folder).open(text), config(folder).open(text, "seen")
     assert len(train.rows) == 22 and len(seen.rows) == 2
     assert not set(train.rows) & set(seen.rows)
-    assert same(
-        seen.batch(0), seen.batch(2)
-    )  # 2 pictures, 5 a batch: round and round, never shuffled or cropped
+    # 2 pictures, 5 a batch: round and round, never shuffled or cropped
+    assert same(seen.batch(0), seen.batch(2))
     names = [f"{i}.png" for i in range(100)]
     held = {names[i] for i in split_rows(names, 0.1, "seen")}
     more = [*names, "new.png"]
-    assert (
-        len(held & {more[i] for i in split_rows(more, 0.1, "seen")}) >= 9
-    )  # new pictures hardly move the split
+    # new pictures hardly move the split
+    assert len(held & {more[i] for i in split_rows(more, 0.1, "seen")}) >= 9
     assert len(split_rows(names[:9], 0.1, "train")) == len(split_rows(names[:9], 0.1, "seen")) == 9
 
 

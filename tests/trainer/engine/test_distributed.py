@@ -153,10 +153,11 @@ def test_accelerate_launches_the_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     log = json.loads((tmp_path / "run" / "log.json").read_text())
+    # two samples in each of two processes
     assert [(e["step"], e["samples"]) for e in log] == [
         (1, 4),
         (2, 8),
-    ]  # two samples in each of two processes
+    ]
     assert done.stdout.count("wrote ") == 1  # one of them speaks
     assert Pipeline.from_pretrained(tmp_path / "run" / "model").config.card["samples"] == 8
 

@@ -88,9 +88,8 @@ def test_the_plan_names_memory_and_does_not_invent_a_speed(tmp_path, capsys):
     (tmp_path / "train_cuda.json").write_text(json.dumps(record))
     said = plan(r, 64, tmp_path)
     work = work_per_sample(r.model)
-    spent = (
-        work.head + (work.total - work.head) * (4 + 0.25) / 3
-    )  # blocks recomputed, drafts every fourth step
+    # blocks recomputed, drafts every fourth step
+    spent = work.head + (work.total - work.head) * (4 + 0.25) / 3
     days = 100_000 * 1024 * spent / (64 * 4e14) / 86400
     assert (
         "400 TFLOP/s that whole steps of 300 M parameters reached on some GPU" in said

@@ -106,9 +106,8 @@ def test_editing_steps_and_repair_are_measured(tiny, capsys, monkeypatch):
     monkeypatch.setattr(editing, "STEPS", (2, 4))
     tiny = copy.copy(tiny)
     tiny.facts = dataclasses.replace(tiny.facts, defaults={**tiny.facts.defaults, "steps": 4})
-    prompts = [
-        dataclasses.replace(p, prompt="a cat") for p in load(limit=2)
-    ]  # its own would be too long for `tiny`
+    # its own would be too long for `tiny`
+    prompts = [dataclasses.replace(p, prompt="a cat") for p in load(limit=2)]
     rows = editing.modes(tiny, prompts, Fickle(prompts))
     assert rows["off"]["edits_per_picture"] == 0 and "gain_over_off" not in rows["off"]
     assert rows["off, equal passes"]["forward_passes"] == pytest.approx(

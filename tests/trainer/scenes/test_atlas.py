@@ -47,9 +47,8 @@ def test_a_word_names_one_thing_only(atlas):
             assert owners.setdefault(word, obj.name) == obj.name
         assert atlas.find(obj.name) is obj
     styles = {w for s in atlas.styles for w in (s, *atlas.aliases[s])}
-    grounds = {w for b in BACKGROUNDS for w in (b.name, *b.aliases)} - {
-        "orange"
-    }  # the fruit is called so too
+    # the fruit is called so too
+    grounds = {w for b in BACKGROUNDS for w in (b.name, *b.aliases)} - {"orange"}
     assert not set(owners) & (styles | grounds | set(COLOUR_NAMES) - {"orange"} | set(RELATIONS))
     for obj in atlas.objects:  # "a blue red lantern" would be nonsense
         assert not set(obj.name.split()) & set(COLOUR_NAMES), obj.name

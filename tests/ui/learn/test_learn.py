@@ -140,9 +140,8 @@ def test_the_explorers_figures_are_the_training_operators(studio, run):
     told = explore(ask(run, token=None, size=4))
     token, pipe = told["token"], studio.pipe
     assert token == run.records[3].tokens[5] or run.records[3].tokens[5] == pipe.vocab_size
-    seen = core.outlook(
-        pipe, run.prompt, run.records[2].tokens.reshape(4, 4), 0.0
-    )  # unguided, as in training
+    # unguided, as in training
+    seen = core.outlook(pipe, run.prompt, run.records[2].tokens.reshape(4, 4), 0.0)
     groups = core.code_groups(pipe, 4)
     z = seen.logits(5).double()[:, None].requires_grad_()
     loss = linear_grouped_cross_entropy(

@@ -97,15 +97,12 @@ class SpriteBank:
             for j, style in enumerate(self.styles):
                 if atlas.has(i, style):
                     drawn[i * len(self.styles) + j] = atlas.sprite(i, style)
-        self.drawn = torch.from_numpy(drawn).to(
-            self.device
-        )  # [objects * styles, 96, 96, 4], as the artist drew them
-        self.ramps = torch.from_numpy(np.stack([colour_ramp(c) for c in COLOUR_NAMES])).to(
-            self.device
-        )  # [8, 256, 3]
-        self.grounds = torch.from_numpy(np.stack([paint(b) for b in BACKGROUNDS])).to(
-            self.device
-        )  # [G, 128, 128, 3]
+        # [objects * styles, 96, 96, 4], as the artist drew them
+        self.drawn = torch.from_numpy(drawn).to(self.device)
+        # -> [8, 256, 3]
+        self.ramps = torch.from_numpy(np.stack([colour_ramp(c) for c in COLOUR_NAMES])).to(self.device)
+        # -> [G, 128, 128, 3]
+        self.grounds = torch.from_numpy(np.stack([paint(b) for b in BACKGROUNDS])).to(self.device)
         self.sprites, self._ready = {}, {s: np.zeros(self.rows, bool) for s in self.sizes}
         for s in self.sizes:
             shape = (self.rows, s, s, 4)
