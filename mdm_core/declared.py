@@ -6,6 +6,7 @@ themselves stand in `mdm_core.settings`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(ABC):
     """What a setting is called and where it is met; the kinds below say what it may be.
 
     passes: it counts forward passes of the model, so it is what a run costs.
@@ -51,13 +52,13 @@ class Setting:
     needs: tuple[str, tuple[str, ...]] | None = None
     together: str = ""
 
+    @abstractmethod
     def check(self, name: str, value: Any) -> Any:
         """`value` as the sampler takes it; ValueError names the setting, its range and the value in one sentence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def controls(self, name: str) -> tuple[Control, ...]:
         """The controls that a form has for it; together they say its value."""
-        raise NotImplementedError
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
         """What its controls show for `value`, whatever that is."""
@@ -67,14 +68,14 @@ class Setting:
         """The value that its controls mean."""
         return told[name]
 
+    @abstractmethod
     def flag(self) -> dict[str, Any]:
         """What `ArgumentParser.add_argument` must know besides name and help."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def range(self) -> str:
         """What it may be, in words."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

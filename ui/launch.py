@@ -5,7 +5,6 @@ Importing this sets the environment, so it comes before Gradio and torch.
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -105,12 +104,12 @@ def load(model: str | None, threads: int | None) -> Any:
 
 def sample_defaults(model: str | None) -> dict[str, Any]:
     """The sampling defaults of the model folder, for the form; {} when it cannot be read (loading then says why)."""
-    from mdm_core.paths import shipped
+    from mdm_core import families
+    from mdm_core.pipeline import SHIPPED
 
-    folder = Path(model) if model else shipped("model")
     try:
-        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8"))["sample"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(families.facts(model or SHIPPED).defaults)
+    except (OSError, ValueError):
         return {}
 
 
@@ -118,9 +117,9 @@ def warm_up(pipe: Any) -> None:
     """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
     if spaces is not None:  # a lent GPU is not asked for before a visitor asks
         return
-    pipe.facts.fingerprint  # noqa: B018  hashed when first asked for, which no visitor should wait for
     for record in pipe.stream("a warm-up", steps=1, polish=0):
         pipe.decode(record.tokens.reshape(pipe.grid))
+    pipe.facts.fingerprint  # noqa: B018  hashed when first asked for, which no visitor should wait for
 
 
 def load_beside(model: str | None, threads: int | None) -> Future:

@@ -179,14 +179,18 @@ class Optimizers:
         return {**found, "lr": [[group["lr"] for group in o.param_groups] for o in self.optimizers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        kept: dict[str, list[str]] = {}  # a parameter's name -> what is remembered of it
+        for name in state:
+            parameter, _, key = name.rpartition(".")
+            kept.setdefault(parameter, []).append(key)
         for optimizer, rates in zip(self.optimizers, state["lr"], strict=True):
             optimizer.state.clear()
             for group, lr in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = lr
                 for p in group["params"]:
-                    prefix = f"{self.names[id(p)]}."
-                    for key in [k for k in state if k.startswith(prefix)]:
-                        optimizer.state[p][key.removeprefix(prefix)] = _like(state[key], p, group)
+                    parameter = self.names[id(p)]
+                    for key in kept.get(parameter, ()):
+                        optimizer.state[p][key] = _like(state[f"{parameter}.{key}"], p, group)
 
 
 class Processes:

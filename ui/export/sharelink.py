@@ -64,10 +64,7 @@ MAX_ENTRIES = 12
 MAX_STEPS = 512  # of the whole chain, start states and polish passes among them: what opening a link may cost
 CARVED = ("generate", "repaint", "heal", "branch")
 # "given": tokens as they are, for pictures that were uploaded or opened from a file
-KINDS = (
-    *CARVED,
-    "given",
-)
+KINDS = (*CARVED, "given")
 BROKEN = "This link is damaged or was cut off: ask for it again."
 NEWER = "This link was made by a newer version of Chisel: bring this one up to date to open it."
 

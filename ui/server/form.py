@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Any
 
 from mdm_core.declared import WHERE, Control
+from mdm_core.pipeline import MAX_PROMPT
 from mdm_core.settings import MAX_SEED, SEED, SETTINGS, SampleConfig, passes
 
-PROMPT_CHARACTERS = 500
+PROMPT_CHARACTERS = MAX_PROMPT
 SEED_LAST = MAX_SEED
 
 
@@ -199,9 +200,8 @@ def allowed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def defaults(pipe: Any) -> dict[str, Any]:
     """All settings as the opened model has them, as far as the page takes them."""
-    facts, config = getattr(pipe, "facts", None), getattr(pipe, "config", None)
-    own = facts.defaults if facts is not None else vars(config.sample) if config is not None else {}
-    return allowed(own)
+    facts = getattr(pipe, "facts", None)
+    return allowed(facts.defaults if facts is not None else {})
 
 
 def _written(value: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trainer.scenes.colours import Background
+from trainer.scenes.colours import BACKGROUNDS, Background
 from trainer.scenes.drawing.brushes import (
     Canvas,
     beam,
@@ -33,24 +33,11 @@ _LOW = (0.25, 0.34, 0.42, 0.5, 0.58, 0.66)  # horizons of the looks, the high vi
 _NOWHERE = (1.1,) * LOOKS  # nothing stands in the sky
 _TABLE = (0.22, 0.28, 0.34, 0.4, 0.46, 0.52)
 
+# the plain ones of the first world, white and black a little nearer to the middle, and three more
 PLAIN = (
     Background("white", (244, 244, 242)),
     Background("black", (34, 34, 38)),
-    Background("grey", (158, 163, 170), ("gray",)),
-    Background("red", (206, 66, 62)),
-    Background("orange", (243, 154, 74)),
-    Background("yellow", (250, 214, 96)),
-    Background("green", (104, 176, 106)),
-    Background("teal", (46, 148, 148)),
-    Background("blue", (76, 134, 214)),
-    Background("sky blue", (168, 214, 244), ("light blue",)),
-    Background("navy", (38, 52, 98), ("dark blue",)),
-    Background("purple", (128, 90, 178)),
-    Background("lavender", (206, 196, 240)),
-    Background("pink", (246, 172, 194)),
-    Background("brown", (128, 92, 70)),
-    Background("beige", (238, 222, 196), ("cream",)),
-    Background("mint", (182, 230, 206), ("mint green",)),
+    *(b for b in BACKGROUNDS if not b.scene and b.name not in ("white", "black")),
     Background("coral", (244, 128, 112)),
     Background("turquoise", (88, 204, 200)),
     Background("olive", (142, 142, 74), ("olive green",)),
