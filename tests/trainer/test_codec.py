@@ -10,6 +10,7 @@ from tiny_model import build_tiny
 from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.pipeline import Pipeline
 from trainer.codec import WEIGHTS, open_codec
+from trainer.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +29,11 @@ def test_it_encodes_and_decodes_as_the_pipeline_s(folder):
     assert not codec.training and torch.equal(codec.encode(pixels), pipe.codec.encode(pixels))
 
 
-def test_a_model_of_another_lattice_is_refused(folder):
-    config = build_tiny()[0].model
-    assert open_codec(folder, model=config).vocab_size == config.vocab_size
-    with pytest.raises(ValueError, match="choose another --codec or set model.vocab_size"):
-        open_codec(folder, model=ModelConfig())
+def test_a_recipe_of_another_lattice_is_refused(folder):
+    codec = open_codec(folder).config
+    assert Recipe().for_codec(codec).model.vocab_size == codec.vocab_size
+    with pytest.raises(ValueError, match="disagree about vocabulary or grid"):
+        Recipe(model=ModelConfig(vocab_size=64, code_levels=(8, 8))).for_codec(codec)
 
 
 def test_other_levels_change_the_codes_and_not_the_weights(folder):

@@ -63,7 +63,7 @@ class Trainer:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        self.codec = open_codec(codec_dir, self.device, recipe.model)
+        self.codec = open_codec(codec_dir, self.device)  # which the recipe fits, see `_fitted`
         own_words = getattr(recipe.data, "learns_prompts", False) and not init
         self.text = self._text(None if own_words else (init or codec_dir) / "text.json")
         self.source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
