@@ -29,7 +29,7 @@ REDUCTIONS = (4, 3, 2, 1)
 STEP = 16  # windows have a multiple of this many pixels a side: few shapes, much drawn at once
 CACHE = 128 << 20  # bytes of reduced sprites that a CPU keeps
 # the shadow of a thing: core and rim, each (half width, half height in shares of the foot, shift to the right, alpha)
-CORE, RIM = (0.52, 0.13, 0.02, 96), (0.78, 0.22, 0.1, 58)
+CORE, RIM = (0.5, 0.12, 0.02, 104), (0.62, 0.2, 0.06, 72)
 
 
 class FreeBank:
