@@ -63,7 +63,7 @@ class SceneGenerator:
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
             raise ValueError(f"n_objects must be between 2 and {len(atlas)}, got {n_objects}.")
-        self.styles = list((spec.styles or atlas.styles) if styles is None else styles)
+        self.styles = spec.styles_in(atlas.styles) if styles is None else list(styles)
         unknown = [s for s in self.styles if s not in atlas.styles]
         if unknown or not self.styles:
             raise ValueError(f"Unknown style {unknown}: choose from {', '.join(atlas.styles)}.")
