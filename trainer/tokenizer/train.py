@@ -128,7 +128,7 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
     )
     trainer = TokenizerTrainer(config, data, settings, args.out, device)
     if trainer.resume():
-        print(f"resumed at step {trainer.engine.step}", flush=True)
+        print(f"resumed at step {trainer.step}", flush=True)
     return trainer
 
 
