@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,6 +118,22 @@ class Atlas:
             return cell.reshape(self.cell, self.cell, 4).copy()
         y, x = row * self.cell, column * self.cell
         return sheet[y : y + self.cell, x : x + self.cell]
+
+    def each(self, style: str) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, sprite) of every object drawn in the style, each sheet read once and nothing kept."""
+        drawn: dict[int, list[tuple[int, int, int]]] = {}
+        for (index, of), (row, column) in self._cells.items():
+            if of == style:
+                number, row = divmod(row, self._rows) if self._rows else (0, row)
+                drawn.setdefault(number, []).append((index, row, column))
+        for number, cells in sorted(drawn.items()):
+            with Image.open(
+                self.root / (f"{style}-{number}.webp" if self._rows else f"{style}.webp")
+            ) as sheet:
+                pixels = np.array(sheet.convert("RGBA"))
+            for index, row, column in cells:
+                y, x = row * self.cell, column * self.cell
+                yield index, pixels[y : y + self.cell, x : x + self.cell]
 
     def _packed(self, sheet: np.ndarray) -> dict[tuple[int, int], bytes]:
         """The cells of a sheet, each compressed: the sheets of a world are a gigabyte, its cells a tenth of that."""

@@ -8,6 +8,7 @@ for evaluation (`trainer/scenes/splits.py`) never occur in the train split.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from random import Random
 
@@ -62,7 +63,7 @@ class SceneGenerator:
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
             raise ValueError(f"n_objects must be between 2 and {len(atlas)}, got {n_objects}.")
-        self.styles = list((spec.styles or atlas.styles) if styles is None else styles)
+        self.styles = spec.styles_in(atlas.styles) if styles is None else list(styles)
         unknown = [s for s in self.styles if s not in atlas.styles]
         if unknown or not self.styles:
             raise ValueError(f"Unknown style {unknown}: choose from {', '.join(atlas.styles)}.")
@@ -278,6 +279,28 @@ class SceneGenerator:
             says_style,
             look,
         )
+
+    def say(self, scene: Scene) -> Scene:
+        """The scene with a new caption, of its kind: for one whose things were changed."""
+        order = {o.name: o.index for o in self.objects}
+        things = [(order[o.name], o.colour) for o in scene.objects]
+        background = [b.name for b in self.spec.grounds].index(scene.background)
+        told = self._caption(scene.kind, self.styles.index(scene.style), things, scene.relation, background)
+        caption, says_background, says_style = told
+        return dataclasses.replace(
+            scene, caption=caption, says_background=says_background, says_style=says_style
+        )
+
+    def others(self, scene: Scene, colour: str | None = None) -> list[str]:
+        """Names of objects that are drawn in the scene's style, show on its ground and are not in it."""
+        style = self.styles.index(scene.style)
+        background = [b.name for b in self.spec.grounds].index(scene.background)
+        taken = {o.name for o in scene.objects}
+        return [
+            self.objects[i].name
+            for i in dict.fromkeys(self._members[style])
+            if background in self._grounds[colour or (i, style)] and self.objects[i].name not in taken
+        ]
 
     def batch(self, n: int) -> SceneBatch:
         """The next n scenes as arrays and captions: the same scenes that n calls of sample() would give."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,11 @@ from mdm_core.families.chisel.text import TextTokenizer
 from trainer import checks
 from trainer.data.source import Batch
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import SceneBatch, SceneGenerator
+from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.scene import SceneBatch
+from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.scenes.words import words
 
 
@@ -24,7 +28,8 @@ from trainer.scenes.words import words
 class SceneDataConfig:
     """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it);
     objects from index `favour_from` on are drawn twice as often; `reword`: share of training captions in the
-    wordings and misspellings of `trainer/scenes/wordings.py`."""
+    wordings and misspellings of `trainer/scenes/wordings.py`; `spec`: the world, by its name in
+    `trainer/scenes/spec.py`; `atlas`: the folder of its sprites (None: the shipped ones, where they suit)."""
 
     n_objects: int | None = None
     styles: tuple[str, ...] | None = None
@@ -34,12 +39,16 @@ class SceneDataConfig:
     batch_size: int = 64
     workers: int = 0
     seed: int = 0
+    spec: str = "emoji_128"
+    atlas: str | None = None
 
     def __post_init__(self):
         checks.wholes(self, ("n_objects",), 2, optional=True)
         checks.wholes(self, ("favour_from",), 0, optional=True)
         checks.shares(self, ("reword",))
-        checks.choices(self, split=("train", "seen", "held_out"))
+        checks.choices(self, split=("train", "seen", "held_out"), spec=tuple(SPECS))
+        if self.atlas is not None and not isinstance(self.atlas, str | os.PathLike):
+            raise ValueError(f"atlas must be a folder or None, got {checks.told(self.atlas)}")
         styles = self.styles
         if styles is not None and (
             not isinstance(styles, tuple | list) or not styles or any(not isinstance(s, str) for s in styles)
@@ -53,7 +62,49 @@ class SceneDataConfig:
     ) -> SceneSource:
         """See `trainer.data.source.DataConfig`."""
         split = self.split if split == "train" else split
-        return SceneSource(Atlas.load(), dataclasses.replace(self, split=split), text)
+        return SceneSource(self.load_atlas(), dataclasses.replace(self, split=split), text)
+
+    def load_atlas(self) -> Atlas:
+        """The sprites of the world. Raises ValueError where there are none, or smaller ones than it draws."""
+        spec = scene_spec(self.spec)
+        if self.atlas is None and spec.atlas == "":
+            raise ValueError(
+                f"the sprites of {spec.name} are not shipped: set data.atlas to their folder, which "
+                "python -m trainer.art.build_atlas world makes"
+            )
+        atlas = Atlas.load(self.atlas)
+        largest = max([*spec.sizes, *(high for _, high in spec.free_sizes)])
+        if spec is not EMOJI_128 and atlas.cell < largest:
+            raise ValueError(
+                f"{atlas.root} holds sprites of {atlas.cell} pixels, and {spec.name} draws them at {largest}: "
+                "build its own atlas with python -m trainer.art.build_atlas world"
+            )
+        return atlas
+
+    def generator(self, atlas: Atlas, **changes: Any) -> SceneGenerator:
+        """The generator of these scenes; `changes` are arguments of it that differ."""
+        wanted = {
+            "n_objects": self.n_objects,
+            "styles": self.styles,
+            "seed": self.seed,
+            "split": self.split,
+            "favour_from": self.favour_from,
+            "reword": self.reword,
+            "spec": scene_spec(self.spec),
+        }
+        return SceneGenerator(atlas, **(wanted | changes))
+
+    def bank(self, atlas: Atlas, device: torch.device | str) -> SpriteBank | FreeBank:
+        """The sprites of these scenes, to be drawn on the device."""
+        spec = scene_spec(self.spec)
+        if spec is EMOJI_128:
+            return SpriteBank(atlas, n_objects=self.n_objects, styles=self.styles, device=device)
+        return FreeBank(atlas, spec, self.n_objects, self.styles, device)
+
+
+def picture(scenes: SceneBatch, bank: SpriteBank | FreeBank) -> Tensor:
+    """Scenes drawn with the sprites of their world: uint8 [B, H, H, 3] on the bank's device."""
+    return draw(scenes, bank) if isinstance(bank, FreeBank) else render(scenes, bank)
 
 
 class SceneSource:
@@ -63,17 +114,12 @@ class SceneSource:
 
     def __init__(self, atlas: Atlas, config: SceneDataConfig, text: TextTokenizer | None):
         self.atlas, self.config, self.text = atlas, config, text
-        self.scenes = SceneGenerator(
+        self.scenes = config.generator(
             atlas,
-            n_objects=config.n_objects,
-            styles=config.styles,
-            seed=config.seed,
-            split=config.split,
-            favour_from=config.favour_from,
             reword=config.reword if config.split == "train" else 0.0,
             fits=text.fits if text and config.reword else None,
         )
-        self._bank: SpriteBank | None = None
+        self._bank: SpriteBank | FreeBank | None = None
 
     def batch(self, index: int) -> Batch:
         self.scenes.reseed(f"{self.config.seed}-{index}")
@@ -81,22 +127,23 @@ class SceneSource:
         return Batch(self.text.encode(scenes.captions), scenes=scenes)
 
     def render(self, scenes: SceneBatch, device: torch.device) -> Tensor:
-        """uint8 [B, 128, 128, 3], drawn on `device`."""
+        """uint8 [B, H, H, 3], drawn on `device`; H is the image size of the world."""
         if self._bank is None:
-            c = self.config
-            self._bank = SpriteBank(self.atlas, n_objects=c.n_objects, styles=c.styles, device=device)
-        return render(scenes, self._bank)
+            self._bank = self.config.bank(self.atlas, device)
+        return picture(scenes, self._bank)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bank": None}  # workers draw no pixels
 
     def captions(self, count: int) -> Iterator[str]:
         """From all objects, whatever part of them is drawn: the vocabulary still fits when the run is extended."""
-        return captions(self.atlas, SceneDataConfig(seed=self.config.seed), count)
+        c = self.config
+        return captions(self.atlas, SceneDataConfig(spec=c.spec, atlas=c.atlas, seed=c.seed), count)
 
     def card(self) -> dict[str, Any]:
         objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
-        return {"objects": objects, "styles": styles, "words": words(self.atlas, objects, styles)}
+        told = words(self.atlas, objects, styles, self.scenes.spec)
+        return {"objects": objects, "styles": styles, "words": told}
 
 
 class SceneStream(IterableDataset):
@@ -109,16 +156,8 @@ class SceneStream(IterableDataset):
         c = self.config
         info = get_worker_info()
         seed = c.seed * 1000 + (info.id if info else 0)
-        scenes = SceneGenerator(
-            self.atlas,
-            n_objects=c.n_objects,
-            styles=c.styles,
-            seed=seed,
-            split=c.split,
-            favour_from=c.favour_from,
-            reword=c.reword,
-            fits=self.text.fits if self.text and c.reword else None,
-        )
+        fits = self.text.fits if self.text and c.reword else None
+        scenes = c.generator(self.atlas, seed=seed, fits=fits)
         while True:
             batch = scenes.batch(c.batch_size)
             yield batch, None if self.text is None else self.text.encode(batch.captions)
@@ -140,7 +179,13 @@ def scene_batches(
 
 def captions(atlas: Atlas, config: SceneDataConfig, count: int) -> Iterator[str]:
     """`count` captions, to learn the prompt vocabulary from."""
-    scenes = SceneGenerator(atlas, n_objects=config.n_objects, styles=config.styles, seed=config.seed + 77)
+    scenes = SceneGenerator(
+        atlas,
+        n_objects=config.n_objects,
+        styles=config.styles,
+        seed=config.seed + 77,
+        spec=scene_spec(config.spec),
+    )
     done = 0
     while done < count:
         yield from scenes.batch(1024).captions[: count - done]

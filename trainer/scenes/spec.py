@@ -90,7 +90,7 @@ class SceneSpec:
     grounds: tuple[Background, ...]
     contrast: float  # RGB distance between a sprite's mean colour and its ground, at least
     clashes: Mapping[str, frozenset[str]]  # colour -> grounds on which it would be hard to see
-    styles: tuple[str, ...] | None = None  # names of the atlas' styles; None: all
+    styles: tuple[str, ...] | None = None  # of the atlas, as far as it has them; None: all that it has
     # styles and their weights, if not all are drawn alike often
     style_weights: tuple[tuple[str, float], ...] = ()
     snapped: float = 1.0  # share of the scenes whose things stand on the lattice
@@ -117,6 +117,10 @@ class SceneSpec:
     def cell(self) -> int:
         """Pixels a side of a cell of the lattice."""
         return self.image // LATTICE
+
+    def styles_in(self, known: list[str]) -> list[str]:
+        """The world's styles that an atlas has, or all of the atlas where the world names none of them."""
+        return [s for s in self.styles or () if s in known] or list(known)
 
     def pixels(self, cells: tuple[Cells, ...]) -> list[Layout]:
         """Layouts in cells -> in pixels."""

@@ -149,6 +149,9 @@ class Wordings:
             spoken += [style, *atlas.aliases[style]]
         for ground in spec.grounds:
             spoken += [ground.name, *ground.aliases]
+        # "a lake" is no speedboat where scenes have lakes; the shipped weights were taught the keywords as they are
+        grounds = {word for g in spec.grounds for word in (g.name, *g.aliases)} | set(COLOUR_NAMES)
+        self._unsaid = frozenset() if spec is EMOJI_128 else frozenset(w for g in grounds for w in g.split())
         self.known = {word.strip("~,.").lower() for text in spoken for word in text.split()}
 
     def say(
@@ -189,8 +192,9 @@ class Wordings:
 
     def _noun(self, rng: Random, obj: AtlasObject) -> str:
         roll = rng.random()
-        if obj.keywords and roll < KEYWORD_SHARE:
-            return _pick(rng, obj.keywords)
+        keywords = [k for k in obj.keywords if k not in self._unsaid] if self._unsaid else obj.keywords
+        if keywords and roll < KEYWORD_SHARE:
+            return _pick(rng, keywords)
         if obj.synonyms and roll < KEYWORD_SHARE + SYNONYM_SHARE:
             return _pick(rng, obj.synonyms).lstrip("~")
         return obj.name

@@ -13,7 +13,8 @@ from mdm_core.paths import located
 from trainer.data.own import OwnDataConfig, PictureSource
 from trainer.data.source import Batch
 from trainer.scenes.source import SceneDataConfig, SceneSource
-from trainer.tokenizer.photos import cut, load_pictures
+from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
+from trainer.tokenizer.photos import HELD_SIDE, cut, load_pictures
 
 UNSEEN_SEED = 10_007  # of the scenes that figures are measured on
 
@@ -53,7 +54,9 @@ class TokenizerData:
     """What a tokenizer is trained and measured on.
 
     images: a file made by `python -m trainer tokenizer photos`, a folder or tar shards (see trainer/data/own.py), or
-    None; share: of a batch that comes from there, 1.0 for no scenes at all. ValueError when there is nothing to read.
+    None; share: of a batch that comes from there, 1.0 for no scenes at all; objects: scenes of the first so many of the
+    atlas; world and atlas: which scenes, as `spec` and `atlas` of SceneDataConfig.
+    ValueError when there is nothing to read, or scenes have another size.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class TokenizerData:
         workers: int = 0,
         objects: int | None = None,
         device: torch.device | str = "cpu",
+        world: str = EMOJI_128.name,
+        atlas: str | None = None,
     ):
         if images is not None and not 0 < share <= 1:  # NaN neither
             raise ValueError(f"the share of pictures must lie above 0 and up to 1, not {share}")
@@ -77,17 +82,21 @@ class TokenizerData:
         self.own = 0 if images is None else min(batch, max(1, round(batch * share)))
         self.size_of_batch = batch
         drawn = batch - self.own
-        if drawn and size != 128:
+        side = scene_spec(world).image
+        if drawn and size != side:
+            fitting = [f"--world {s.name}" for s in SPECS.values() if s.image == size]
             raise ValueError(
-                "scenes are 128 pixels a side: for another size train on --images with --images-share 1"
+                f"scenes of {world} are {side} pixels a side, not {size}: "
+                + (f"{' or '.join(fitting)} draws such, or " if fitting else "for another size ")
+                + "train on --images with --images-share 1"
             )
         self.packed: Tensor | None = None
         self.unseen: dict[str, Tensor] = {}  # uint8 [n, S, S, 3] that training never sees
         pictures = scenes = None
         if images is not None and Path(images).suffix == ".safetensors":
-            if size != 128:
+            if size != HELD_SIDE:
                 raise ValueError(
-                    "packed photographs are for 128 pixels a side: give a folder of pictures instead"
+                    f"packed photographs are for {HELD_SIDE} pixels a side: give a folder of pictures instead"
                 )
             self.packed = load_pictures(images).to(self.device)
             self.unseen["pictures"] = load_pictures(images, "held_out")
@@ -97,10 +106,10 @@ class TokenizerData:
             seen = _pictures(config, "seen")
             self.unseen["pictures"] = torch.from_numpy(_first(seen, 256))
         if drawn:
-            config = SceneDataConfig(n_objects=objects, batch_size=drawn, seed=seed)
+            config = SceneDataConfig(objects, batch_size=drawn, seed=seed, spec=world, atlas=atlas)
             scenes = config.open(_NoText())
-            unseen = SceneDataConfig(n_objects=objects, batch_size=64, seed=UNSEEN_SEED).open(_NoText())
-            self._unseen_scenes = unseen
+            unseen = SceneDataConfig(objects, batch_size=64, seed=UNSEEN_SEED, spec=world, atlas=atlas)
+            self._unseen_scenes = SceneSource(scenes.atlas, unseen, _NoText())
         self.source = Both(scenes, pictures)
 
     def go_on(self, batches: int, pictures: int) -> None:

@@ -233,8 +233,13 @@ class TokenizerTrainer:
             "levels": list(self.config.levels),
             "image_size": self.config.image_size,
             "patch": self.config.patch,
+            "layers": self._layers(),
         }
         checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
+
+    def _layers(self) -> list[int]:
+        c = self.config
+        return [c.encoder_width, c.decoder_width, c.decoder_depth, c.decoder_pixels]
 
     def resume(self) -> bool:
         """Go on from the newest whole checkpoint, if there is one; ValueError when it is of another tokenizer."""
@@ -244,7 +249,8 @@ class TokenizerTrainer:
         reader = checkpoint.Reader(path)
         state = reader.state
         c, shape = self.config, (state.get("levels"), state.get("image_size"), state.get("patch", 8))
-        if shape != (list(c.levels), c.image_size, c.patch):
+        layers = state.get("layers", self._layers())
+        if (*shape, layers) != (list(c.levels), c.image_size, c.patch, self._layers()):
             raise ValueError(f"{path} belongs to a tokenizer of another shape: choose another --out")
         self.codec.load_state_dict({k: reader[f"model.{k}"] for k in self.codec.state_dict()})
         for i, shadow in enumerate(self.ema.shadow):

@@ -1,6 +1,7 @@
 """Train the image tokenizer on scenes, on pictures of your own, or on both.
 
     python -m trainer tokenizer --minutes 3 --out runs/tokenizer
+    python -m trainer tokenizer --world world_256 --atlas ATLAS --minutes 3 --out runs/world_codec
     python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
     python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
@@ -21,11 +22,13 @@ from mdm_core.device import usable
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.command import any_seed, number, run_command, to_path, whole
 from trainer.engine.train import leave_on_signals
+from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
 
 # what is said after Ctrl-C
 TOLD = {"stopped": "stopped at once; the same command goes on from the last checkpoint"}
+WIDTH = "of its layers (default: %(default)s)"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         help="lattice of the quantiser",
     )
     p.add_argument(
-        "--image-size", type=whole(8, 8192), default=128, help="pixels a side (default: %(default)s)"
+        "--image-size", type=whole(8, 8192), default=None, help="pixels a side (default: the world's)"
     )
     p.add_argument(
         "--patch",
@@ -54,6 +57,19 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--objects", type=whole(2), default=None, help="scenes of the first N objects of the atlas"
+    )
+    p.add_argument("--world", choices=sorted(SPECS), default=EMOJI_128.name, help="which scenes are drawn")
+    p.add_argument(
+        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
+    )
+    p.add_argument(
+        "--encoder-width", type=whole(1, 1 << 16), default=ImageTokenizerConfig.encoder_width, help=WIDTH
+    )
+    p.add_argument(
+        "--decoder-width", type=whole(1, 1 << 16), default=ImageTokenizerConfig.decoder_width, help=WIDTH
+    )
+    p.add_argument(
+        "--decoder-depth", type=whole(0, 1000), default=ImageTokenizerConfig.decoder_depth, help=WIDTH
     )
     p.add_argument("--init", type=to_path, default=None, help="start from these weights (.safetensors)")
     p.add_argument(
@@ -91,18 +107,23 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
     """The run that a command line asks for, gone on with where it was cut."""
     args = parser().parse_args(argv)
     device = usable(args.device)
-    config = ImageTokenizerConfig(args.image_size, args.patch, tuple(args.levels))
+    size = scene_spec(args.world).image if args.image_size is None else args.image_size
+    config = ImageTokenizerConfig(
+        size, args.patch, tuple(args.levels), args.encoder_width, args.decoder_width, args.decoder_depth
+    )
     names = TokenizerSettings.__dataclass_fields__
     settings = TokenizerSettings(**{k: v for k, v in vars(args).items() if k in names})
     data = TokenizerData(
         args.images,
         args.images_share,
         args.batch,
-        args.image_size,
+        size,
         args.seed,
         args.workers,
         args.objects,
         device,
+        args.world,
+        args.atlas,
     )
     trainer = TokenizerTrainer(config, data, settings, args.out, device)
     if trainer.resume():
