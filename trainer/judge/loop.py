@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,9 @@ class JudgeTrainer:
         checkpoint.check_writable(self.out)
         torch.manual_seed(settings.seed)
         self.widths = WIDTHS[data.spec.name]
-        self.model = Detector(data.n_objects, self.widths).to(device).to(memory_format=torch.channels_last)
+        self.model = Detector(data.n_objects, self.widths).to(device)
+        # the stubs of torch do not know this form
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.step_model = torch.compile(self.model) if settings.compile else self.model
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -237,7 +240,7 @@ class JudgeTrainer:
                 self.save(waiting.result()[1])
         return not self.stop
 
-    def _draw(self) -> tuple[Drawn, dict]:
+    def _draw(self) -> tuple[Drawn, Mapping[str, Any]]:
         """The next scenes, and the state of the numbers that they were drawn from."""
         state = self.maker.rng.bit_generator.state
         return self.maker.draw(self.settings.batch), state
@@ -254,7 +257,7 @@ class JudgeTrainer:
 
     # ---- state -----------------------------------------------------------------------------------------
 
-    def save(self, numbers: dict) -> None:
+    def save(self, numbers: Mapping[str, Any]) -> None:
         """Write a checkpoint, and the weights as they are. `numbers`: where the next scenes are drawn from."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for i, values in self.optimizer.state_dict()["state"].items():

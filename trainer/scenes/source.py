@@ -143,7 +143,7 @@ class SceneSource:
     def card(self) -> dict[str, Any]:
         objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
         told = words(self.atlas, objects, styles, self.scenes.spec)
-        return {"objects": objects, "styles": styles, "words": told}
+        return {"world": self.config.spec, "objects": objects, "styles": styles, "words": told}
 
 
 class SceneStream(IterableDataset):
