@@ -69,8 +69,8 @@ class SceneDataConfig:
         spec = scene_spec(self.spec)
         if self.atlas is None and spec.atlas == "":
             raise ValueError(
-                f"the sprites of {spec.name} are not shipped: set data.atlas to their folder, which "
-                "python -m trainer.art.build_atlas world makes"
+                f"the sprites of {spec.name} are not shipped: give their folder (data.atlas=DIR of a recipe, else "
+                "--atlas DIR), which python -m trainer.art.build_atlas world makes"
             )
         atlas = Atlas.load(self.atlas)
         largest = max([*spec.sizes, *(high for _, high in spec.free_sizes)])
@@ -143,7 +143,7 @@ class SceneSource:
     def card(self) -> dict[str, Any]:
         objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
         told = words(self.atlas, objects, styles, self.scenes.spec)
-        return {"objects": objects, "styles": styles, "words": told}
+        return {"world": self.config.spec, "objects": objects, "styles": styles, "words": told}
 
 
 class SceneStream(IterableDataset):
