@@ -18,7 +18,7 @@ from tiny_run import TinyData, TinySource, tiny_recipe
 
 from trainer.engine import loop
 from trainer.engine.loop import Trainer
-from trainer.engine.train import leave_on_signals
+from trainer.engine.run import leave_on_signals
 
 
 def work(codec, out, options: dict) -> dict:

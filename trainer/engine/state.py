@@ -70,8 +70,14 @@ def save(
         raise checkpoint.CheckpointError(failure[0])
 
 
-def load(out: Path, parts: Parts, parallel: Parallel, say: Callable[[str], None]) -> bool:
-    """Bring back the newest whole checkpoint of the run folder; False when there is none.
+def load(
+    out: Path,
+    parts: Parts,
+    parallel: Parallel,
+    say: Callable[[str], None],
+    opened: Callable[[Path], checkpoint.Reader] = checkpoint.Reader,
+) -> bool:
+    """Bring back the newest whole checkpoint of the run folder, as `opened` gives it; False when there is none.
 
     Raises ValueError when the checkpoint belongs to another model.
     """
@@ -85,7 +91,7 @@ def load(out: Path, parts: Parts, parallel: Parallel, say: Callable[[str], None]
     path = parallel.gather(found[0])[0]
     if path is None:
         return False
-    reader = checkpoint.Reader(Path(path))
+    reader = opened(Path(path))
     for name, part in parts.items():
         part.load_state_dict(Stored(reader, name))
     return True
@@ -208,6 +214,8 @@ class Processes:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         processes = state["processes"]
+        if not processes:  # checkpoints of the image tokenizer of before did not tell
+            return
         if len(processes) == self.parallel.world:
             mine = processes[self.parallel.rank]
             set_rng_state(mine["rng"], self.parallel.device)
@@ -252,7 +260,7 @@ def _like(value: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
     return distribute_tensor(value.to(p.device), p.device_mesh, p.placements)
 
 
-def place(state: Mapping[str, Any], recipe: Any) -> tuple[int, int]:
+def place(state: Mapping[str, Any], accumulate: int, size: int) -> tuple[int, int]:
     """(micro-batches, samples) drawn so far by all processes; derived for checkpoints that do not say.
 
     Where an old checkpoint does not tell how many micro-batches its samples were, the number is taken that is no
@@ -260,8 +268,8 @@ def place(state: Mapping[str, Any], recipe: Any) -> tuple[int, int]:
     """
     if "micro_batches" in state:
         return int(state["micro_batches"]), int(state["position"])
-    samples, size = int(state["samples"]), recipe.data.batch_size
-    usual = state["step"] * len(state["processes"]) * recipe.accumulate * size
+    samples = int(state["samples"])
+    usual = state["step"] * len(state["processes"]) * accumulate * size
     return (samples // size if samples == usual else samples), samples
 
 
