@@ -100,6 +100,7 @@ class Run:
             "run": self,
             "processes": state.Processes(self.parallel, source),
         }
+        self.saver = state.Saver(self.out, self.parts, self.parallel)
 
     # ---- what a subclass says ------------------------------------------------------------------------
 
@@ -204,6 +205,14 @@ class Run:
         Raises DivergedError when the loss is not finite (see `on_nan`) and CheckpointError when a checkpoint
         cannot be written; the checkpoints written before are intact then.
         """
+        try:
+            self._steps(stop_after)
+            self.saver.wait()
+        except Exception:
+            self.saver.join()
+            raise
+
+    def _steps(self, stop_after: float) -> None:
         s, p = self.settings, self.parallel
         source = self.source
         if hasattr(source, "batch"):
@@ -277,6 +286,7 @@ class Run:
         self.skipped += 1
         what = f"the loss is {loss} and the norm of its gradient {norm} at step {self.step}"
         if self.settings.on_nan == "stop" or self.skipped >= MOST_SKIPS:
+            self.saver.join()
             before = checkpoint.newest(state.folder(self.out)) if self.parallel.main else None
             kept = f"; the last checkpoint is {before}" if before else ""
             raise DivergedError(f"{what}: {self.remedy} and resume{kept}")
@@ -295,18 +305,10 @@ class Run:
         self.micro_batches, self.position = state.place(stored, self.settings.accumulate, self.batch_size)
 
     def save(self) -> None:
-        """Write a checkpoint, and the log for people."""
+        """Begin to write a checkpoint, and write the log for people."""
         self.reporter.share()
         s = self.settings
-        state.save(
-            self.out,
-            self.step,
-            self.parts,
-            self.parallel,
-            score=self.score,
-            keep_last=s.keep_last,
-            keep_best=s.keep_best,
-        )
+        self.saver.save(self.step, score=self.score, keep_last=s.keep_last, keep_best=s.keep_best)
         if self.parallel.main:
             aside = self.out / ".log.json.tmp"
             aside.write_text(json.dumps(self.log))
