@@ -3,7 +3,8 @@
     python tests/helpers/make_golden.py
 
 numbers.json holds losses and token grids of fixed seeds on a CPU; checkpoint-2/ and trajectory-1.json are files of
-those format versions. A new version gets files of its own beside the old ones, which must stay readable.
+those format versions, and tokenizer-1/ is a checkpoint of the image tokenizer from before it shared the loop of the
+others. A new version gets files of its own beside the old ones, which must stay readable.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tiny_model import build_tiny
 from tiny_run import codec_folder, tiny_run
+from tiny_tokenizer import tiny_tokenizer
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
@@ -56,6 +58,9 @@ def main() -> None:
             run = tiny_run(codec, Path(aside) / name, **OPTIONS, **changes)
             run.run()
             numbers["losses"][name] = losses(run.log)
+        run = tiny_tokenizer(Path(aside) / "pictures", Path(aside) / "tokenizer")
+        run.run()
+        numbers["losses"]["tokenizer"] = losses(run.log)["loss"]
         shutil.rmtree(CHECKPOINT, ignore_errors=True)
         shutil.copytree(folder(Path(aside) / "muon") / "step-000000004", CHECKPOINT)
     generated()["overwrite"].save(TRAJECTORY)
