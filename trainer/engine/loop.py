@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from mdm_core.diffusion.regions import boxes
 from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
@@ -31,7 +32,7 @@ from trainer.engine import checkpoint, state
 from trainer.engine.optim import EMA, build_optimizers, clip_gradients, cosine, trapezoid
 from trainer.engine.parallel import Parallel, full
 from trainer.engine.reporter import Reporter
-from trainer.engine.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
+from trainer.engine.step import Drawn, Objective, blocks_of, make_groups, prepare_blocks, stream_seed
 from trainer.recipes.recipe import Recipe
 
 COUNTERS = ("step", "samples", "seconds", "log", "pending", "skipped", "score")
@@ -97,7 +98,7 @@ class Trainer:
         self.pending: list[float] = []  # losses since the last line of the log
         self.log: list[dict] = []
         self.stream: Iterator[Batch] = iter(())
-        self.drawn: tuple[Tensor, Tensor] | None = None  # the next micro-batch, where it was drawn ahead
+        self.drawn: Drawn | None = None  # the next micro-batch, where it was drawn ahead
         # a stream's position must be that of the last step, so only batches that have an index come early
         self.draws_ahead = self.device.type == "cuda" and hasattr(self.source, "batch")
         self.stop = False  # set by a signal: save and leave
@@ -154,11 +155,19 @@ class Trainer:
             images = self.source.render(batch.scenes, self.device)
         return self.codec.encode(images.to(self.device, non_blocking=True)).flatten(1)
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """(x0, prompt ids) of the next micro-batch, on the training device."""
+    def things(self, batch: Batch) -> Tensor | None:
+        """bool [B, S, L]: the cells of each thing of a batch of scenes; None where no region is to be masked."""
+        if not self.recipe.corruption.region or batch.scenes is None or not hasattr(self.source, "boxes"):
+            return None
+        corners = torch.from_numpy(self.source.boxes(batch.scenes)).to(self.device)  # [B, S, 4]
+        B, S, _ = corners.shape
+        return boxes(corners.view(B * S, 1, 4), self.codec.grid, self.codec.patch).view(B, S, -1)
+
+    def draw(self) -> Drawn:
+        """The next micro-batch, on the training device."""
         batch = next(self.stream)
         self.reporter.skipped(batch.skipped)
-        return self.tokens(batch), batch.text.to(self.device, non_blocking=True)
+        return Drawn(self.tokens(batch), batch.text.to(self.device, non_blocking=True), self.things(batch))
 
     def gradient(self) -> tuple[float, float]:
         """Fill the gradients from the next batches; (loss, norm of the gradient before clipping)."""
@@ -170,10 +179,10 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for a in range(r.accumulate):
             index = self.micro_batches + p.rank
-            x0, text = self.drawn or self.draw()
+            x0, text, things = self.drawn or self.draw()
             self.drawn = None
             with p.accumulating(self.net, last=a == r.accumulate - 1):
-                loss = self.net(x0, text, stream_seed(r.seed, index), draft) / r.accumulate
+                loss = self.net(x0, text, stream_seed(r.seed, index), draft, things) / r.accumulate
                 loss.backward()
             total += loss.detach()
             self.samples += len(x0) * p.world

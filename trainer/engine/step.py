@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,15 @@ def stream_seed(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:7], "big")
 
 
+class Drawn(NamedTuple):
+    """A micro-batch on the training device."""
+
+    x0: Tensor  # int64 [B, L], clean tokens
+    text: Tensor  # int64 [B, T], prompt ids
+    # bool [B, S, L], the cells of each thing in each picture, all False where a slot is empty; None: not asked for
+    things: Tensor | None = None
+
+
 class Objective(nn.Module):
     """The model with its loss in one module, so that DDP and FSDP2 see everything that touches a weight."""
 
@@ -31,7 +41,9 @@ class Objective(nn.Module):
         self.model, self.groups, self.recipe = model, groups, recipe
         self.objective = objective  # the benchmark puts a naive one here
 
-    def forward(self, x0: Tensor, text: Tensor, seed: int, draft: bool = False) -> Tensor:
+    def forward(
+        self, x0: Tensor, text: Tensor, seed: int, draft: bool = False, things: Tensor | None = None
+    ) -> Tensor:
         """Scalar loss of one micro-batch.
 
         Args:
@@ -39,6 +51,8 @@ class Objective(nn.Module):
             text: int64 [B, T], prompt ids.
             seed: of every random choice made here: masks, flips, drafts, dropped prompts.
             draft: flips are the model's own mistakes instead of random tokens.
+            things: bool [B, S, L], the cells of each thing (all False: an empty slot). With corruption.region > 0
+                one of each picture is the region of every other picture that loses tokens in a region only.
         """
         r, device = self.recipe, x0.device
         generator = torch.Generator(device).manual_seed(seed)
@@ -51,6 +65,8 @@ class Objective(nn.Module):
             corruption,
             groups=self.groups,
             generator=generator,
+            grid=(r.model.grid, r.model.grid),
+            things=None if things is None else one_thing(things, generator),
             draft=self._drafter(text, generator) if corruption.flip_self else None,
         )
         drop = torch.rand(len(x0), device=device, generator=generator) < r.prompt_dropout  # [B]
@@ -76,6 +92,14 @@ class Objective(nn.Module):
             return sample_step(rows, weight, nothing, seed=seed, step=0, backend=self.recipe.backend).token
 
         return draft
+
+
+def one_thing(things: Tensor, generator: torch.Generator) -> Tensor:
+    """The cells of one thing a picture, each of its things as likely: bool [B, S, L] -> [B, L]."""
+    there = things.any(2)  # [B, S]
+    draw = torch.rand(there.shape, device=things.device, generator=generator)
+    chosen = draw.masked_fill(~there, -1.0).argmax(1)  # [B]
+    return things[torch.arange(len(things), device=things.device), chosen]
 
 
 def autocast(recipe: Recipe, device: torch.device):
