@@ -22,7 +22,6 @@ from mdm_core.diffusion.regions import boxes
 from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
-from mdm_core.families.weights import load_weights
 from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
@@ -32,7 +31,15 @@ from trainer.engine import checkpoint, state
 from trainer.engine.optim import EMA, build_optimizers, clip_gradients, cosine, trapezoid
 from trainer.engine.parallel import Parallel, full
 from trainer.engine.reporter import Reporter
-from trainer.engine.step import Drawn, Objective, blocks_of, make_groups, prepare_blocks, stream_seed
+from trainer.engine.step import (
+    Drawn,
+    Objective,
+    blocks_of,
+    make_groups,
+    prepare_blocks,
+    start_from,
+    stream_seed,
+)
 from trainer.recipes.recipe import Recipe
 
 COUNTERS = ("step", "samples", "seconds", "log", "pending", "skipped", "score")
@@ -73,7 +80,7 @@ class Trainer:
         self.groups = make_groups(recipe, self.codec.levels, self.codec.codebook())
         self.model = MaskedDiffusionTransformer(recipe.model)
         if init:
-            load_weights(self.model, init / "model.safetensors")
+            start_from(self.model, init)
         self.model.to(self.device)
         prepare_blocks(self.model, recipe, self.parallel.shard)
         if self.groups is not None:
