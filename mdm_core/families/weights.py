@@ -61,12 +61,14 @@ def load_weights(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     seen: Callable[[str, Tensor], None] | None = None,
+    new: tuple[str, ...] = (),
 ) -> None:
     """Fill `module` from `path`; ValueError names the file, and the key that does not fit.
 
     A module on the meta device is given the tensors themselves, of `dtype` and on `device`, one after the other: no
     second copy of a large model is ever made. Any other module keeps its own tensors, and their values change.
 
+    new: beginnings of names that a file of before may lack; those tensors keep their values.
     seen: told the name and values of every tensor before they are narrowed to `dtype`.
 
     Only safetensors is read: no pickle, so a hostile file can do no more than be refused.
@@ -74,6 +76,11 @@ def load_weights(
     wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     empty = any(p.is_meta for p in module.parameters())
     state: dict[str, Tensor] = {}
+    if new and located(path).is_file():
+        there = names(path)
+        kept = {k: v for k, v in module.state_dict().items() if k.startswith(new) and k not in there}
+        state |= kept
+        wanted = {k: shape for k, shape in wanted.items() if k not in kept}
     for name, value in stored_weights(path, wanted):
         if seen is not None:
             seen(name, value)
@@ -107,6 +114,15 @@ def stored_weights(
                 yield name, _read(file, found, name, wanted and wanted[name])
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"the weights {path} cannot be used: {error}") from error
+
+
+def names(path: str | Path) -> set[str]:
+    """The names of the tensors in a file; none where it is no safetensors file."""
+    try:
+        with safe_open(str(located(path)), framework="pt") as file:
+            return set(file.keys())
+    except (SafetensorError, OSError):
+        return set()
 
 
 def _finite(values: Tensor) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -19,6 +20,7 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.repaint import regions_of
 from trainer.scenes.scene import SceneBatch
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.scenes.words import words
@@ -131,6 +133,10 @@ class SceneSource:
         if self._bank is None:
             self._bank = self.config.bank(self.atlas, device)
         return picture(scenes, self._bank)
+
+    def boxes(self, scenes: SceneBatch) -> np.ndarray:
+        """int64 [B, S, 4]: left, top, right, bottom of every thing with its shadow, in pixels; zero where none is."""
+        return regions_of(scenes, self.scenes.spec)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bank": None}  # workers draw no pixels
