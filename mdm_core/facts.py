@@ -57,7 +57,7 @@ class Facts:
     # the model card as data: shown, no more
     card: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = {f.name for f in dataclasses.fields(SampleConfig)}
         if unknown := sorted(set(self.defaults) - known):
             raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
@@ -108,7 +108,7 @@ class Fingerprint:
             low, high = values.aminmax() if values.numel() else (0.0, 0.0)
             values = values.half() if float(low) >= -_FP16 and float(high) <= _FP16 else values.float()
         digest = hashlib.sha256(f"{name} {list(values.shape)} {values.dtype}".encode())
-        digest.update(values.cpu().contiguous().numpy())
+        digest.update(values.cpu().contiguous().numpy().data)
         self._parts[name] = digest.digest()
 
     def add_all(self, part: str, tensors: Mapping[str, Tensor]) -> None:

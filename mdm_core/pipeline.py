@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Pipeline:
         size = self.image_size[::-1]
         if image.size == size:
             return image
-        return image.resize(size, Image.LANCZOS, box=centre_box(image.size, self.image_size))
+        return image.resize(size, Image.Resampling.LANCZOS, box=centre_box(image.size, self.image_size))
 
     # ---- sampling ------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Pipeline:
         locked: Any = None,
         region: Any = None,
         negative: str | None = None,
-        **settings,
+        **settings: Any,
     ) -> Iterator[StepRecord]:
         """Sample one picture and yield a `StepRecord` after every step, the start state first.
 
@@ -195,10 +195,10 @@ class Pipeline:
         *,
         seed: int = 0,
         negative: str | None = None,
-        tokens=None,
-        locked=None,
-        region=None,
-        **settings,
+        tokens: Any = None,
+        locked: Any = None,
+        region: Any = None,
+        **settings: Any,
     ) -> Trajectory:
         """Sample one picture; see `stream` for the arguments."""
         place = {"tokens": tokens, "locked": locked, "region": region}
@@ -215,7 +215,7 @@ class Pipeline:
         locked: Any = None,
         region: Any = None,
         negative: str | None = None,
-        **settings,
+        **settings: Any,
     ) -> list[Trajectory]:
         """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU. Seeds may repeat.
 
@@ -264,7 +264,7 @@ class Pipeline:
         seed: int = 0,
         locked: Any = None,
         feather: int = 3,
-        **settings,
+        **settings: Any,
     ) -> Trajectory:
         """Make the cells of `region` anew, with the rest as context that never changes.
 
@@ -284,13 +284,20 @@ class Pipeline:
         start = np.where(cells, self.vocab_size, tokens)
         out = self.generate(prompt, seed=seed, tokens=start, locked=held, region=cells, **settings)
         if picture is not None:
-            decode = out.decoder
+            decode: Callable[[np.ndarray], Any] = self.decode
             out.decoder = lambda t: composite(picture, decode(t), cells, feather)
         return out
 
     def heal(
-        self, tokens: Any, prompt: str, *, region: Any = None, seed: int = 0, locked: Any = None, **settings
-    ):
+        self,
+        tokens: Any,
+        prompt: str,
+        *,
+        region: Any = None,
+        seed: int = 0,
+        locked: Any = None,
+        **settings: Any,
+    ) -> Trajectory:
         """Edit-only passes over finished tokens (within `region`): repairs what was broken on purpose.
 
         Defaults differ from sampling: up to 12 passes, a quarter of the cells each, no rest between edits.
@@ -331,12 +338,13 @@ class Pipeline:
         for text in (prompt, negative or ""):
             if len(text) > MAX_PROMPT:
                 raise ValueError(f"the prompt has {len(text):,} characters; please use at most {MAX_PROMPT}")
+        encode: Callable[..., Any] = self.prompts.encode
         if hasattr(self.prompts, "negative"):
-            encoded = self.prompts.encode([prompt], self.prompts.negative if negative is None else negative)
+            encoded = encode([prompt], self.prompts.negative if negative is None else negative)
         elif negative is not None:
             raise ValueError("this model takes no negative prompt: leave it out")
         else:
-            encoded = self.prompts.encode([prompt])
+            encoded = encode([prompt])
         if not hasattr(self.prompts, "take"):
             conditions.check(encoded, 1)
         return encoded

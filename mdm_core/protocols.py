@@ -101,13 +101,15 @@ class Backbone(Protocol):
 def geometry(codec: Any) -> tuple[tuple[int, int], int]:
     """((h, w), patch) of the codec; ValueError where it does not say."""
     grid, patch = getattr(codec, "grid", None), getattr(codec, "patch", None)
-    h, w = grid if isinstance(grid, tuple | list) and len(grid) == 2 else (None, None)
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in (h, w, patch)):
+    said = [*grid, patch] if isinstance(grid, tuple | list) else []
+    numbers = [n for n in said if isinstance(n, int) and not isinstance(n, bool) and n >= 1]
+    if len(said) != 3 or len(numbers) != 3:
         raise ValueError(
             "the image codec must say its grid, (h, w) in tokens, and its patch, in pixels a side: "
             f"{type(codec).__name__} has grid {grid!r} and patch {patch!r}"
         )
-    return (int(h), int(w)), int(patch)
+    h, w, patch = numbers
+    return (h, w), patch
 
 
 def check_parts(codec: Any, backbone: Any) -> None:

@@ -257,8 +257,7 @@ def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float])
         loss = linear_grouped_cross_entropy(
             one, head, label, groups, group_weight=float(weight), reduction="sum", backend="reference"
         )
-        loss.backward()
-        push = -head.grad[:, 0]  # [V]
+        push = -torch.autograd.grad(loss, head)[0][:, 0]  # [V]
         exact, group = float(push[target]), float(push[inside].sum())
         outside = float(push.sum()) - group
         out.append(Pull(float(weight), float(loss.detach()), exact, group - exact, outside))
@@ -281,17 +280,17 @@ def patches_in_place(pipe: Any, tokens: Any, position: int, ids: Sequence[int]) 
     context = getattr(pipe.codec, "context", max(h, w))
     top, left = max(y - context, 0), max(x - context, 0)
     near = grid[top : y + context + 1, left : x + context + 1]  # [a, b]
-    ids = np.asarray(ids, np.int64)
-    block = np.where(near == pipe.vocab_size, ids[:, None, None], near)  # [n, a, b]
-    block[:, y - top, x - left] = ids
+    each = np.asarray(ids, np.int64)
+    block = np.where(near == pipe.vocab_size, each[:, None, None], near)  # [n, a, b]
+    block[:, y - top, x - left] = each
     return _decode(pipe, block, y - top, x - left)
 
 
 def patches_alone(pipe: Any, ids: Sequence[int]) -> np.ndarray:
     """How each token looks surrounded by itself: uint8 [n, p, p, 3]."""
-    ids = np.asarray(ids, np.int64)
+    each = np.asarray(ids, np.int64)
     h, w = (3, 3) if hasattr(pipe.codec, "context") else pipe.grid
-    block = np.broadcast_to(ids[:, None, None], (len(ids), h, w)).copy()
+    block = np.broadcast_to(each[:, None, None], (len(each), h, w)).copy()
     return _decode(pipe, block, h // 2, w // 2)
 
 

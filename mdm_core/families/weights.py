@@ -27,7 +27,7 @@ _QUANTISE_FROM = 4096  # elements; smaller tensors stay fp16
 
 def save_weights(
     module: nn.Module, path: str | Path, *, int8: bool = False, metadata: dict[str, str] | None = None
-):
+) -> None:
     """Write the parameters of `module`, fp16 or (matrices, with `int8`) 8 bits a weight."""
     tensors: dict[str, Tensor] = {}
     for name, p in module.state_dict().items():
@@ -111,7 +111,7 @@ def stored_weights(
                 if extra := sorted(values - set(wanted)):
                     raise ValueError(f"{extra[0]!r} does not belong to this model ({len(extra)} keys in all)")
             for name in wanted or sorted(values):
-                yield name, _read(file, found, name, wanted and wanted[name])
+                yield name, _read(file, found, name, None if wanted is None else wanted[name])
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"the weights {path} cannot be used: {error}") from error
 
@@ -130,7 +130,7 @@ def _finite(values: Tensor) -> bool:
     return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
 
 
-def _read(file, found: set[str], name: str, shape: tuple[int, ...] | None) -> Tensor:
+def _read(file: safe_open, found: set[str], name: str, shape: tuple[int, ...] | None) -> Tensor:
     value = file.get_tensor(name)
     if shape is not None and tuple(value.shape) != shape:
         raise ValueError(

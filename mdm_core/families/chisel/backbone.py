@@ -31,7 +31,7 @@ class TransformerBackbone:
         on_gpu = choose_backend("auto", self.device) == "triton"
         self._fuses = fused and on_gpu and self.dtype == torch.bfloat16
         self._fast: tuple[InferenceModel, CapturedSteps] | None = None
-        self._head: tuple[tuple, Tensor] | None = None  # what it was made of, and the head
+        self._head: tuple[tuple[int, int], Tensor] | None = None  # what it was made of, and the head
 
     @property
     def head_weight(self) -> Tensor:

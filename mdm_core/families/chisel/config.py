@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
 from mdm_core.facts import Facts
@@ -55,7 +55,7 @@ class ImageTokenizerConfig:
     def vocab_size(self) -> int:
         return math.prod(self.levels)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         widths = ("encoder_width", "decoder_width", "decoder_pixels")
         sizes = {"image_size": (1, 65536), "patch": (1, 1024), "decoder_depth": (0, 1000)}
         check_fields(self, whole_number, {**sizes, **dict.fromkeys(widths, (1, _LARGEST))})
@@ -111,7 +111,7 @@ class ModelConfig:
         check_pair(codec, model)
         return model
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = (
             "text_vocab_size",
             "text_length",
@@ -221,10 +221,10 @@ def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
         )
 
 
-_PARTS = {"tokenizer": ImageTokenizerConfig, "model": ModelConfig, "sample": SampleConfig}
+P = TypeVar("P", ImageTokenizerConfig, ModelConfig, SampleConfig)  # a section of the file
 
 
-def _part(cls, name: str, values: dict[str, Any]):
+def _part(cls: type[P], name: str, values: Any) -> P:
     if not isinstance(values, dict):
         raise ValueError(f"config section {name!r} must be an object")
     known = {f.name for f in dataclasses.fields(cls)}
@@ -233,7 +233,8 @@ def _part(cls, name: str, values: dict[str, Any]):
         raise ValueError(
             f"config section {name!r} has unknown keys {unknown}; this version knows {sorted(known)}"
         )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return cls(**given)
 
 
 def save_config(config: PipelineConfig, path: str | Path) -> None:
@@ -255,11 +256,13 @@ def load_config(path: str | Path) -> PipelineConfig:
         version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(f"its format version is {version!r}, this program reads {FORMAT_VERSION}")
-        parts = {name: _part(cls, name, data.get(name, {})) for name, cls in _PARTS.items()}
+        tokenizer = _part(ImageTokenizerConfig, "tokenizer", data.get("tokenizer", {}))
+        model = _part(ModelConfig, "model", data.get("model", {}))
+        sampling = _part(SampleConfig, "sample", data.get("sample", {}))
         card = data.get("card", {})
         if not isinstance(card, dict):
             raise ValueError("config section 'card' must be an object")
-        config = PipelineConfig(**parts, card=card)
+        config = PipelineConfig(tokenizer=tokenizer, model=model, sample=sampling, card=card)
         config.facts("")
         check_pair(config.tokenizer, config.model)
         return config

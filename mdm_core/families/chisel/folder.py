@@ -83,8 +83,9 @@ def empty(kind: Callable[[Any], M], config: Any) -> M:
     with torch.device("meta"):
         module = kind(config)
     for part in module.modules():
-        if hasattr(part, "reset_buffers"):
-            part.reset_buffers()
+        reset = getattr(part, "reset_buffers", None)
+        if reset is not None:
+            reset()
     return module
 
 

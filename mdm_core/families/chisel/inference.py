@@ -7,6 +7,8 @@ guidance run in one batch, and their common beginning once. The residual stream 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,8 +31,8 @@ class InferenceModel:
         with torch.inference_mode():
             ids = torch.arange(self.config.vocab_size + 1, device=model.head_weight.device)
             self.table = self._embed(ids[None])[0] if len(ids) <= TABLE_TOKENS else None  # [V + 1, D]
-            self.body = [_Block(block, dtype) for block in model.blocks]
-            self.tokens = [_Block(block, dtype) for block in model.token_blocks]
+            self.body = [_Block(cast(TransformerBlock, block), dtype) for block in model.blocks]
+            self.tokens = [_Block(cast(TransformerBlock, block), dtype) for block in model.token_blocks]
             self.merge, self.split = (m.weight.to(dtype) for m in (model.merge, model.split))
             self.text_position = model.text_position.float()  # [T, W]
             self.without_text = model.no_text.float() + self.text_position  # [T, W]
@@ -113,6 +115,6 @@ class _Block:
         return F.linear(fused.swiglu(F.linear(n, self.gate_up)), self.down)
 
 
-def stamp(model: MaskedDiffusionTransformer) -> tuple:
+def stamp(model: MaskedDiffusionTransformer) -> tuple[tuple[int, int], ...]:
     """Changes when a weight does: an `InferenceModel` of another stamp is out of date."""
     return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())

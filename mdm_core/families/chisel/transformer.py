@@ -25,6 +25,8 @@ class LatticeEmbedding(nn.Module):
     free table of V rows would learn each rare token alone (and weigh 8 MB at V = 16,384).
     """
 
+    hot: Tensor  # [V + 1, sum(levels)]
+
     def __init__(self, levels: tuple[int, ...], width: int):
         super().__init__()
         self.place = nn.Linear(sum(levels), width, bias=False)
@@ -37,11 +39,11 @@ class LatticeEmbedding(nn.Module):
 
     def reset_buffers(self) -> None:
         """Compute what no file holds, on the default device."""
-        v, hot = torch.arange(self.mask_id), []
+        v, places = torch.arange(self.mask_id), []
         for n in self.levels:  # the first dimension varies fastest
-            hot.append(F.one_hot(v % n, n))
+            places.append(F.one_hot(v % n, n))
             v = v // n
-        hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
+        hot = torch.cat(places, 1).float()  # [V, sum(levels)]
         # one-hot rows and a product, not an index: its gradient is a product too, without a slow scatter
         # [V + 1, .]
         self.register_buffer("hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False)
@@ -81,10 +83,16 @@ class MaskedDiffusionTransformer(nn.Module):
     The logits are left to the operators, which never store them whole. D is `config.token_width`.
     """
 
+    body_cos: Tensor
+    body_sin: Tensor
+    token_cos: Tensor
+    token_sin: Tensor
+
     def __init__(self, config: ModelConfig = ModelConfig()):
         super().__init__()
         self.config = c = config
         D, r = c.token_width, c.resample
+        self.token_embed: nn.Embedding | LatticeEmbedding
         if c.code_levels is None:
             self.token_embed = nn.Embedding(c.vocab_size + 1, D)  # the last row is the mask token
         else:
