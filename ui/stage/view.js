@@ -133,7 +133,11 @@ export class StageView {
     menu.disabled = !free || run.state !== "done";
     this.find(".cz-compare-stop").hidden = !beside;
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
-    for (const option of findAll("[data-again]", menu)) option.disabled = !own;
+    for (const option of findAll("[data-again]", menu)) {
+      const switched = option.value === "editing";
+      option.disabled = !own || (switched && !this.stage.revises);
+      option.hidden = switched && !this.stage.revises;
+    }
     const others = shelf.runs.filter((other) => other !== run);
     const group = find("optgroup", menu);
     group.hidden = !others.length;
