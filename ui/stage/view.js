@@ -4,6 +4,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { columnAndRow } from "./cells.js";
+import { entropyTop } from "./colours.js";
 import { tellPlaying } from "./player.js";
 import { RUNS_SHOWN } from "./shelf.js";
 import { Timeline } from "./timeline.js";
@@ -80,6 +81,7 @@ export class StageView {
   /** The legend names only what is there to see. */
   refreshKeys() {
     const { run, sheet, tokens, byHand } = this.stage;
+    if (run) this.find(".cz-entropy-top").textContent = entropyTop(run.maskId).toFixed(1);
     this.find(".cz-key-locked").classList.toggle("is-off", !sheet.countLocked());
     this.find(".cz-key-hand").classList.toggle("is-off", ![...byHand].some((cell) => tokens[cell] !== run.maskId));
   }
