@@ -131,7 +131,8 @@ class Pipeline:
         pixels = self.codec.decode(filled.to(self.device)).cpu()  # [B, H, W, 3]
         if masked.any():
             cover = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
-            pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
+            # a new tensor: what a codec gives may be its own, or one that nobody may write to
+            pixels = torch.where(cover[..., None], torch.tensor(MASK_COLOUR, dtype=torch.uint8), pixels)
         images = [Image.fromarray(x.numpy()) for x in pixels]
         return images if ids.ndim == 3 else images[0]
 

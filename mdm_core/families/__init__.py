@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from mdm_core.facts import Facts
-from mdm_core.families import names
-from mdm_core.families.config_files import read_json
 from mdm_core.families.parts import Parts
+from mdm_core.hub import names
+from mdm_core.hub.files import read_json
 from mdm_core.paths import located
 
 OURS = "chisel"

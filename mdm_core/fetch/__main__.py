@@ -9,14 +9,16 @@ brought, and all that is needed of it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdm_core.families import CLASSES, INDEX, names
-from mdm_core.families.config_files import read_json
-from mdm_core.families.hub_card import LICENCES
+from mdm_core.families import CLASSES, INDEX
+from mdm_core.hub import names
+from mdm_core.hub.card import LICENCES
+from mdm_core.hub.files import read_json
 
 FREE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense"}
 TEXTS = {".json", ".txt", ".md"}
@@ -90,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--revision", help="a full commit (default: the newest; it is said)")
     parser.add_argument("--yes", action="store_true", help="agree to the licence, for scripts")
     args = parser.parse_args(argv)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the client is imported
     try:
         if not names.is_name(args.name):
             raise ValueError(f"{args.name!r} is no name of a model: it should read owner/name")
@@ -117,7 +120,7 @@ def described(found: Offer) -> str:
     """Size, licence and commit of what would be brought."""
     licence = LICENCES.get(found.licence, found.licence) or "the model's card names none"
     return (
-        f"{found.name}: {found.size / 1e9:.2f} GB in {len(found.files)} files; licence: {licence}; "
+        f"{found.name}: {_bytes(found.size)} in {len(found.files)} files; licence: {licence}; "
         f"commit {found.commit}"
     )
 
@@ -132,8 +135,13 @@ def agreed(found: Offer) -> bool:
 
 
 def _short(error: Exception) -> str:
-    """The first line of what an error says."""
-    return ((str(error).strip().splitlines() or [""])[0] or type(error).__name__)[:300]
+    """What an error says, in one line."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+
+
+def _bytes(count: int) -> str:
+    """As people write sizes."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class UViTBackbone:
         """[V, D]"""
         return self._head
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def hidden(
         self, tokens: Tensor, condition: Condition, guidance: float, progress: Tensor | None = None
     ) -> Tensor:

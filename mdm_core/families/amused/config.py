@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
-from mdm_core.families.config_files import read_json
+from mdm_core.hub.files import read_json
 
 T = TypeVar("T")
 _LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows

@@ -18,9 +18,9 @@ from mdm_core.families.amused.config import AmusedConfig, load_config
 from mdm_core.families.amused.prompts import ClipPrompts, ClipTokenizer
 from mdm_core.families.amused.uvit import UViT
 from mdm_core.families.amused.vqgan import VQGAN
-from mdm_core.families.hub_card import licence
 from mdm_core.families.parts import Parts
 from mdm_core.families.weights import load_weights, stored_weights
+from mdm_core.hub.card import licence
 
 FAMILY = "amused"
 M = TypeVar("M", bound=nn.Module)

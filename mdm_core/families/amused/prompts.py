@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mdm_core.families.amused.clip import ClipText
-from mdm_core.families.config_files import read_json
+from mdm_core.hub.files import read_json
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -98,7 +98,7 @@ class ClipPrompts:
         self.tokenizer, self.model = tokenizer, model
         self._away: tuple[str, Tensor, Tensor] | None = None  # the last negative prompt, which seldom changes
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, prompts: list[str], negative: str = negative) -> Condition:
         """B prompts -> the condition of them; ValueError where one does not fit."""
         states, pooled = self._read(prompts)

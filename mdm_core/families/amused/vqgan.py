@@ -164,7 +164,7 @@ class VQGAN(nn.Module):
         """float32 [V, d]"""
         return self.quantize.embedding.weight.detach().float()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> ids int64 [B, h, w]: the nearest code of each cell."""
         pixels = images.permute(0, 3, 1, 2).to(self.quant_conv.weight.dtype) / 255
@@ -172,7 +172,7 @@ class VQGAN(nn.Module):
         # distances in fp32 whatever the weights: neighbours in the codebook differ by little
         return torch.cdist(z.float().flatten(0, 2), self.codebook()).argmin(1).view(z.shape[:3])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
         """ids [B, h, w] -> uint8 [B, H, W, 3]"""
         z = self.quantize.embedding(ids).permute(0, 3, 1, 2)
