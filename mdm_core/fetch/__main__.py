@@ -39,7 +39,9 @@ def offer(name: str, revision: str | None = None) -> Offer:
     from huggingface_hub import HfApi
 
     try:
-        told = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=30)
+        told = HfApi(endpoint=_endpoint()).model_info(
+            name, revision=revision, files_metadata=True, timeout=30
+        )
     except Exception as error:  # noqa: BLE001  the client's own kinds and those of what it stands on
         raise ValueError(f"{name} cannot be found on the hub: {_short(error)}") from error
     sizes = {f.rfilename: f.size or 0 for f in told.siblings or ()}
@@ -75,7 +77,13 @@ def bring(found: Offer) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = snapshot_download(found.name, revision=found.commit, allow_patterns=list(found.files))
+        folder = snapshot_download(
+            found.name,
+            revision=found.commit,
+            allow_patterns=list(found.files),
+            cache_dir=names.home(),
+            endpoint=_endpoint(),
+        )
     except Exception as error:  # noqa: BLE001  as above
         raise ValueError(f"{found.name} could not be brought: {_short(error)}") from error
     # a revision that was already there becomes the one that was fetched last
@@ -132,6 +140,11 @@ def agreed(found: Offer) -> bool:
         return input("Do you agree to them? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
+
+
+def _endpoint() -> str | None:
+    """A mirror of the hub, where the environment names one as it does for the hub's own programs."""
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _short(error: Exception) -> str:

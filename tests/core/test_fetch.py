@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_server import COMMIT, hub
+from huggingface_hub import constants
 
 from mdm_core import families
 from mdm_core.fetch import __main__ as fetch
@@ -19,30 +20,33 @@ from mdm_core.pipeline import Pipeline
 ROOT = Path(__file__).parents[2]
 TWIN = ROOT / "tests/golden/amused/halved"
 NAME = "amused/amused-256"
-# prologue of a process that must not go online: what it does with the events of sockets ends it, whoever asks
+# prologue of a process that must not go online: sockets end it, whoever asks for them
 HOOK = """
 import sys
 def hook(event, args):
-    if event.startswith(EVENTS):
-        raise SystemExit(f"SOCKET {event}")
+    if event.startswith("socket.") and not allowed(event, args):
+        raise SystemExit(f"SOCKET {event} {args[:2]}")
 sys.addaudithook(hook)
 """
-NO_SOCKETS = f"EVENTS = 'socket.'{HOOK}"
+NO_SOCKETS = f"allowed = lambda event, args: False{HOOK}"
 DRAW = f"{NO_SOCKETS}from mdm_core.__main__ import main\nsys.exit(main(sys.argv[1:]))"
-# it listens itself, so only what would reach out is forbidden
-SHOW = (
-    f"EVENTS = ('socket.connect', 'socket.getaddrinfo', 'socket.gethostby', 'socket.sendto'){HOOK}"
-    "from ui.launch import main\nsys.exit(main(sys.argv[1:]))"
-)
+# the studio listens itself: what reaches beyond this machine is forbidden
+SHOW = f"""
+def allowed(event, args):
+    place = {{"socket.connect": 1, "socket.sendto": 1, "socket.getaddrinfo": 0, "socket.gethostbyname": 0}}.get(event)
+    where = None if place is None else args[place]
+    return (where[0] if isinstance(where, tuple) else where) in (None, "127.0.0.1", "localhost", "::1")
+{HOOK}from ui.launch import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
-def run(*command: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """A process of ours without the hub's variables that this one may have."""
+def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A process without the hub's variables that this one may have."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE_"))}
     environment |= {"PYTHONPATH": str(ROOT), "NO_PROXY": "*", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **more}
     return subprocess.run(
         [sys.executable, *command],
-        input=stdin,
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -60,6 +64,32 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "home" / "hub"
 
 
+@pytest.fixture
+def at(monkeypatch):
+    """Tells the hub's client where the hub is."""
+
+    def told(url: str) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        # the studio's tests tell the client of this process to stay offline
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("NO_PROXY", "*")
+
+    return told
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """The command with somebody at the keyboard, as if it were a process."""
+
+    def done(*arguments: str, say: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr("builtins.input", lambda _: say)
+        capsys.readouterr()
+        status = fetch.main(list(arguments))
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return done
+
+
 def put(cache: Path, name: str = NAME, commit: str = COMMIT, model: Path = TWIN) -> Path:
     """A model in the cache, as the hub's client lays it there."""
     folder = cache / f"models--{name.replace('/', '--')}" / "snapshots" / commit
@@ -71,7 +101,7 @@ def put(cache: Path, name: str = NAME, commit: str = COMMIT, model: Path = TWIN)
 # ---- the command ----------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_fetched_after_a_yes_and_opens_by_its_name(cache, tmp_path):
+def test_a_model_is_fetched_after_a_yes_and_opens_by_its_name(cache, at, call, tmp_path):
     extra = tmp_path / "published"
     extra.mkdir()
     for path in TWIN.rglob("*"):
@@ -82,16 +112,16 @@ def test_a_model_is_fetched_after_a_yes_and_opens_by_its_name(cache, tmp_path):
         (extra / name).parent.mkdir(exist_ok=True)
         (extra / name).write_bytes(b"x" * 5_000_000)
     with hub(NAME, extra) as (url, asked):
-        home = {"HF_ENDPOINT": url, "HF_HOME": str(cache.parent)}
-        refused = run("-m", "mdm_core.fetch", NAME, stdin="no\n", **home)
+        at(url)
+        refused = call(NAME, say="no")
         assert (
             refused.returncode == 2
             and "OpenRAIL++" in refused.stdout
-            and "0.3 MB in 11 files" in refused.stdout
+            and "0.2 MB in 11 files" in refused.stdout
         )
         assert refused.stderr.strip() == f"error: {NAME} was not fetched: its licence needs a yes, or --yes"
         assert all(line.startswith("GET /api/") for line in asked) and names.find(NAME) is None
-        said = run("-m", "mdm_core.fetch", NAME, "--yes", **home)
+        said = call(NAME, say="yes")
         assert said.returncode == 0, said.stderr
         assert f"commit {COMMIT}" in said.stdout and f"python app.py --model {NAME}" in said.stdout
         loaded = {line.split(COMMIT + "/")[1] for line in asked if line.startswith("GET /amused")}
@@ -99,7 +129,7 @@ def test_a_model_is_fetched_after_a_yes_and_opens_by_its_name(cache, tmp_path):
         # neither pickles nor pictures, nor fp32 weights where there are narrower ones
         assert loaded == wanted
         asked.clear()
-        again = run("-m", "mdm_core.fetch", NAME, "--yes", "--revision", COMMIT, **home)
+        again = call(NAME, "--yes", "--revision", COMMIT)
         assert again.returncode == 0 and not any(line.startswith("GET /amused") for line in asked)
     found = names.find(NAME)
     assert found is not None and found.name == COMMIT
@@ -116,10 +146,11 @@ def test_a_free_licence_needs_no_yes():
     assert "licence: the model's card names none" in fetch.described(offers[""])
 
 
-def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, tmp_path):
+def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.bin").write_bytes(b"x")
     with hub("some/model", tmp_path / "other") as (url, _):
+        at(url)
         for name, sentence in (
             (
                 "some/model",
@@ -127,7 +158,7 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, tmp_path):
             ),
             ("some/where", "some/where cannot be found on the hub: "),
         ):
-            said = run("-m", "mdm_core.fetch", name, "--yes", HF_ENDPOINT=url, HF_HOME=str(cache.parent))
+            said = call(name, "--yes")
             assert said.returncode == 2 and said.stderr.startswith(f"error: {sentence}"), said.stderr
             assert len(said.stderr.strip().splitlines()) == 1
 
@@ -232,11 +263,13 @@ def test_of_several_revisions_the_last_that_was_fetched(cache):
     ],
     ids=str,
 )
-def test_the_cache_is_where_the_hub_s_own_programs_look(variables):
-    code = "from huggingface_hub import constants; from mdm_core.hub import names\n"
-    code += "print(constants.HF_HUB_CACHE, names.home())"
-    theirs, ours = run("-c", code, **variables).stdout.split()
-    assert ours == theirs
+def test_the_cache_is_where_the_hub_s_own_programs_look(variables, cache, monkeypatch):
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    theirs = run("-c", "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)", **variables)
+    assert str(names.home()) == theirs.stdout.strip()
 
 
 def test_licences_are_read_from_the_card(tmp_path):
@@ -284,16 +317,7 @@ def test_a_model_in_the_cache_opens_without_a_socket(cache, tmp_path):
 
 
 def test_the_studio_says_the_same_and_asks_nobody(tmp_path):
-    """It listens itself, so only what would reach out is forbidden: look-ups of names and connections."""
-    hook = NO_SOCKETS.replace(
-        'event.startswith("socket.") and event not in ("socket.gethostname",)',
-        'event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname")',
-    )
-    said = run(
-        "-c",
-        f"{hook}\nfrom ui.launch import main\nsys.exit(main(['--model', '{NAME}', '--no-open']))",
-        HF_HOME=str(tmp_path),
-    )
+    said = run("-c", SHOW, "--model", NAME, "--no-open", HF_HOME=str(tmp_path))
     assert said.returncode == 2, said.stderr
     assert f"The model cannot be loaded: {NAME} is no model folder and not on this machine" in said.stderr
     assert f"python -m mdm_core.fetch {NAME} brings it (1.8 GB, OpenRAIL++)." in said.stderr

@@ -202,6 +202,6 @@ def _check_sizes(config: Any, few: set[str], most: dict[str, int]) -> None:
     """Whole-number fields of a configuration: sizes from 1, numbers of layers (`few`) from 0."""
     for f in dataclasses.fields(config):
         if f.type == "int":
-            top = 10_000 if f.name.startswith(("num_hidden", "num_res", "layers")) else _LARGEST
+            top = 1000 if f.name.startswith(("num_hidden", "num_res", "layers")) else _LARGEST
             bounds = (0 if f.name in few else 1, most.get(f.name, top))
             check_fields(config, whole_number, {f.name: bounds})

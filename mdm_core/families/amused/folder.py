@@ -31,6 +31,7 @@ TRANSFORMER, VQVAE, TEXT = (
 )
 # counted up when it is loaded: early files hold it, later ones do not
 _UNNEEDED = frozenset({"text_model.embeddings.position_ids"})
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 # ours; photographs, paintings and drawings are what these weights were trained on
 EXAMPLES = (
     "a red fox in the snow, oil painting",
@@ -74,7 +75,7 @@ def weights_file(path: Path, stem: str, dtype: torch.dtype) -> Path:
     for file in (full, half) if dtype == torch.float32 else (half, full):
         if file.is_file():
             return file
-    if any(full.parent.glob("*.bin")) or any(full.parent.glob("*.pt*")):
+    if any(file.suffix in _PICKLES for file in full.parent.glob("*")):
         raise ValueError(
             f"{full} is missing, and the weights beside it are pickles, which can run any program: "
             "take a copy of the model with .safetensors files"
