@@ -47,7 +47,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         description="Chisel: watch a picture being carved, token by token.",
     )
     parser.add_argument(
-        "--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)"
+        "--model",
+        metavar="DIR",
+        help="folder with weights and config, or owner/name of a model that `python -m mdm_core.fetch` has "
+        "brought (default: the shipped weights)",
     )
     parser.add_argument(
         "--host",

@@ -10,7 +10,7 @@ most 1/254 of it. Matrices are widened again on load: nothing computes in int8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -62,6 +62,8 @@ def load_weights(
     device: str | torch.device = "cpu",
     seen: Callable[[str, Tensor], None] | None = None,
     new: tuple[str, ...] = (),
+    ours: bool = True,
+    unneeded: Collection[str] = (),
 ) -> None:
     """Fill `module` from `path`; ValueError names the file, and the key that does not fit.
 
@@ -70,6 +72,7 @@ def load_weights(
 
     new: beginnings of names that a file of before may lack; those tensors keep their values.
     seen: told the name and values of every tensor before they are narrowed to `dtype`.
+    ours, unneeded: as in `stored_weights`.
 
     Only safetensors is read: no pickle, so a hostile file can do no more than be refused.
     """
@@ -81,7 +84,7 @@ def load_weights(
         kept = {k: v for k, v in module.state_dict().items() if k.startswith(new) and k not in there}
         state |= kept
         wanted = {k: shape for k, shape in wanted.items() if k not in kept}
-    for name, value in stored_weights(path, wanted):
+    for name, value in stored_weights(path, wanted, ours=ours, unneeded=unneeded):
         if seen is not None:
             seen(name, value)
         state[name] = value.to(dtype=dtype, device=device)
@@ -91,9 +94,16 @@ def load_weights(
 
 
 def stored_weights(
-    path: str | Path, wanted: dict[str, tuple[int, ...]] | None = None
+    path: str | Path,
+    wanted: dict[str, tuple[int, ...]] | None = None,
+    *,
+    ours: bool = True,
+    unneeded: Collection[str] = (),
 ) -> Iterator[tuple[str, Tensor]]:
-    """(name, fp32 values) of every tensor of a file; ValueError where it is not of ours, or not as `wanted`."""
+    """(name, fp32 values) of every tensor of a file; ValueError where it is not of ours, or not as `wanted`.
+
+    ours: False takes files of other programs. unneeded: names that a file may hold besides, which are passed over.
+    """
     path = located(path)
     if not path.is_file():
         raise ValueError(
@@ -101,9 +111,9 @@ def stored_weights(
         )
     try:
         with safe_open(str(path), framework="pt") as file:
-            if (file.metadata() or {}).get("format") != FORMAT["format"]:
+            if ours and (file.metadata() or {}).get("format") != FORMAT["format"]:
                 raise ValueError("it was not saved by this program")
-            found = set(file.keys())
+            found = set(file.keys()) - set(unneeded)
             values = {k for k in found if not k.endswith(SCALE)}
             if wanted is not None:
                 if missing := sorted(set(wanted) - values):
