@@ -124,7 +124,26 @@ CASES = {
         FILE --out DIR
         DIR --out DIR --pairs -1
     """,
+    "evaluate repaint": """
+        --limit 0
+        --limit 76
+        --kinds x
+        --world mars
+        --world world_256 --model MODEL
+        --model nowhere
+        --verifier nowhere
+        --json DIR
+        --beside nowhere
+        --beside JUNK
+        --beside DIR
+        --batch 0
+        --device nowhere
+        --set steps
+    """,
     "evaluate prompts": """
+        --world mars
+        --world world_256 --out DIR
+        --world world_256 --atlas nowhere --out DIR
         --objects 0
         --objects 99999 --out DIR
         --out FILE
