@@ -52,6 +52,7 @@ CASES = {
         DIR --out DIR
         DIR --out x.png
         DIR --out FILE/x.safetensors
+        DIR --size 0
     """,
     "evidence failures": """
         --record nowhere
@@ -112,6 +113,11 @@ CASES = {
         --sheet FILE/x.png
         --photos nowhere
         --photos JUNK
+        --world mars
+        --world world_256
+        --world world_256 --atlas nowhere
+        --scenes 0
+        --photos DIR
     """,
     "atlas build": """
         --npm nowhere
