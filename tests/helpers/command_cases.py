@@ -52,6 +52,7 @@ CASES = {
         DIR --out DIR
         DIR --out x.png
         DIR --out FILE/x.safetensors
+        DIR --size 0
     """,
     "evidence failures": """
         --record nowhere
@@ -112,6 +113,11 @@ CASES = {
         --sheet FILE/x.png
         --photos nowhere
         --photos JUNK
+        --world mars
+        --world world_256
+        --world world_256 --atlas nowhere
+        --scenes 0
+        --photos DIR
     """,
     "atlas build": """
         --npm nowhere
@@ -124,7 +130,26 @@ CASES = {
         FILE --out DIR
         DIR --out DIR --pairs -1
     """,
+    "evaluate repaint": """
+        --limit 0
+        --limit 76
+        --kinds x
+        --world mars
+        --world world_256 --model MODEL
+        --model nowhere
+        --verifier nowhere
+        --json DIR
+        --beside nowhere
+        --beside JUNK
+        --beside DIR
+        --batch 0
+        --device nowhere
+        --set steps
+    """,
     "evaluate prompts": """
+        --world mars
+        --world world_256 --out DIR
+        --world world_256 --atlas nowhere --out DIR
         --objects 0
         --objects 99999 --out DIR
         --out FILE
