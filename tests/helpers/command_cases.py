@@ -152,6 +152,10 @@ CASES = {
         --device meta --out DIR
         --log-every 0
         --out FILE
+        --save-every 0
+        --world mars
+        --world world_256 --out DIR
+        --world world_256 --atlas nowhere --out DIR
     """,
     "tokenizer": """
         --levels 1

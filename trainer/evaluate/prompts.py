@@ -12,18 +12,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 from mdm_core.paths import located, shipped
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.data.texts import text_of
+from trainer.judge.near_misses import near_misses as wrong_scenes
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES
-from trainer.scenes.generator import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
+from trainer.scenes.generator import HELD_OUT_KINDS, Scene, SceneGenerator, SceneObject
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -44,6 +43,7 @@ class Prompt:
     include: list[dict]
     exclude: list[dict]
     scene: Scene
+    spec: SceneSpec = EMOJI_128  # the world that its pictures are of
 
     @classmethod
     def read(cls, index: int, line: dict) -> Prompt:
@@ -138,60 +138,9 @@ def load(
     return out
 
 
-# ---- near misses: scenes that differ from what the prompt asks for in one thing ------------------------
-
-
 def near_misses(p: Prompt, atlas: Atlas, n_objects: int) -> dict[str, Scene]:
-    """Wrong scenes for a prompt, by the kind of mistake. What the tag cannot get wrong is absent."""
-    rng = Random(p.index)
-    things, scene, out = list(p.scene.objects), p.scene, {}
-    n = len(things)
-    if n < 4:
-        taken = {o.name for o in things}
-        names = [
-            o.name for o in atlas.objects[:n_objects] if o.name not in taken and _shows(atlas, o.index, scene)
-        ]
-        extra = SceneObject(rng.choice(names), None, 0, 0, 0)
-        out["one object extra"] = _laid_out(scene, [*things, extra], rng)
-    if p.tag == "counting":
-        number = n + 1 if n < 4 else n - 1
-        out["count off by one"] = _laid_out(scene, [things[0]] * number, rng)
-    elif n > 1:
-        out["one object missing"] = _laid_out(scene, things[:1], rng)
-    else:
-        out["count off by one"] = _laid_out(scene, things * 2, rng)
-    if p.tag == "colors":
-        clear = [c for c in COLOUR_NAMES if c != things[0].colour and scene.background not in CLASHES[c]]
-        hue = rng.choice(clear)
-        out["another colour"] = dataclasses.replace(
-            scene, objects=(dataclasses.replace(things[0], colour=hue),)
-        )
-    if p.tag == "color_attr":
-        a, b = things
-        swapped = dataclasses.replace(a, colour=b.colour), dataclasses.replace(b, colour=a.colour)
-        out["colours swapped"] = dataclasses.replace(scene, objects=swapped)
-    if p.tag == "position":
-        a, b = things
-        flipped = dataclasses.replace(a, x=b.x, y=b.y), dataclasses.replace(b, x=a.x, y=a.y)
-        out["relation flipped"] = dataclasses.replace(scene, objects=flipped)
-    return out
-
-
-def _shows(atlas: Atlas, index: int, scene: Scene) -> bool:
-    """Whether the object is drawn in the scene's style and can be told from its ground."""
-    if not atlas.has(index, scene.style):
-        return False
-    ground = next(b.rgb for b in BACKGROUNDS if b.name == scene.background)
-    return math.dist(ground, atlas.means[index, scene.style]) >= MIN_CONTRAST
-
-
-def _laid_out(scene: Scene, things: list[SceneObject], rng: Random) -> Scene:
-    """The things at places for so many."""
-    size, places = rng.choice(COUNTS[len(things)])
-    objects = tuple(
-        dataclasses.replace(o, size=size, x=x, y=y) for o, (x, y) in zip(things, places, strict=True)
-    )
-    return dataclasses.replace(scene, objects=objects)
+    """Wrong scenes for a prompt, by the kind of mistake: see `trainer/judge/near_misses.py`."""
+    return wrong_scenes(p.scene, p.index, atlas, n_objects, p.spec)
 
 
 def main() -> None:

@@ -1,7 +1,4 @@
-"""When a picture is right, and how sure a share of right pictures is.
-
-The rules are GenEval's (Ghosh et al. 2023) made stricter: nothing but what the prompt names may be in the picture.
-"""
+"""When a picture of a prompt is right, and how sure a share of right pictures is."""
 
 from __future__ import annotations
 
@@ -12,49 +9,14 @@ from statistics import mean
 import numpy as np
 
 from trainer.evaluate.prompts import TAGS, Prompt
-from trainer.judge.detector import NOTHING, Detection
-
-MARGIN = 8.0  # pixels by which one centre must lie beyond the other
+from trainer.judge import rules
+from trainer.judge.detector import Detection
 
 
 def mistakes(p: Prompt, found: list[Detection]) -> list[str]:
-    """What is wrong with the picture; an empty list is a right one.
-
-    include: the class as often as asked, in the colour where one is asked for. exclude: fewer than so many of it.
-    Anything else in the picture is wrong too, whether it can be named or not. position: the first object lies
-    beyond the second by more along the axis of the relation than across it.
-    """
-    out = []
-    wanted = {e["class"] for e in p.include}
-    for entry in p.include:
-        mine = [d for d in found if d.name == entry["class"]]
-        right = [d for d in mine if "color" not in entry or d.colour == entry["color"]]
-        if len(mine) < entry["count"]:
-            out.append("missing")
-        elif len(right) < entry["count"]:
-            out.append("colour")
-    for entry in p.exclude:
-        if sum(d.name == entry["class"] for d in found) >= entry["count"]:
-            out.append("too many")
-    if any(d.name == NOTHING for d in found):
-        out.append("broken object")
-    if any(d.name not in wanted and d.name != NOTHING for d in found):
-        out.append("unasked object")
-    position = p.include[0].get("position")
-    if position and not out:
-        first = next(d for d in found if d.name == p.include[0]["class"])
-        second = next(d for d in found if d.name == p.include[position[1]]["class"])
-        if not lies(first.centre, position[0], second.centre):
-            out.append("position")
-    return out
-
-
-def lies(a: tuple[float, float], relation: str, b: tuple[float, float]) -> bool:
-    """Whether a lies to b as the relation says; points in pixels, y downwards."""
-    dx, dy = a[0] - b[0], a[1] - b[1]
-    along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
-    across = abs(dy) if relation in ("left of", "right of") else abs(dx)
-    return along > max(MARGIN, across)
+    """What is wrong with a prompt's picture, by the rules of `trainer/judge/rules.py`; an empty list is a right one."""
+    # a cell of the world's lattice: by so much one centre must lie beyond the other
+    return rules.mistakes(p.include, p.exclude, found, p.spec.cell)
 
 
 def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -69,8 +69,8 @@ class SceneDataConfig:
         spec = scene_spec(self.spec)
         if self.atlas is None and spec.atlas == "":
             raise ValueError(
-                f"the sprites of {spec.name} are not shipped: set data.atlas to their folder, which "
-                "python -m trainer.art.build_atlas world makes"
+                f"the sprites of {spec.name} are not shipped: give their folder (data.atlas=DIR of a recipe, else "
+                "--atlas DIR), which python -m trainer.art.build_atlas world makes"
             )
         atlas = Atlas.load(self.atlas)
         largest = max([*spec.sizes, *(high for _, high in spec.free_sizes)])

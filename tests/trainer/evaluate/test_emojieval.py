@@ -17,7 +17,6 @@ from trainer.evaluate.prompts import FOLDER, PER_TAG, SPLITS, STYLES, TAGS, load
 from trainer.evaluate.report import score_table
 from trainer.evaluate.scoring import (
     bootstrap_mean,
-    lies,
     mistakes,
     paired_difference,
     summary,
@@ -27,6 +26,7 @@ from trainer.evaluate.templates import Templates
 from trainer.evidence.freeform import load as load_freeform
 from trainer.evidence.tune import prompts_apart
 from trainer.judge.detector import NOTHING, Detection
+from trainer.judge.rules import lies
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.generator import RELATIONS, Scene, SceneGenerator
@@ -151,9 +151,9 @@ def test_relations_need_more_along_than_across():
     assert set(ways) == set(RELATIONS)
     for relation, there in ways.items():
         for other in ways:
-            assert lies(there, other, here) == (other == relation)
-    assert not lies((30, 20), "left of", here), "further above than left"
-    assert not lies((60, 64), "left of", here), "nearly in the same place"
+            assert lies(there, other, here, 8) == (other == relation)
+    assert not lies((30, 20), "left of", here, 8), "further above than left"
+    assert not lies((60, 64), "left of", here, 8), "nearly in the same place"
 
 
 def test_shuffled_prompts_take_the_next_of_the_tag(prompts):
