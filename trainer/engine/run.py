@@ -132,6 +132,10 @@ class Run:
         """Figures for the log. All processes call; what is drawn here must not move the run's random numbers."""
         return {}
 
+    def told(self) -> dict[str, float]:
+        """What else a line of the log says of the last step."""
+        return {}
+
     def warmed(self) -> None:
         """The steps that do not count are over."""
 
@@ -274,6 +278,7 @@ class Run:
         if self.pending:
             entry["loss"] = round(sum(self.pending) / len(self.pending), 5)
             self.pending = []
+        entry |= self.told()
         if validates:
             entry |= self.validate()
         if reporter.skipped_files:
