@@ -89,7 +89,7 @@ class Saver:
         _raise_first(failures)
 
     def join(self) -> None:
-        """Until this process has written its part, before the run ends by an error: who else is gone is not waited for."""
+        """Until this process has written its part, before the run ends by an error; not for ever for those of others."""
         if self._under_way:
             self._thread.join(None if self.writers == 1 else PATIENCE)
 
