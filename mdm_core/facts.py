@@ -48,6 +48,8 @@ class Facts:
     # of all of the sampler's settings; those that are not given are the sampler's own
     defaults: Mapping[str, Any] = field(hash=False)
     revises: bool = False  # trained to doubt visible tokens, so that editing and healing mean something
+    # guidance is in the weights up to this g, and a step is one pass; None: guidance takes a second pass
+    trained_guidance: float | None = None
     examples: tuple[str, ...] = ()  # prompts that these weights draw well
     licence: str = ""  # of the weights; empty where their files do not say
     # 16 hex digits, see `Fingerprint`; may be given as a function, which is called when somebody first asks
@@ -55,7 +57,7 @@ class Facts:
     # the model card as data: shown, no more
     card: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = {f.name for f in dataclasses.fields(SampleConfig)}
         if unknown := sorted(set(self.defaults) - known):
             raise ValueError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
@@ -106,7 +108,7 @@ class Fingerprint:
             low, high = values.aminmax() if values.numel() else (0.0, 0.0)
             values = values.half() if float(low) >= -_FP16 and float(high) <= _FP16 else values.float()
         digest = hashlib.sha256(f"{name} {list(values.shape)} {values.dtype}".encode())
-        digest.update(values.cpu().contiguous().numpy())
+        digest.update(values.cpu().contiguous().numpy().data)
         self._parts[name] = digest.digest()
 
     def add_all(self, part: str, tensors: Mapping[str, Tensor]) -> None:

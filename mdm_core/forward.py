@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mdm_core import conditions
+from mdm_core.diffusion.sampler import Predict
 from mdm_core.ops import SampleStep, sample_step
 from mdm_core.ops.backend import fold_bias
 from mdm_core.protocols import Backbone, PromptEncoder
@@ -21,7 +22,9 @@ class Forward:
     def __init__(self, backbone: Backbone, prompts: PromptEncoder, vocab_size: int):
         self.backbone, self.prompts, self.vocab_size = backbone, prompts, vocab_size
         self.mask_id: int = getattr(backbone, "mask_id", vocab_size)
-        self._folded: tuple[tuple, Tensor] | None = None  # what it was made of, and the head
+        self._folded: tuple[tuple[tuple[int, int], ...], Tensor] | None = (
+            None  # what it was made of, and the head
+        )
 
     @property
     def device(self) -> torch.device:
@@ -60,7 +63,7 @@ class Forward:
         """Several conditions as one."""
         return getattr(self.prompts, "join", conditions.join)(parts)
 
-    def predictor(self, condition: Any, config: SampleConfig, cells: int):
+    def predictor(self, condition: Any, config: SampleConfig, cells: int) -> Predict:
         """The sampler's `Predict`: backbone, folded guidance, fused sampling step.
 
         On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
@@ -73,7 +76,7 @@ class Forward:
             captured = getattr(self.backbone, "captured_steps", lambda: None)()
 
         @torch.inference_mode()
-        def predict(tokens: Tensor, seeds: Sequence[int], step: int):
+        def predict(tokens: Tensor, seeds: Sequence[int], step: int) -> SampleStep:
             rows = list(getattr(seeds, "rows", range(len(seeds))))
             if captured is not None:
                 some = self.take(condition, rows)

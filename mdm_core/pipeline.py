@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +72,18 @@ class Pipeline:
         cls,
         path: str | Path | None = None,
         device: str | torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> Pipeline:
-        """Open a model folder (default: the shipped weights) on `device` (default: a GPU if there is one).
+        """Open a model (default: the shipped weights) on `device` (default: a GPU if there is one).
 
-        dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits.
+        path: a model folder, or the name of a model that `python -m mdm_core.fetch` has brought, as
+            "amused/amused-256". Nothing is fetched here.
+        dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits. None
+            leaves it to the family: ours fp32, large ones bf16 where the device is fast in it.
         ValueError names the file that is missing or does not fit.
         """
         device = usable(device)
-        if dtype not in DTYPES:
+        if dtype not in (None, *DTYPES):
             raise ValueError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
         return cls(*families.open_folder(SHIPPED if path is None else path, device, dtype))
 
@@ -128,7 +131,8 @@ class Pipeline:
         pixels = self.codec.decode(filled.to(self.device)).cpu()  # [B, H, W, 3]
         if masked.any():
             cover = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
-            pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
+            # a new tensor: what a codec gives may be its own, or one that nobody may write to
+            pixels = torch.where(cover[..., None], torch.tensor(MASK_COLOUR, dtype=torch.uint8), pixels)
         images = [Image.fromarray(x.numpy()) for x in pixels]
         return images if ids.ndim == 3 else images[0]
 
@@ -147,7 +151,7 @@ class Pipeline:
         size = self.image_size[::-1]
         if image.size == size:
             return image
-        return image.resize(size, Image.LANCZOS, box=centre_box(image.size, self.image_size))
+        return image.resize(size, Image.Resampling.LANCZOS, box=centre_box(image.size, self.image_size))
 
     # ---- sampling ------------------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class Pipeline:
         locked: Any = None,
         region: Any = None,
         negative: str | None = None,
-        **settings,
+        **settings: Any,
     ) -> Iterator[StepRecord]:
         """Sample one picture and yield a `StepRecord` after every step, the start state first.
 
@@ -195,10 +199,10 @@ class Pipeline:
         *,
         seed: int = 0,
         negative: str | None = None,
-        tokens=None,
-        locked=None,
-        region=None,
-        **settings,
+        tokens: Any = None,
+        locked: Any = None,
+        region: Any = None,
+        **settings: Any,
     ) -> Trajectory:
         """Sample one picture; see `stream` for the arguments."""
         place = {"tokens": tokens, "locked": locked, "region": region}
@@ -215,7 +219,7 @@ class Pipeline:
         locked: Any = None,
         region: Any = None,
         negative: str | None = None,
-        **settings,
+        **settings: Any,
     ) -> list[Trajectory]:
         """One picture per (prompt, seed); the same pictures as one by one, sooner on a GPU. Seeds may repeat.
 
@@ -264,7 +268,7 @@ class Pipeline:
         seed: int = 0,
         locked: Any = None,
         feather: int = 3,
-        **settings,
+        **settings: Any,
     ) -> Trajectory:
         """Make the cells of `region` anew, with the rest as context that never changes.
 
@@ -284,13 +288,20 @@ class Pipeline:
         start = np.where(cells, self.vocab_size, tokens)
         out = self.generate(prompt, seed=seed, tokens=start, locked=held, region=cells, **settings)
         if picture is not None:
-            decode = out.decoder
+            decode: Callable[[np.ndarray], Any] = self.decode
             out.decoder = lambda t: composite(picture, decode(t), cells, feather)
         return out
 
     def heal(
-        self, tokens: Any, prompt: str, *, region: Any = None, seed: int = 0, locked: Any = None, **settings
-    ):
+        self,
+        tokens: Any,
+        prompt: str,
+        *,
+        region: Any = None,
+        seed: int = 0,
+        locked: Any = None,
+        **settings: Any,
+    ) -> Trajectory:
         """Edit-only passes over finished tokens (within `region`): repairs what was broken on purpose.
 
         Defaults differ from sampling: up to 12 passes, a quarter of the cells each, no rest between edits.
@@ -331,12 +342,13 @@ class Pipeline:
         for text in (prompt, negative or ""):
             if len(text) > MAX_PROMPT:
                 raise ValueError(f"the prompt has {len(text):,} characters; please use at most {MAX_PROMPT}")
+        encode: Callable[..., Any] = self.prompts.encode
         if hasattr(self.prompts, "negative"):
-            encoded = self.prompts.encode([prompt], self.prompts.negative if negative is None else negative)
+            encoded = encode([prompt], self.prompts.negative if negative is None else negative)
         elif negative is not None:
             raise ValueError("this model takes no negative prompt: leave it out")
         else:
-            encoded = self.prompts.encode([prompt])
+            encoded = encode([prompt])
         if not hasattr(self.prompts, "take"):
             conditions.check(encoded, 1)
         return encoded

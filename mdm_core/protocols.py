@@ -73,6 +73,8 @@ class Backbone(Protocol):
 
     What a backbone may have besides:
         mask_id: int, the id of its mask token where that is not V.
+        one_pass: bool, whether guidance is in the weights, so that `hidden` needs no unconditional pass for it; up to
+            which g is said in `Facts.trained_guidance`.
         head_bias: [V]; the pipeline folds it into head and hidden states.
         levels: the lattice that it embeds tokens by, and grid: (h, w), the one it was built for; both are compared
             with the codec's.
@@ -99,13 +101,15 @@ class Backbone(Protocol):
 def geometry(codec: Any) -> tuple[tuple[int, int], int]:
     """((h, w), patch) of the codec; ValueError where it does not say."""
     grid, patch = getattr(codec, "grid", None), getattr(codec, "patch", None)
-    h, w = grid if isinstance(grid, tuple | list) and len(grid) == 2 else (None, None)
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in (h, w, patch)):
+    said = [*grid, patch] if isinstance(grid, tuple | list) else []
+    numbers = [n for n in said if isinstance(n, int) and not isinstance(n, bool) and n >= 1]
+    if len(said) != 3 or len(numbers) != 3:
         raise ValueError(
             "the image codec must say its grid, (h, w) in tokens, and its patch, in pixels a side: "
             f"{type(codec).__name__} has grid {grid!r} and patch {patch!r}"
         )
-    return (int(h), int(w)), int(patch)
+    h, w, patch = numbers
+    return (h, w), patch
 
 
 def check_parts(codec: Any, backbone: Any) -> None:

@@ -1,4 +1,8 @@
-"""Shared by all tests: a tiny pipeline with random weights, and one thread setting."""
+"""Shared by all tests: a tiny pipeline with random weights, one thread setting, and how the whole line is shared out.
+
+`python -m pytest` runs all tests in two processes where pytest-xdist is installed: a file stays with one of them, and
+so does the folder of the browser tests, which share an app and a browser. Who names files, or says -n 0, gets one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import os
 # Waiting threads sleep instead of spinning, so that two cores can also serve a browser. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # as many processes as cores: a second thread would only wait for the other process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -18,6 +25,38 @@ from tiny_model import build_tiny
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
+
+PROCESSES = 2  # that the whole line runs in
+BROWSER = "tests/browser/"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Shares the whole line out; a part of it, or a debugger, is left alone."""
+    given = config.option
+    if (
+        config.pluginmanager.hasplugin("xdist")
+        and config.args_source is config.ArgsSource.TESTPATHS
+        and not hasattr(config, "workerinput")
+        and not (given.usepdb or given.collectonly)
+        and given.numprocesses is None
+    ):
+        given.numprocesses, given.dist = PROCESSES, "loadfile"
+        given.loadscopereorder = False  # the browser's folder, which is the longest, comes first as it is
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """By file, and all of tests/browser as one."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByHouse(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+    return ByHouse(config, log)
 
 
 def pytest_report_header() -> str:

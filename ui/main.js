@@ -15,9 +15,9 @@ import { Tools } from "./hands/tools.js";
 import { Inspector } from "./inspector/inspector.js";
 import { find, findAll } from "./layout/dom.js";
 import { facts } from "./layout/facts.js";
+import { header } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
 import { tasks } from "./layout/tasks.js";
-import { theme } from "./layout/theme.js";
 import { tips } from "./layout/tips.js";
 import { classMode } from "./learn/class_mode.js";
 import { Explorer } from "./learn/explorer.js";
@@ -44,15 +44,15 @@ import { Zoom } from "./stage/zoom.js";
  * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"]}} Grid
  */
 
-const { grid: model } = facts();
-const stage = new Stage(model ? { rows: model[0], columns: model[1] } : undefined);
+const model = facts();
+const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.revises);
 const hands = new Hands(stage);
 /** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
 const held = { tools: null };
 
 /** @type {Record<string, (piece: Piece) => void>} */
 const PIECES = {
-  header: ({ element }) => theme(element),
+  header: ({ element }) => header(element),
   tasks: ({ element }) => tasks(stage, element),
   notice: (piece) => notice(stage, piece),
   buttons: () => stage.changed(), // a piece with buttons of the hands, which now learn whether they can be pressed
@@ -62,7 +62,7 @@ const PIECES = {
   hint: (piece) => new Hint(piece),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
-  explorer: (piece) => new Explorer(stage, piece),
+  explorer: (piece) => new Explorer(stage, piece, model.groups?.length !== 0),
   lab: (piece) => new Lab(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };

@@ -96,7 +96,8 @@ def corrupt(
     if half:
         noise[half : 2 * half] = 1 - noise[:half]
         ratio[half : 2 * half] = 1 - ratio[:half]
-    region, room = None, L
+    region: Tensor | None = None
+    room: Tensor | int = L  # cells that may be masked
     if config.region > 0:
         region = _regions(B, L, grid, config.region, things, generator, device)
         room = region.sum(1)  # [B]

@@ -22,7 +22,7 @@ def draw_regions(
     return torch.stack(drawn)[kind, torch.arange(count, device=device)]
 
 
-def _lines(grid: tuple[int, int], device) -> tuple[Tensor, Tensor]:
+def _lines(grid: tuple[int, int], device: torch.device | str) -> tuple[Tensor, Tensor]:
     """Middles of the cells in shares of the picture: y [1, h, 1] and x [1, 1, w]."""
     y, x = ((torch.arange(n, device=device) + 0.5) / n for n in grid)
     return y[None, :, None], x[None, None, :]
@@ -37,7 +37,12 @@ def _proper(mask: Tensor) -> Tensor:
     return flat.view_as(mask)
 
 
-def rectangles(count: int, grid: tuple[int, int], generator=None, device="cpu") -> Tensor:
+def rectangles(
+    count: int,
+    grid: tuple[int, int],
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """Rectangles of 0.15 to 0.75 of a side each way, anywhere inside: bool [count, h, w]."""
     y, x = _lines(grid, device)
     u = torch.rand(4, count, 1, 1, device=device, generator=generator)
@@ -46,7 +51,12 @@ def rectangles(count: int, grid: tuple[int, int], generator=None, device="cpu") 
     return _proper((y >= top) & (y < top + height) & (x >= left) & (x < left + width))
 
 
-def strokes(count: int, grid: tuple[int, int], generator=None, device="cpu") -> Tensor:
+def strokes(
+    count: int,
+    grid: tuple[int, int],
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """What a brush paints: discs of one size along a path that bends as it goes. bool [count, h, w]."""
     y, x = _lines(grid, device)
 
@@ -65,7 +75,12 @@ def strokes(count: int, grid: tuple[int, int], generator=None, device="cpu") -> 
     return _proper((near & used).any(1))
 
 
-def halves(count: int, grid: tuple[int, int], generator=None, device="cpu") -> Tensor:
+def halves(
+    count: int,
+    grid: tuple[int, int],
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """One side of a straight line through the middle third, mostly level or upright: bool [count, h, w]."""
     y, x = _lines(grid, device)
     u = torch.rand(4, count, 1, 1, device=device, generator=generator)

@@ -72,6 +72,11 @@ class Outlook:
                 best, best_z = torch.where(top > best_z, at + first, best), torch.maximum(top, best_z)
             return lse, best
 
+    @property
+    def likeliest(self) -> Tensor:
+        """The likeliest token of each cell: int64 [L]."""
+        return self._summary[1].cpu()
+
     @torch.inference_mode()
     def mass(self, ids: Tensor) -> Tensor:
         """Probability of the tokens `ids` together at each cell: float32 [L], or [L] for ids [L, m]."""
@@ -86,7 +91,7 @@ class Outlook:
 
     def most_telling(self, groups: Groups) -> tuple[int, int]:
         """(cell, token) where the likeliest token's neighbours hold the most probability: GCE's clearest case."""
-        best = self._summary[1].cpu()  # [L]
+        best = self.likeliest  # [L]
         neighbours = [groups.members(int(token)) for token in best]
         width = max(map(len, neighbours))
         own = self.mass(best[:, None])  # [L]
@@ -229,6 +234,12 @@ def trained_size(pipe: Any) -> int | None:
     return size if size in group_sizes(pipe) else None
 
 
+def usual_size(pipe: Any) -> int | None:
+    """Codes per group to begin with: as trained, else the middle one of those possible; None without groups."""
+    sizes = group_sizes(pipe)
+    return trained_size(pipe) or (sizes[len(sizes) // 2] if sizes else None)
+
+
 @dataclass(frozen=True)
 class Pull:
     """What one objective does to the logits of one cell: minus its gradient, so plus means 'make likelier'."""
@@ -257,8 +268,7 @@ def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float])
         loss = linear_grouped_cross_entropy(
             one, head, label, groups, group_weight=float(weight), reduction="sum", backend="reference"
         )
-        loss.backward()
-        push = -head.grad[:, 0]  # [V]
+        push = -torch.autograd.grad(loss, head)[0][:, 0]  # [V]
         exact, group = float(push[target]), float(push[inside].sum())
         outside = float(push.sum()) - group
         out.append(Pull(float(weight), float(loss.detach()), exact, group - exact, outside))
@@ -281,17 +291,17 @@ def patches_in_place(pipe: Any, tokens: Any, position: int, ids: Sequence[int]) 
     context = getattr(pipe.codec, "context", max(h, w))
     top, left = max(y - context, 0), max(x - context, 0)
     near = grid[top : y + context + 1, left : x + context + 1]  # [a, b]
-    ids = np.asarray(ids, np.int64)
-    block = np.where(near == pipe.vocab_size, ids[:, None, None], near)  # [n, a, b]
-    block[:, y - top, x - left] = ids
+    each = np.asarray(ids, np.int64)
+    block = np.where(near == pipe.vocab_size, each[:, None, None], near)  # [n, a, b]
+    block[:, y - top, x - left] = each
     return _decode(pipe, block, y - top, x - left)
 
 
 def patches_alone(pipe: Any, ids: Sequence[int]) -> np.ndarray:
     """How each token looks surrounded by itself: uint8 [n, p, p, 3]."""
-    ids = np.asarray(ids, np.int64)
+    each = np.asarray(ids, np.int64)
     h, w = (3, 3) if hasattr(pipe.codec, "context") else pipe.grid
-    block = np.broadcast_to(ids[:, None, None], (len(ids), h, w)).copy()
+    block = np.broadcast_to(each[:, None, None], (len(each), h, w)).copy()
     return _decode(pipe, block, h // 2, w // 2)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio
 import numpy as np
 import pytest
+from fake_family import told as told_facts
 from studio_hands import record
 
 from ui import assemble, page
@@ -202,15 +203,20 @@ def test_what_could_not_work_in_a_page_is_refused(source, sentence, tmp_path, mo
         assemble.scripts("a.js")
 
 
-@pytest.mark.parametrize("grid", [None, (8, 24)])
+@pytest.mark.parametrize("grid", [(2, 8), (8, 24)])
 def test_the_head_tells_the_scripts_what_python_knows(grid):
-    head = page.launch_arguments(grid=grid)["head"]
+    facts = told_facts(grid=grid, name="<b>Stripes</b>", licence='"CC0"')
+    head = page.launch_arguments(facts=facts, groups=[2, 4])["head"]
     told = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', head)[1]))
-    assert told["grid"] == (grid and list(grid))
-    assert (told["pictureBytes"], told["runBytes"]) == (
-        upload.MAX_BYTES,
-        runs.largest_run(grid or page.GRID),
-    )
+    assert told["grid"] == list(grid) and told["groups"] == [2, 4]
+    assert [told[name] for name in ("name", "licence", "patch", "vocab", "revises")] == [
+        facts.name,
+        facts.licence,
+        facts.patch,
+        facts.vocab_size,
+        False,
+    ]
+    assert (told["pictureBytes"], told["runBytes"]) == (upload.MAX_BYTES, runs.largest_run(grid))
     assert told["promptCharacters"] == limits.PROMPT_CHARACTERS
     facts = assemble.part("layout/facts.js")
     assert all(f"{name}:" in facts for name in told)  # the type of it names them all

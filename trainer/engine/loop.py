@@ -8,16 +8,15 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from mdm_core.diffusion.regions import boxes
 from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
-from mdm_core.families.weights import load_weights
 from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
@@ -28,7 +27,15 @@ from trainer.engine.optim import build_optimizers
 from trainer.engine.parallel import Parallel, full
 from trainer.engine.reporter import ModelReporter
 from trainer.engine.run import Run
-from trainer.engine.step import Objective, blocks_of, make_groups, prepare_blocks, stream_seed
+from trainer.engine.step import (
+    Drawn,
+    Objective,
+    blocks_of,
+    make_groups,
+    prepare_blocks,
+    start_from,
+    stream_seed,
+)
 from trainer.recipes.recipe import Recipe
 
 
@@ -58,7 +65,7 @@ class Trainer(Run):
         self.groups = make_groups(recipe, self.codec.levels, self.codec.codebook())
         model = MaskedDiffusionTransformer(recipe.model)
         if init:
-            load_weights(model, init / "model.safetensors")
+            start_from(model, init)
         model.to(self.device)
         prepare_blocks(model, recipe, self.parallel.shard)
         if self.groups is not None:
@@ -120,16 +127,25 @@ class Trainer(Run):
             images = self.source.render(batch.scenes, self.device)
         return self.codec.encode(images.to(self.device, non_blocking=True)).flatten(1)
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """(x0, prompt ids) of the next micro-batch, on the training device."""
+    def things(self, batch: Batch) -> Tensor | None:
+        """bool [B, S, L]: the cells of each thing of a batch of scenes; None where no region is to be masked."""
+        if not self.recipe.corruption.region or batch.scenes is None or not hasattr(self.source, "boxes"):
+            return None
+        corners = torch.from_numpy(self.source.boxes(batch.scenes)).to(self.device)  # [B, S, 4]
+        B, S, _ = corners.shape
+        return boxes(corners.view(B * S, 1, 4), self.codec.grid, self.codec.patch).view(B, S, -1)
+
+    def draw(self) -> Drawn:
+        """The next micro-batch, on the training device."""
         batch = next(self.stream)
         self.reporter.skipped(batch.skipped)
-        return self.tokens(batch), batch.text.to(self.device, non_blocking=True)
+        return Drawn(self.tokens(batch), batch.text.to(self.device, non_blocking=True), self.things(batch))
 
-    def loss(self, batch: tuple[Any, ...], index: int) -> Tensor:
+    def loss(self, batch: Drawn, index: int) -> Tensor:
         """Scalar loss of micro-batch `index`: everything random about it follows from that number."""
-        x0, text = batch
-        return self.net(x0, text, stream_seed(self.recipe.seed, index), self._drafts())
+        return self.net(
+            batch.x0, batch.text, stream_seed(self.recipe.seed, index), self._drafts(), batch.things
+        )
 
     def _drafts(self) -> bool:
         """Whether this step uses drafts: a low-discrepancy choice of steps, the same after a resume."""

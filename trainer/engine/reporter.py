@@ -178,7 +178,8 @@ class ModelReporter(Reporter):
             for i in range(count):
                 batch = source.batch(i)
                 x0 = t.tokens(batch)
-                c = corrupt(x0, r.model.mask_id, plain, generator=generator)
+                grid = (r.model.grid, r.model.grid)
+                c = corrupt(x0, r.model.mask_id, plain, generator=generator, grid=grid)
                 with autocast(r, device):
                     hidden = model(c.zt, batch.text.to(device))  # [B, L, D]
                 totals["masked_bits"] += bits_per_token(hidden, model.head_weight, x0, c.masked) / count

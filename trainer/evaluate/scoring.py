@@ -8,7 +8,7 @@ from statistics import mean
 
 import numpy as np
 
-from trainer.evaluate.prompts import TAGS, Prompt
+from trainer.evaluate.prompts import EVERY_TAG, TAGS, Prompt
 from trainer.judge import rules
 from trainer.judge.detector import Detection
 
@@ -52,10 +52,13 @@ def paired_difference(
 
 
 def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
-    """Shares with intervals: each tag, each split of it, and the mean of the tags."""
+    """Shares with intervals: each tag, each split of it, and the mean of the tags.
+
+    Where there are more than GenEval's six tags, `mean_of_six` is the mean of those alone.
+    """
     out: dict = {"tags": {}}
     by_tag: dict[str, list[bool]] = {}
-    for tag in TAGS:
+    for tag in EVERY_TAG:
         rows = [(p.split, bool(r)) for p, r in zip(prompts, right, strict=True) if p.tag == tag]
         if not rows:
             continue
@@ -64,17 +67,23 @@ def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
         for split in ("seen", "held_out"):
             if mine := [r for s, r in rows if s == split]:
                 out["tags"][tag][split] = share(mine)
-    middle, low, high = bootstrap_mean(by_tag)
-    out["mean"] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+    out["mean"] = _mean(by_tag)
+    six = {tag: rows for tag, rows in by_tag.items() if tag in TAGS}
+    if six and len(six) < len(by_tag):
+        out["mean_of_six"] = _mean(six)
     for split in ("seen", "held_out"):
         lots = {
             t: [bool(r) for p, r in zip(prompts, right, strict=True) if (p.tag, p.split) == (t, split)]
             for t in by_tag
         }
         if lots := {t: v for t, v in lots.items() if v}:
-            middle, low, high = bootstrap_mean(lots)
-            out["mean"][split] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+            out["mean"][split] = _mean(lots)
     return out
+
+
+def _mean(lots: dict[str, list[bool]]) -> dict:
+    middle, low, high = bootstrap_mean(lots)
+    return {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def share(right: Sequence[bool]) -> dict:

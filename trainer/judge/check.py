@@ -54,7 +54,8 @@ def calibrate(judge: Verifier, data: JudgeData, count: int) -> dict:
     best = (-1.0, 0.0, 0.0, 0.0, 0.0)
     for place, name in itertools.product(PLACES, NAMES):
         judge.place_above, judge.name_above = place, name
-        right, refused = [], []
+        right: list[bool] = []
+        refused: list[bool] = []
         for truth, images in kept:
             for b, found in enumerate(judge.detect(images)):
                 names = truth.name[b][truth.used[b]].tolist()

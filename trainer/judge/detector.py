@@ -25,7 +25,9 @@ from mdm_core.paths import located, shipped
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.spec import EMOJI_128, SceneSpec, scene_spec
 
-VERIFIER_DIR = shipped("verifier")
+# world -> folder of its judge
+FOLDERS = {"emoji_128": "verifier", "world_256": "verifier_256"}
+VERIFIER_DIR = shipped(FOLDERS[EMOJI_128.name])
 # world -> channels of the stages, the finest first; four stages reduce a picture by 16, three by 8
 WIDTHS = {"emoji_128": (64, 160, 224), "world_256": (48, 64, 192, 256)}
 NOTHING = "nothing that can be named"

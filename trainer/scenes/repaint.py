@@ -41,7 +41,8 @@ class Repaint:
 
 def region_of(thing: SceneObject, spec: SceneSpec) -> Box:
     """The pixels that a thing and its shadow may cover, within the picture."""
-    corners = _boxes(*(np.array(v) for v in (thing.x, thing.y, thing.size, thing.angle)), spec)
+    x, y, size, angle = (np.array(v) for v in (thing.x, thing.y, thing.size, thing.angle))
+    corners = _boxes(x, y, size, angle, spec)
     left, top, right, bottom = corners.tolist()
     return left, top, right, bottom
 

@@ -14,7 +14,7 @@ from trainer.data.own import OwnDataConfig, PictureSource
 from trainer.data.source import Batch
 from trainer.scenes.source import SceneDataConfig, SceneSource
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
-from trainer.tokenizer.photos import HELD_SIDE, cut, load_pictures
+from trainer.tokenizer.photos import cut, load_pictures
 
 UNSEEN_SEED = 10_007  # of the scenes that figures are measured on
 
@@ -94,12 +94,14 @@ class TokenizerData:
         self.unseen: dict[str, Tensor] = {}  # uint8 [n, S, S, 3] that training never sees
         pictures = scenes = None
         if images is not None and Path(images).suffix == ".safetensors":
-            if size != HELD_SIDE:
+            held = load_pictures(images, "held_out")
+            if held.shape[1] != size:
                 raise ValueError(
-                    f"packed photographs are for {HELD_SIDE} pixels a side: give a folder of pictures instead"
+                    f"the photographs of {images} were packed for {held.shape[1]} pixels a side: pack them with "
+                    f"--image-size {size}, or give a folder of pictures instead"
                 )
             self.packed = load_pictures(images).to(self.device)
-            self.unseen["pictures"] = load_pictures(images, "held_out")
+            self.unseen["pictures"] = held
         elif images is not None:
             config = OwnDataConfig(str(images), size, crop=0.5, flip=True, batch_size=self.own, seed=seed)
             pictures = _pictures(config, "train")

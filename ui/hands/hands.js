@@ -9,6 +9,10 @@ export const HINTS = {
   break: "Put wrong tokens in on purpose, then press Heal and watch the model mend them.",
   choose: "Pick a cell and choose its token in the panel, or stamp its token onto other cells.",
 };
+/** What is otherwise where the model was never trained to doubt a token that is set. @type {Record<string, string>} */
+export const WITHOUT_DOUBT = {
+  break: "Put wrong tokens in on purpose, then press Remask the unsure: those that do not fit are made anew.",
+};
 export const TOOLS = Object.keys(HINTS);
 const BROKEN_SHARE = 0.1;
 

@@ -93,7 +93,12 @@ class Studio:
                 yield from ticket.at_work(self._one(asked, ticket, session))
 
     def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
-        run = self.begin(asked.requests[0], asked, session)
+        try:
+            request = asks.decided(asked.requests[0], self.pipe)
+        except Exception as error:
+            yield gr.skip(), complaint(error), *buttons(running=False), gr.skip()
+            return
+        run = self.begin(request, asked, session)
         first = True
         state, words = LEFT, ""
         try:

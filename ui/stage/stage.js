@@ -26,10 +26,14 @@ import { Variations } from "./variations.js";
 const OVER_MS = 300; // after the end of an event; what has not ended by then never will
 
 export class Stage extends EventTarget {
-  /** @param {import("./cells.js").Grid} blank the grid of the model, drawn before there is a run */
-  constructor(blank = { rows: 1, columns: 1 }) {
+  /**
+   * @param {import("./cells.js").Grid} blank the grid of the model, drawn before there is a run
+   * @param {boolean} revises whether the model was trained to doubt tokens that are set
+   */
+  constructor(blank = { rows: 1, columns: 1 }, revises = true) {
     super();
     this.blank = blank;
+    this.revises = revises;
     /** @type {Run | null} */
     this.run = null;
     /** @type {Run | null} the run compared with */

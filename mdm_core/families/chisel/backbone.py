@@ -7,13 +7,15 @@ from torch import Tensor
 
 from mdm_core.device import fast_dtype, precision
 from mdm_core.families.chisel.captured import CapturedSteps
+from mdm_core.families.chisel.config import beta_of
 from mdm_core.families.chisel.inference import InferenceModel, stamp
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.ops import choose_backend
 
 
 class TransformerBackbone:
-    """Runs both branches of guidance in one batch; on a GPU in fused kernels and, if asked, captured graphs.
+    """Runs both branches of guidance in one batch, one where the weights hold guidance; on a GPU in fused kernels and,
+    if asked, captured graphs.
 
     On a GPU the head too has the type that its matrix units are fast in. On a CPU it keeps the model's: there a bf16
     product rounds the logits themselves, and the sampling step is not bound by it.
@@ -23,11 +25,13 @@ class TransformerBackbone:
         """fused: False runs the model's own forward pass on a GPU too."""
         self.model = model
         self.device = model.head_weight.device
+        # False makes guided weights guide as others do, in two passes, to compare
+        self.one_pass = model.config.guided
         self.dtype = fast_dtype(self.device)
         on_gpu = choose_backend("auto", self.device) == "triton"
         self._fuses = fused and on_gpu and self.dtype == torch.bfloat16
         self._fast: tuple[InferenceModel, CapturedSteps] | None = None
-        self._head: tuple[tuple, Tensor] | None = None  # what it was made of, and the head
+        self._head: tuple[tuple[int, int], Tensor] | None = None  # what it was made of, and the head
 
     @property
     def head_weight(self) -> Tensor:
@@ -63,6 +67,9 @@ class TransformerBackbone:
             if guidance == 0:
                 return self.model(tokens, condition).float()
             B = len(tokens)
+            if self.one_pass:
+                beta = torch.full((B,), beta_of(guidance), device=self.device)
+                return self.model(tokens, condition, None, beta).float()
             drop = torch.arange(2 * B, device=self.device) >= B
             h = self.model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
         return (1 + guidance) * h[:B] - guidance * h[B:]
@@ -73,7 +80,8 @@ class TransformerBackbone:
 
     def _parts(self) -> tuple[InferenceModel, CapturedSteps]:
         """Made when they are first needed, and anew after the weights have changed."""
-        if self._fast is None or self._fast[0].stamp != stamp(self.model):
-            fast = InferenceModel(self.model, self.dtype)
+        made = self._fast and (self._fast[0].stamp, self._fast[0].one_pass)
+        if self._fast is None or made != (stamp(self.model), self.one_pass):
+            fast = InferenceModel(self.model, self.dtype, self.one_pass)
             self._fast = fast, CapturedSteps(fast, self.head_weight)
         return self._fast

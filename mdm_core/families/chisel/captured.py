@@ -80,7 +80,9 @@ KINDS = [torch.int64, torch.float32, torch.int64, *[torch.float32] * 4]  # of Sa
 class _Graph:
     """The captured step of `size` images."""
 
-    def __init__(self, model: InferenceModel, head: Tensor, size: int, guided: bool, pool):
+    def __init__(
+        self, model: InferenceModel, head: Tensor, size: int, guided: bool, pool: torch.cuda._POOL_HANDLE
+    ):
         c, device = model.config, head.device
         self.model, self.head, self.size, self.guided, self.length = model, head, size, guided, c.length
         self.counts = [size * c.length, size * c.text_length, size, 3]
@@ -119,7 +121,15 @@ class _Graph:
         )
         return torch.stack([x.view(torch.int32) if x.is_floating_point() else x.int() for x in out])
 
-    def run(self, tokens, text, seeds, step: int, guidance: float, temperature: float) -> Tensor:
+    def run(
+        self,
+        tokens: Tensor,
+        text: Tensor,
+        seeds: Sequence[int],
+        step: int,
+        guidance: float,
+        temperature: float,
+    ) -> Tensor:
         """int32 [7, B, L] on the CPU, for B images of at most `size`; the places left over do what they did last."""
         B = len(tokens)
         into = self.host.split(self.counts)

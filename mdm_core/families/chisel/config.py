@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
 from mdm_core.facts import Facts
@@ -19,6 +19,7 @@ from mdm_core.paths import located
 from mdm_core.settings import SampleConfig
 
 FAMILY = "chisel"
+MOST_GUIDANCE = 5.0  # g up to which `ModelConfig.guided` weights are trained; more is taken as this
 FORMAT_VERSION = 1
 _LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
 
@@ -54,7 +55,7 @@ class ImageTokenizerConfig:
     def vocab_size(self) -> int:
         return math.prod(self.levels)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         widths = ("encoder_width", "decoder_width", "decoder_pixels")
         sizes = {"image_size": (1, 65536), "patch": (1, 1024), "decoder_depth": (0, 1000)}
         check_fields(self, whole_number, {**sizes, **dict.fromkeys(widths, (1, _LARGEST))})
@@ -83,6 +84,8 @@ class ModelConfig:
     token_ffn: int = 512
     resample: int = 2  # tokens a side merged into one body position; 1 switches resampling off
     rope_base: float = 100.0
+    # takes beta = 1 / (1 + g) as an input: guidance is in the weights, and costs no second pass
+    guided: bool = False
 
     @property
     def length(self) -> int:
@@ -108,7 +111,7 @@ class ModelConfig:
         check_pair(codec, model)
         return model
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = (
             "text_vocab_size",
             "text_length",
@@ -125,6 +128,8 @@ class ModelConfig:
             self, whole_number, {"vocab_size": (2, _LARGEST), **few, **dict.fromkeys(sizes, (1, _LARGEST))}
         )
         check_fields(self, real_number, {"rope_base": (1, 1e12)})
+        if not isinstance(self.guided, bool):
+            raise ValueError(f"guided must be True or False, got {self.guided!r}")
         if self.code_levels is not None:
             object.__setattr__(self, "code_levels", _levels("code_levels", self.code_levels))
             if math.prod(self.code_levels) != self.vocab_size:
@@ -139,6 +144,11 @@ class ModelConfig:
             raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
         if (self.width // self.heads) % 4 or (self.token_width // self.token_heads) % 4:
             raise ValueError("the width of one head must be a multiple of 4 for 2-D rotary positions")
+
+
+def beta_of(guidance: float) -> float:
+    """beta = 1 / (1 + g) as guided weights are given it."""
+    return 1 / (1 + min(guidance, MOST_GUIDANCE))
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,7 @@ class PipelineConfig:
             revises=told["revises"],
             examples=tuple(told["examples"]),
             licence=told["licence"],
+            trained_guidance=MOST_GUIDANCE if self.model.guided else None,
             fingerprint=fingerprint,
             card=self.card,
         )
@@ -210,10 +221,10 @@ def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
         )
 
 
-_PARTS = {"tokenizer": ImageTokenizerConfig, "model": ModelConfig, "sample": SampleConfig}
+P = TypeVar("P", ImageTokenizerConfig, ModelConfig, SampleConfig)  # a section of the file
 
 
-def _part(cls, name: str, values: dict[str, Any]):
+def _part(cls: type[P], name: str, values: Any) -> P:
     if not isinstance(values, dict):
         raise ValueError(f"config section {name!r} must be an object")
     known = {f.name for f in dataclasses.fields(cls)}
@@ -222,7 +233,8 @@ def _part(cls, name: str, values: dict[str, Any]):
         raise ValueError(
             f"config section {name!r} has unknown keys {unknown}; this version knows {sorted(known)}"
         )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return cls(**given)
 
 
 def save_config(config: PipelineConfig, path: str | Path) -> None:
@@ -244,11 +256,13 @@ def load_config(path: str | Path) -> PipelineConfig:
         version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(f"its format version is {version!r}, this program reads {FORMAT_VERSION}")
-        parts = {name: _part(cls, name, data.get(name, {})) for name, cls in _PARTS.items()}
+        tokenizer = _part(ImageTokenizerConfig, "tokenizer", data.get("tokenizer", {}))
+        model = _part(ModelConfig, "model", data.get("model", {}))
+        sampling = _part(SampleConfig, "sample", data.get("sample", {}))
         card = data.get("card", {})
         if not isinstance(card, dict):
             raise ValueError("config section 'card' must be an object")
-        config = PipelineConfig(**parts, card=card)
+        config = PipelineConfig(tokenizer=tokenizer, model=model, sample=sampling, card=card)
         config.facts("")
         check_pair(config.tokenizer, config.model)
         return config

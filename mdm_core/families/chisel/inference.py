@@ -7,10 +7,13 @@ guidance run in one batch, and their common beginning once. The residual stream 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdm_core.families.chisel.config import MOST_GUIDANCE
 from mdm_core.families.chisel.layers import TransformerBlock
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 
@@ -20,15 +23,16 @@ TABLE_TOKENS = 1 << 17  # of a larger vocabulary the embedding is computed for t
 class InferenceModel:
     """A frozen copy of a model for guided forward passes on a device that Triton serves."""
 
-    def __init__(self, model: MaskedDiffusionTransformer, dtype: torch.dtype):
-        """dtype: of the products; bf16 on a GPU."""
+    def __init__(self, model: MaskedDiffusionTransformer, dtype: torch.dtype, one_pass: bool | None = None):
+        """dtype: of the products; bf16 on a GPU. one_pass: guide by beta (default: where the weights know it)."""
+        self.one_pass = model.config.guided if one_pass is None else one_pass
         self.model, self.config, self.dtype = model, model.config, dtype
         self.stamp = stamp(model)
         with torch.inference_mode():
             ids = torch.arange(self.config.vocab_size + 1, device=model.head_weight.device)
             self.table = self._embed(ids[None])[0] if len(ids) <= TABLE_TOKENS else None  # [V + 1, D]
-            self.body = [_Block(block, dtype) for block in model.blocks]
-            self.tokens = [_Block(block, dtype) for block in model.token_blocks]
+            self.body = [_Block(cast(TransformerBlock, block), dtype) for block in model.blocks]
+            self.tokens = [_Block(cast(TransformerBlock, block), dtype) for block in model.token_blocks]
             self.merge, self.split = (m.weight.to(dtype) for m in (model.merge, model.split))
             self.text_position = model.text_position.float()  # [T, W]
             self.without_text = model.no_text.float() + self.text_position  # [T, W]
@@ -38,12 +42,15 @@ class InferenceModel:
         """Hidden states fp32 [B, L, D], guidance folded in.
 
         zt, text: ids int64 [B, L] and [B, T]. guidance: g [] of (1+g) cond - g uncond, on the device; None: no
-        guidance, half the work.
+        guidance, half the work. With `one_pass` half the work too.
         """
         from mdm_core.ops.block import inference_triton as fused
 
         c = self.config
         B, T, L, D, r, W = len(zt), c.text_length, c.length, c.token_width, c.resample, c.width
+        beta = None
+        if guidance is not None and self.one_pass:
+            beta, guidance = 1 / (1 + guidance.clamp(max=MOST_GUIDANCE)), None
         g, branches = c.grid // r, 1 if guidance is None else 2
         e = self._embed(zt) if self.table is None else F.embedding(zt, self.table)  # [B, L, D]
         fold = e.view(B, g, r, g, r, D).transpose(2, 3).reshape(B * g * g, r * r * D)
@@ -52,6 +59,11 @@ class InferenceModel:
         if branches == 2:
             x[1, :, :T] = self.without_text
         x[:, :, T:] = F.linear(fold.to(self.dtype), self.merge).view(B, g * g, W)
+        last = self.model.norm.weight  # [D]
+        if beta is not None:
+            shift, scale = self.model.guide(beta.view(1))  # [1, 1, W], [1, 1, D]
+            x += shift
+            last = last.float() * scale.view(D)
         x = x.view(-1, W)  # [branches B (T + L/r^2), W], fp32
 
         update = None
@@ -69,7 +81,7 @@ class InferenceModel:
             update = block(h, update, branches * B, self.model.token_cos, self.model.token_sin)
         if update is None:
             update = torch.zeros_like(h)
-        return fused.guided_norm(h, update, self.model.norm.weight, guidance).view(B, L, D)
+        return fused.guided_norm(h, update, last, guidance).view(B, L, D)
 
     def _embed(self, zt: Tensor) -> Tensor:
         with torch.autocast(zt.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -103,6 +115,6 @@ class _Block:
         return F.linear(fused.swiglu(F.linear(n, self.gate_up)), self.down)
 
 
-def stamp(model: MaskedDiffusionTransformer) -> tuple:
+def stamp(model: MaskedDiffusionTransformer) -> tuple[tuple[int, int], ...]:
     """Changes when a weight does: an `InferenceModel` of another stamp is out of date."""
     return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mdm_core.paths import located
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PAD = "<pad>"  # id 0
 
@@ -16,7 +20,7 @@ PAD = "<pad>"  # id 0
 class TextTokenizer:
     """Lower-cases, encodes, pads to `length`. Text ids are int64 [B, length]; 0 is padding."""
 
-    def __init__(self, bpe, length: int):
+    def __init__(self, bpe: Tokenizer, length: int):
         self.bpe = bpe
         self.length = length
 

@@ -25,6 +25,8 @@ class LatticeEmbedding(nn.Module):
     free table of V rows would learn each rare token alone (and weigh 8 MB at V = 16,384).
     """
 
+    hot: Tensor  # [V + 1, sum(levels)]
+
     def __init__(self, levels: tuple[int, ...], width: int):
         super().__init__()
         self.place = nn.Linear(sum(levels), width, bias=False)
@@ -37,11 +39,11 @@ class LatticeEmbedding(nn.Module):
 
     def reset_buffers(self) -> None:
         """Compute what no file holds, on the default device."""
-        v, hot = torch.arange(self.mask_id), []
+        v, places = torch.arange(self.mask_id), []
         for n in self.levels:  # the first dimension varies fastest
-            hot.append(F.one_hot(v % n, n))
+            places.append(F.one_hot(v % n, n))
             v = v // n
-        hot = torch.cat(hot, 1).float()  # [V, sum(levels)]
+        hot = torch.cat(places, 1).float()  # [V, sum(levels)]
         # one-hot rows and a product, not an index: its gradient is a product too, without a slow scatter
         # [V + 1, .]
         self.register_buffer("hot", torch.cat([hot, torch.zeros_like(hot[:1])]), persistent=False)
@@ -53,16 +55,44 @@ class LatticeEmbedding(nn.Module):
         return torch.where((zt == self.mask_id)[..., None], self.mask_embed.to(e.dtype), e)
 
 
+class GuidanceEmbedding(nn.Module):
+    """What beta = 1 / (1 + g) adds, so that one pass gives guided hidden states (Chen et al. 2025, arXiv 2501.15420).
+
+    A vector for every position of the body, and factors for the last norm: guided states are longer than others, and
+    a norm alone could not make them so. Both are zero at beta = 1, whatever the weights: there the model is as it was.
+    """
+
+    waves = 8  # sines of 1 - beta, from a quarter of a wave up
+
+    def __init__(self, width: int, token_width: int):
+        super().__init__()
+        self.shift = nn.Linear(self.waves, width, bias=False)
+        self.scale = nn.Linear(self.waves, token_width, bias=False)
+
+    def forward(self, beta: Tensor) -> tuple[Tensor, Tensor]:
+        """float [B] in (0, 1] -> fp32 [B, 1, width] to add, and [B, 1, token_width] to multiply with."""
+        turn = torch.arange(1, self.waves + 1, device=beta.device) * (torch.pi / 2)  # [waves]
+        wave = torch.sin((1 - beta.float())[:, None, None] * turn)  # [B, 1, waves]
+        shift, scale = (part(wave.to(part.weight.dtype)).float() for part in (self.shift, self.scale))
+        return shift, 1 + scale
+
+
 class MaskedDiffusionTransformer(nn.Module):
     """tokens [B, L] with masks, text ids [B, T] -> hidden states [B, L, D]; logits = hidden @ head_weight.T.
 
     The logits are left to the operators, which never store them whole. D is `config.token_width`.
     """
 
+    body_cos: Tensor
+    body_sin: Tensor
+    token_cos: Tensor
+    token_sin: Tensor
+
     def __init__(self, config: ModelConfig = ModelConfig()):
         super().__init__()
         self.config = c = config
         D, r = c.token_width, c.resample
+        self.token_embed: nn.Embedding | LatticeEmbedding
         if c.code_levels is None:
             self.token_embed = nn.Embedding(c.vocab_size + 1, D)  # the last row is the mask token
         else:
@@ -82,6 +112,7 @@ class MaskedDiffusionTransformer(nn.Module):
         )
         self.norm = RMSNorm(D)
         self.head = nn.Linear(D, c.vocab_size, bias=False)
+        self.guide = GuidanceEmbedding(c.width, D) if c.guided else None
         self.reset_buffers()
         self.reset_parameters()
 
@@ -102,7 +133,7 @@ class MaskedDiffusionTransformer(nn.Module):
                 if name.endswith("bias"):
                     nn.init.zeros_(p)
                 continue
-            if name.endswith(("attention.out.weight", "ffn.down.weight")):
+            if name.endswith(("attention.out.weight", "ffn.down.weight")) or name.startswith("guide."):
                 nn.init.zeros_(p)
             elif name.endswith("embed.weight"):
                 nn.init.normal_(p, std=1.0 if name.startswith("text") else 0.5)
@@ -119,7 +150,9 @@ class MaskedDiffusionTransformer(nn.Module):
         """[V, D]"""
         return self.head.weight
 
-    def forward(self, zt: Tensor, text: Tensor, drop: Tensor | None = None) -> Tensor:
+    def forward(
+        self, zt: Tensor, text: Tensor, drop: Tensor | None = None, beta: Tensor | None = None
+    ) -> Tensor:
         """Hidden states of every image position.
 
         Args:
@@ -127,6 +160,8 @@ class MaskedDiffusionTransformer(nn.Module):
             text: prompt ids int64 [B, T], padded to config.text_length.
             drop: bool [B]; True replaces the whole prompt by the learned "no text" embedding, the
                 unconditional branch of classifier-free guidance.
+            beta: float [B], 1 / (1 + g) of the guidance that the states are to hold; only for `config.guided`
+                weights. None is 1: no guidance.
         Returns:
             [B, L, D] in the dtype of the computation.
         """
@@ -142,6 +177,12 @@ class MaskedDiffusionTransformer(nn.Module):
             p = torch.where(drop[:, None, None], self.no_text.to(p.dtype), p)  # [B, T, W]
         p = p + self.text_position  # [B, T, W]
         x = torch.cat([p, self.merge(self._fold(e))], dim=1)  # [B, T + L/r^2, W]
+        scale = None
+        if beta is not None:
+            if self.guide is None:
+                raise ValueError("these weights were not trained with beta: guidance takes two passes")
+            shift, scale = self.guide(beta)  # [B, 1, W], [B, 1, D]
+            x = x + shift.to(x.dtype)
         if block_ops.fused(x):  # as FSDP2 does: residual sums are kept in the type of the products
             x = x.to(block_ops.product_dtype(x))
         for block in self.blocks:
@@ -150,7 +191,8 @@ class MaskedDiffusionTransformer(nn.Module):
         h = e + self._unfold(y)  # [B, L, D]
         for block in self.token_blocks:
             h = block(h, self.token_cos, self.token_sin)  # [B, L, D]
-        return self.norm(h)  # [B, L, D]
+        h = self.norm(h)  # [B, L, D]
+        return h if scale is None else (h * scale).to(h.dtype)
 
     def compile_blocks(self) -> None:
         """torch.compile every block by itself: one short compilation serves all; the whole model takes a minute."""

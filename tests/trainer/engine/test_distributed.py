@@ -110,6 +110,14 @@ def test_sharded_training_equals_one_process_and_opens_in_the_pipeline(codec, re
     assert run.step == 8
 
 
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_weights_that_hold_guidance_train_alike_in_two_processes(codec, tmp_path, kind):
+    options = {**MUON, "guided": True, "validate_every": 1000, "sheet_every": 0}
+    one = alone(codec, tmp_path / "alone", **options)
+    assert one[0].model.guide.shift.weight.abs().max() > 0
+    assert_equal_runs(launch(kind, codec, tmp_path / kind, options), one, ROUNDED)
+
+
 def test_a_sharded_run_resumes_exactly(codec, tmp_path):
     options = {
         **MUON,

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from trainer.tokenizer import photos
-from trainer.tokenizer.photos import HELD_SIDE, SIDE, Source, cut, load_pictures, pack, unpack
+from trainer.tokenizer.photos import Source, cut, load_pictures, pack, unpack
 
 
 def noise(seed: int, side: int = 200) -> Image.Image:
@@ -44,13 +44,14 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_pack_keeps_held_out_pictures_out_of_training(root):
-    record = pack(root, root / "p.safetensors", 1 << 24, processes=1)
+@pytest.mark.parametrize(("side", "stored"), [(128, 160), (64, 80)])
+def test_pack_keeps_held_out_pictures_out_of_training(root, side, stored):
+    record = pack(root, root / "p.safetensors", 1 << 24, processes=1, held_side=side)
     assert record["train"] == 4 * 3 + 2 and record["held_out"] == 1
     assert record["skipped"] == {"unreadable": 1, "like a held-out picture": 1}
     train, held = load_pictures(root / "p.safetensors"), load_pictures(root / "p.safetensors", "held_out")
-    assert train.shape == (14, SIDE, SIDE, 3) and held.shape == (1, HELD_SIDE, HELD_SIDE, 3)
-    expected = noise(9).resize((HELD_SIDE, HELD_SIDE), Image.LANCZOS)
+    assert train.shape == (14, stored, stored, 3) and held.shape == (1, side, side, 3)
+    expected = noise(9).resize((side, side), Image.LANCZOS)
     assert np.array_equal(held[0].numpy(), np.asarray(expected))  # stored without loss
 
 
