@@ -89,7 +89,7 @@ class Saver:
         _raise_first(failures)
 
     def join(self) -> None:
-        """Until this process has written its part, before the run ends by an error; not for ever for those of others."""
+        """Until this process has written its part, before the run ends by an error; others are not waited for long."""
         if self._under_way:
             self._thread.join(None if self.writers == 1 else PATIENCE)
 

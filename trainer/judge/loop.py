@@ -199,8 +199,7 @@ class JudgeTrainer(Run):
         torch.backends.cudnn.benchmark = True
         self.widths = WIDTHS[data.spec.name]
         model = Detector(data.n_objects, self.widths).to(self.device)
-        # the stubs of torch do not know this form
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         decay = [p for p in model.parameters() if p.ndim > 1]
         rest = [p for p in model.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(

@@ -211,6 +211,26 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(monkeypa
     assert JudgeTrainer(data, settings, tmp_path, Parallel(CPU), {}).resume()
 
 
+def test_a_step_that_is_skipped_leaves_no_trace_in_running_means(monkeypatch, data, tmp_path):
+    """A picture that is not finite reaches every normalisation of the forward pass."""
+    monkeypatch.setitem(WIDTHS, "world_256", NARROW)
+    settings = JudgeSettings(steps=2, batch=2, log_every=1, save_every=9, on_nan="skip")
+    trainer = JudgeTrainer(data, settings, tmp_path, Parallel(CPU), {})
+    draw, before = trainer.draw, {}
+
+    def spoilt():
+        x, truth = draw()
+        if trainer.step == 1:
+            before.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
+            x = x * float("nan")
+        return x, truth
+
+    trainer.draw = spoilt
+    trainer.run()
+    after = trainer.model.state_dict()
+    assert trainer.step == 2 and all(torch.equal(before[k], after[k]) for k in after)
+
+
 def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
     """And what one saved after two steps goes on in two."""
     alone, weights = Crew(1, train_judge, tmp_path / "alone", {"accumulate": 2}).results()[0]
