@@ -78,7 +78,7 @@ def train_judge(out: Path, settings: dict) -> tuple[list[float], dict[str, list]
     WIDTHS["emoji_128"] = (8, 16, 16)
     parallel = Parallel(torch.device("cpu"))
     data = JudgeData.of(Atlas.load(), EMOJI_128, 4, parallel.device)
-    asked = JudgeSettings(**{"batch": 2, "steps": 3, "log_every": 1, "save_every": 2, **settings})
+    asked = JudgeSettings(**{"batch": 2, "steps": 2, "log_every": 1, "save_every": 1, **settings})
     run = JudgeTrainer(data, asked, Path(out), parallel, {})
     run.resume()
     run.run()

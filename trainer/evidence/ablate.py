@@ -35,6 +35,7 @@ from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment
 
+TOLD = {"stopped": "stopped; the same command goes on"}
 # what may differ where the same command goes on
 FREE = "out minutes processes workers device commit worker start until first_seed".split()
 STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
@@ -255,4 +256,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, stopped="stopped; the same command goes on")
+    run_command(main, **TOLD)

@@ -271,6 +271,7 @@ class ArmRun(Run):
     """One arm, from the first step to the last."""
 
     untimed = 3
+    model: MaskedDiffusionTransformer
 
     def __init__(
         self,

@@ -179,6 +179,7 @@ class JudgeTrainer(Run):
     remedy = "lower --lr"
     untimed = 3
     settings: JudgeSettings
+    model: Detector
 
     def __init__(
         self,

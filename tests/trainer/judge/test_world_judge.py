@@ -231,18 +231,17 @@ def test_a_step_that_is_skipped_leaves_no_trace_in_running_means(monkeypatch, da
     assert trainer.step == 2 and all(torch.equal(before[k], after[k]) for k in after)
 
 
-def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
-    """And what one saved after two steps goes on in two."""
-    alone, weights = Crew(1, train_judge, tmp_path / "alone", {"accumulate": 2}).results()[0]
-    shutil.rmtree(tmp_path / "alone" / "checkpoints" / "step-000000003")
-    for out in ("two", "alone"):
-        for losses, found in Crew(2, train_judge, tmp_path / out, {}).results():
-            for name, values in weights.items():
-                assert torch.allclose(torch.tensor(found[name]), torch.tensor(values), atol=2e-3), name
-            assert losses == pytest.approx(alone, rel=1e-3)
-    log = json.loads((tmp_path / "two" / "log.json").read_text())
-    assert [e["images"] for e in log] == [4, 8, 12]
-    assert {"where", "what", "hue", "shape"} <= set(log[-1])
+def test_two_processes_go_on_where_one_was_on_the_same_global_batch(monkeypatch, tmp_path):
+    monkeypatch.setitem(WIDTHS, "emoji_128", WIDTHS["emoji_128"])
+    alone, weights = train_judge(tmp_path, {"accumulate": 2})
+    shutil.rmtree(tmp_path / "checkpoints" / "step-000000002")
+    together = Crew(2, train_judge, tmp_path, {}).results()
+    for losses, found in together:
+        assert losses == pytest.approx(alone, rel=1e-3) and len(losses) == 2
+        for name, values in weights.items():
+            assert torch.allclose(torch.tensor(found[name]), torch.tensor(values), atol=2e-3), name
+    log = json.loads((tmp_path / "log.json").read_text())
+    assert [e["images"] for e in log] == [4, 8] and {"where", "what", "hue", "shape"} <= set(log[-1])
 
 
 @pytest.mark.parametrize("split", ["seen", "held_out"])
