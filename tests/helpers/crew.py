@@ -61,15 +61,14 @@ class Crew:
         assert all(p.exitcode == 0 for p in self.processes), [p.exitcode for p in self.processes]
         return found
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Until one of them has ended, or for so long; whether all ended well."""
+    def wait(self, seconds: float | None = None) -> list[Any] | None:
+        """`results` where all end well; None, and all are killed, where one does not, or not within so many seconds."""
         wait([p.sentinel for p in self.processes], seconds)
-        ended = [p for p in self.processes if not p.is_alive()]
-        if any(p.exitcode for p in ended) or not ended:
-            self.kill()
-            return False
-        self.results()
-        return True
+        ended = [p.exitcode for p in self.processes if not p.is_alive()]
+        if ended and not any(ended):
+            return self.results()
+        self.kill()
+        return None
 
     def kill(self) -> None:
         """SIGKILL to all, and wait until they are gone."""

@@ -14,8 +14,12 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from trainer.engine import checkpoint
 from trainer.engine.loop import Trainer
 from trainer.engine.muon import Muon
-from trainer.engine.parallel import full
+from trainer.engine.parallel import Parallel, full
 from trainer.engine.state import split
+from trainer.judge.detector import WIDTHS
+from trainer.judge.loop import JudgeData, JudgeSettings, JudgeTrainer
+from trainer.scenes.atlas import Atlas
+from trainer.scenes.spec import EMOJI_128
 from trainer.tokenizer import train as tokenizer
 
 
@@ -62,6 +66,20 @@ def dies(codec: Path, out: Path, options: dict, rank: int, point: str, nth: int)
 def train_tokenizer(folder: Path, out: Path, settings: dict) -> tuple[list[float], dict[str, list]]:
     """(losses of the log, weights) of a tiny tokenizer's run."""
     run = tiny_tokenizer(Path(folder), Path(out), **settings)
+    run.resume()
+    run.run()
+    weights = {name: p.detach().tolist() for name, p in run.model.named_parameters()}
+    return [entry["loss"] for entry in run.log], weights
+
+
+def train_judge(out: Path, settings: dict) -> tuple[list[float], dict[str, list]]:
+    """(losses of the log, parameters) of a narrow judge of four objects at 128 pixels."""
+    torch.set_num_threads(1)
+    WIDTHS["emoji_128"] = (8, 16, 16)
+    parallel = Parallel(torch.device("cpu"))
+    data = JudgeData.of(Atlas.load(), EMOJI_128, 4, parallel.device)
+    asked = JudgeSettings(**{"batch": 2, "steps": 2, "log_every": 1, "save_every": 1, **settings})
+    run = JudgeTrainer(data, asked, Path(out), parallel, {})
     run.resume()
     run.run()
     weights = {name: p.detach().tolist() for name, p in run.model.named_parameters()}

@@ -43,6 +43,8 @@ class Trainer(Run):
     """Holds the parts of one run; `run` trains, `export` writes a model folder."""
 
     remedy = "lower lr or matrix_lr"
+    model: MaskedDiffusionTransformer
+    reporter: ModelReporter
 
     def __init__(
         self,

@@ -90,6 +90,8 @@ class Run:
         self.batch_size, self.workers = batch_size, workers
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in optimizers]
         self.ema = EMA(model, self.settings.ema)
+        kept = model.state_dict().keys()
+        self.running = [buffer for name, buffer in model.named_buffers() if name in kept]
         # a stream's position must be that of the last step, so only batches that have an index come early
         self.draws_ahead = self.device.type == "cuda" and hasattr(source, "batch")
         # what a checkpoint asks; random states last, so that nothing draws after they are back
@@ -130,6 +132,10 @@ class Run:
 
     def validate(self) -> dict[str, float]:
         """Figures for the log. All processes call; what is drawn here must not move the run's random numbers."""
+        return {}
+
+    def told(self) -> dict[str, float]:
+        """What else a line of the log says of the last step."""
         return {}
 
     def warmed(self) -> None:
@@ -241,6 +247,8 @@ class Run:
             if progress >= 1 or leave:
                 break
             self.set_learning_rate(progress)
+            # what a forward pass moves besides gradients: running means of normalisation
+            moved = [b.clone() for b in self.running] if s.on_nan == "skip" else []
             loss, norm = self.gradient()
             self.step += 1
             if math.isfinite(loss) and math.isfinite(norm):
@@ -249,6 +257,8 @@ class Run:
                 self.skipped = 0
             else:
                 self._not_finite(loss, norm)
+                for buffer, before in zip(self.running, moved, strict=True):
+                    buffer.copy_(before)
             if self.untimed and self.step == first + self.untimed:
                 self.warmed()
                 self.aside = time.time() - began
@@ -274,6 +284,7 @@ class Run:
         if self.pending:
             entry["loss"] = round(sum(self.pending) / len(self.pending), 5)
             self.pending = []
+        entry |= self.told()
         if validates:
             entry |= self.validate()
         if reporter.skipped_files:

@@ -33,6 +33,7 @@ class Stateful(Protocol):
 
 
 Parts = Mapping[str, Stateful]
+PATIENCE = 60.0  # seconds for the parts of other processes where a run ends by an error
 
 
 class Saver:
@@ -88,9 +89,9 @@ class Saver:
         _raise_first(failures)
 
     def join(self) -> None:
-        """Until this process has written its part, come what may: before the run ends by an error."""
+        """Until this process has written its part, before the run ends by an error; others are not waited for long."""
         if self._under_way:
-            self._thread.join()
+            self._thread.join(None if self.writers == 1 else PATIENCE)
 
     def _copied(self, tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor | Rows, Tensor]]:
         """(name, copy of what this process writes of it, whether that is finite)."""
@@ -209,18 +210,21 @@ def folder(out: Path) -> Path:
 
 
 class Weights:
-    """The parameters of a model, by their names."""
+    """The parameters of a model and the buffers that are saved with it, by their names."""
 
     def __init__(self, model: nn.Module):
-        self.model = model
+        self.model, kept = model, model.state_dict().keys()
+        self.buffers = [name for name, _ in model.named_buffers() if name in kept]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {name: p.detach() for name, p in self.model.named_parameters()}
+    def state_dict(self) -> dict[str, Tensor]:
+        buffers = dict(self.model.named_buffers()) if self.buffers else {}
+        parameters = {name: p.detach() for name, p in self.model.named_parameters()}
+        return {**parameters, **{name: buffers[name] for name in self.buffers}}
 
     @torch.no_grad()
     def load_state_dict(self, state: Stored) -> None:
-        for name, p in self.model.named_parameters():
-            _fill(p, state, name)
+        for name, value in self.state_dict().items():
+            _fill(value, state, name)
 
 
 class Averages:

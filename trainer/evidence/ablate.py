@@ -35,19 +35,9 @@ from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment
 
+TOLD = {"stopped": "stopped; the same command goes on"}
 # what may differ where the same command goes on
-FREE = {
-    "out",
-    "minutes",
-    "processes",
-    "workers",
-    "device",
-    "commit",
-    "worker",
-    "start",
-    "until",
-    "first_seed",
-}
+FREE = "out minutes processes workers device commit worker start until first_seed".split()
 STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
 
 
@@ -57,7 +47,7 @@ def probe(bench: Bench, data: dict) -> dict:
     for name in bench.args.arms:
         steps = 12 if bench.device.type == "cuda" else 4
         try:
-            seconds = bench.train(ARMS[name], 0, 1000, data, stop=steps)[1]
+            _, seconds, _ = bench.train(ARMS[name], 0, 1000, data, stop=steps)
         except Exception as error:  # the other arms shall still run; what failed is seen in the output
             print(f"{name} cannot run here and is left out: {error!r}", flush=True)
             continue
@@ -78,10 +68,7 @@ def worker(args: argparse.Namespace) -> None:
         if path.exists():
             continue
         folder = args.out / f"arm_{args.worker}_{seed}"
-        trained = bench.train(ARMS[args.worker], seed, args.steps, data, folder=folder)
-        if trained is None:
-            break
-        model, seconds, curve = trained
+        model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data, folder=folder)
         trained = time.time() - began
         row = {
             "arm": args.worker,
@@ -116,7 +103,7 @@ def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
             time.sleep(0.02)
 
     stop = 33 if bench.device.type == "cuda" else 5
-    seconds = bench.train(ARMS[args.worker], 0, 1000, data, stop=stop, gate=together)[1]
+    _, seconds, _ = bench.train(ARMS[args.worker], 0, 1000, data, stop=stop, gate=together)
     part = args.out / f"pace_{args.worker}.tmp"
     part.write_text(json.dumps(seconds))
     part.rename(part.with_suffix(".json"))  # appears only once it is whole
@@ -164,7 +151,10 @@ def coordinate(args: argparse.Namespace) -> None:
         time.sleep(0.2)
     rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
     (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
-    (args.out / TENSORS).unlink()
+    if len(rows) < len(alone) * (args.seeds - args.first_seed):
+        print("runs are missing: the same command goes on with them", flush=True)
+    else:
+        (args.out / TENSORS).unlink()
     print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
 
 
@@ -266,4 +256,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, **TOLD)

@@ -153,11 +153,11 @@ class Bench:
         stop: int | None = None,
         gate: Callable[[], None] = lambda: None,
         folder: Path | None = None,
-    ) -> tuple[MaskedDiffusionTransformer, float, list[dict]] | None:
+    ) -> tuple[MaskedDiffusionTransformer, float, list[dict]]:
         """The averaged model, seconds a step of this process without the first three, and bits along the way.
 
         stop: end after so many steps of the schedule, without measuring. gate: called after the first three steps.
-        folder: of checkpoints, from which the run goes on where it was cut. None when a signal ended the run.
+        folder: of checkpoints, from which the run goes on where it was cut. KeyboardInterrupt when a signal ended it.
         """
         settings = ArmSettings(seed=seed, steps=steps, save_every=10**9 if folder else 0)
         run = ArmRun(self, arm, settings, data, folder or self.args.out, stop, gate)
@@ -168,7 +168,7 @@ class Bench:
         run.run()
         wait(self.device)
         if run.step < (stop or steps):
-            return None
+            raise KeyboardInterrupt
         took = (run.seconds - already) / max(1, run.step - first - run.untimed)
         run.ema.copy_to(run.model)
         return run.model.eval(), took, [{"steps": e["step"], **{k: e[k] for k in BITS}} for e in run.log]
@@ -271,6 +271,7 @@ class ArmRun(Run):
     """One arm, from the first step to the last."""
 
     untimed = 3
+    model: MaskedDiffusionTransformer
 
     def __init__(
         self,

@@ -1,27 +1,32 @@
-"""The judge's training loop: whole checkpoints, exact resume, weights that can be used while it runs."""
+"""The run that trains the judge, with weights that can be used while it goes on."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdm_core.paths import located
 from trainer import checks
+from trainer.conduct import Conduct
+from trainer.data.source import Batch
 from trainer.engine import checkpoint
+from trainer.engine.optim import cosine
+from trainer.engine.parallel import Parallel
+from trainer.engine.run import Run
+from trainer.engine.step import stream_seed
 from trainer.judge.detector import WIDTHS, Detector, save_quantised, sha256
 from trainer.judge.free_lessons import FreeSceneMaker
-from trainer.judge.lessons import IGNORE, SEED, SIZES, Bank, Drawn, Lesson, SceneMaker, lesson
+from trainer.judge.lessons import IGNORE, SEED, SIZES, Bank, Lesson, SceneMaker, lesson
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.free_render import FreeBank
 from trainer.scenes.drawing.render import SpriteBank
@@ -31,7 +36,6 @@ SHARES = {"flat": 2, "cartoon": 2, "simple": 2, "glossy": 2, "bright": 2, "class
 # seconds of --minutes kept for thresholds, accuracy and files, by world
 FINISH = {"emoji_128": 12.0, "world_256": 45.0}
 WARMUP = 100  # steps
-FIRST = 3  # steps that compile and tune: the schedule's clock starts after them
 
 
 def style_shares(atlas: Atlas, spec: SceneSpec) -> dict[str, float]:
@@ -74,25 +78,25 @@ class JudgeData:
 
 
 @dataclass(frozen=True)
-class JudgeSettings:
+class JudgeSettings(Conduct):
     """How a judge is trained; see `python -m trainer judge --help`."""
 
+    # the schedule runs over `minutes`, of the whole run from start to files, unless steps > 0
     minutes: float = 2.3
     steps: int = 0
     batch: int = 512
-    lr: float = 2e-3
-    seed: int = 0
-    compile: bool = False
+    clip: float = 5.0
+    weight_decay: float = 0.03
+    ema: float = 0.0  # the last weights are the judge
     log_every: int = 100
     save_every: int = 500
+    workers: int = 0
 
-    def __post_init__(self):
-        checks.wholes(self, ("steps",))
+    def __post_init__(self) -> None:
         checks.wholes(self, ("batch", "log_every", "save_every"), 1)
+        checks.wholes(self, ("workers",), 0, checks.MOST_WORKERS)
+        super().__post_init__()
         checks.numbers(self, ("minutes",), above=not self.steps)
-        checks.numbers(self, ("lr",))
-        checks.seeds(self, "seed")
-        checks.flags(self, "compile")
 
 
 def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
@@ -139,144 +143,121 @@ def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor
     return where + what + 0.5 * hue + 0.5 * shape, {k: v.detach() for k, v in parts.items()}
 
 
-class JudgeTrainer:
+class Lessons:
+    """Scenes for lessons by the number of their batch. Runs in worker processes."""
+
+    numbered = True
+
+    def __init__(self, maker: SceneMaker, batch: int, seed: int):
+        self.maker, self.size, self.seed = maker, batch, seed
+
+    def batch(self, index: int) -> Batch:
+        self.maker.rng = np.random.default_rng(stream_seed(SEED + self.seed, index))
+        return Batch(torch.zeros(self.size, 0, dtype=torch.int64), scenes=self.maker.draw(self.size))
+
+
+class Judged(nn.Module):
+    """The detector with its loss in one module, so that DDP sees everything that touches a weight."""
+
+    def __init__(self, model: Detector, compiled: bool):
+        super().__init__()
+        self.model = model
+        self.maps = torch.compile(model) if compiled else model
+        self.told: dict[str, Tensor] = {}  # the parts of the last loss
+
+    def forward(self, x: Tensor, truth: Lesson) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            maps, _ = self.maps(x)
+        loss, self.told = detection_loss(self.model, maps, truth)
+        return loss
+
+
+class JudgeTrainer(Run):
     """Holds the parts of one run; `run` trains, saves and exports. `began`: when the command was started."""
+
+    counted = "images"
+    remedy = "lower --lr"
+    untimed = 3
+    settings: JudgeSettings
+    model: Detector
 
     def __init__(
         self,
         data: JudgeData,
         settings: JudgeSettings,
         out: Path,
-        device: torch.device,
+        parallel: Parallel,
         record: dict[str, Any],
         began: float | None = None,
     ):
-        self.data, self.settings, self.out, self.device = data, settings, located(out), device
-        self.record = record  # what the card says about the machine
+        super().__init__(settings, located(out), parallel)
+        self.data, self.record = data, record  # what the card says about the machine
         self.began = time.time() if began is None else began
-        checkpoint.check_writable(self.out)
-        torch.manual_seed(settings.seed)
+        self.already = 0.0  # seconds that earlier processes of the run took
+        self.before: float | None = None  # seconds after which the schedule's clock started
+        whole = 60 * settings.minutes
+        self.budget = whole - (FINISH[data.spec.name] if self.device.type == "cuda" else 0.1 * whole)
+        torch.backends.cudnn.benchmark = True
         self.widths = WIDTHS[data.spec.name]
-        self.model = Detector(data.n_objects, self.widths).to(device)
-        # the stubs of torch do not know this form
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.step_model = torch.compile(self.model) if settings.compile else self.model
-        decay = [p for p in self.model.parameters() if p.ndim > 1]
-        rest = [p for p in self.model.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}],
+        model = Detector(data.n_objects, self.widths).to(self.device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        decay = [p for p in model.parameters() if p.ndim > 1]
+        rest = [p for p in model.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=settings.lr,
             betas=(0.9, 0.98),
-            fused=device.type == "cuda",
+            fused=self.device.type == "cuda",
         )
-        self.generator = torch.Generator(device).manual_seed(SEED + settings.seed)
-        self.maker = data.maker(settings.seed)
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
-        whole = 60 * settings.minutes
-        self.budget = whole - (FINISH[data.spec.name] if device.type == "cuda" else 0.1 * whole)
-        self.step, self.seen = 0, 0
-        self.already = 0.0  # seconds that earlier parts of the run took
-        self.base: float | None = None  # seconds after which the schedule's clock started
-        self.log: list[dict[str, Any]] = []
-        self.stop = False  # set by a signal: save and leave
+        self.judged = Judged(model, settings.compile)
+        lessons = Lessons(data.maker(settings.seed), settings.batch, settings.seed)
+        net = parallel.wrap(self.judged)
+        self.assemble(model, net, [optimizer], lessons, settings.batch, settings.workers)
 
     # ---- one step ------------------------------------------------------------------------------------
 
-    def seconds(self) -> float:
-        """Of the whole run so far, the start included."""
-        return self.already + time.time() - self.began
+    def draw(self) -> tuple[Tensor, Lesson]:
+        """(pictures [B, 3, H, H] in [-1, 1], what is on them); everything random follows from the batch's number."""
+        drawn = next(self.stream).scenes
+        index = self.micro_batches + self.parallel.rank
+        generator = torch.Generator(self.device).manual_seed(stream_seed(SEED + self.settings.seed, index))
+        truth = lesson(drawn, self.data.bank, self.data.n_objects, generator)
+        return (truth.images / 127.5 - 1).contiguous(memory_format=torch.channels_last), truth
 
     def progress(self) -> float:
         if self.settings.steps:
-            return self.step / self.settings.steps
-        if self.base is None:
-            return 0.0
-        return (self.seconds() - self.base) / max(1.0, self.budget - self.base)
+            return super().progress()
+        return 0.0 if self.before is None else self.seconds / max(1.0, self.budget - self.before)
 
-    def train_step(self, drawn: Drawn, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        rate = min(1.0, (self.step + 1) / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * progress))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * rate
-        truth = lesson(drawn, self.data.bank, self.data.n_objects, self.generator)
-        x = (truth.images / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            maps, _ = self.step_model(x)
-        loss, parts = detection_loss(self.model, maps, truth)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        self.step, self.seen = self.step + 1, self.seen + len(drawn.ground)
-        return loss, parts
+    def learning_rate(self, progress: float) -> float:
+        return min(1.0, (self.step + 1) / WARMUP) * cosine(progress, 0.0)
 
-    # ---- the run ---------------------------------------------------------------------------------------
+    def warmed(self) -> None:
+        if self.before is None:
+            self.before = self.spent()
 
-    def run(self) -> bool:
-        """Train until the schedule ends (True) or `stop` is set (False); either way everything is saved.
+    def spent(self) -> float:
+        """Seconds of the whole run so far, the start included."""
+        return self.already + time.time() - self.began
 
-        RuntimeError when the loss is not finite, CheckpointError when a checkpoint cannot be written; what was saved
-        before is intact.
-        """
-        saved = self.step if self.step else -1
-        self.model.train()
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self._draw)
-            while not self.stop:
-                if self.base is None and self.step >= FIRST:
-                    self.base = self.seconds()
-                progress = self.progress()
-                if progress >= 1:
-                    break
-                drawn, _ = waiting.result()
-                waiting = pool.submit(self._draw)
-                loss, parts = self.train_step(drawn, progress)
-                if self.step % self.settings.log_every == 0:
-                    self._say(loss.item(), parts)
-                if self.step % self.settings.save_every == 0:
-                    self.save(waiting.result()[1])
-                    saved = self.step
-            if saved != self.step:
-                self.save(waiting.result()[1])
-        return not self.stop
-
-    def _draw(self) -> tuple[Drawn, Mapping[str, Any]]:
-        """The next scenes, and the state of the numbers that they were drawn from."""
-        state = self.maker.rng.bit_generator.state
-        return self.maker.draw(self.settings.batch), state
-
-    def _say(self, loss: float, parts: dict[str, Tensor]) -> None:
-        if not math.isfinite(loss):
-            raise RuntimeError(
-                f"the loss is {loss} at step {self.step}: lower --lr and run the command again"
-            )
-        entry = {"step": self.step, "images": self.seen, "seconds": round(self.seconds(), 1)}
-        entry |= {k: round(float(v), 4) for k, v in parts.items()}
-        self.log.append(entry)
-        print(entry, flush=True)
+    def told(self) -> dict[str, float]:
+        """The parts of the last loss."""
+        return {k: round(float(v), 4) for k, v in self.judged.told.items()}
 
     # ---- state -----------------------------------------------------------------------------------------
 
-    def save(self, numbers: Mapping[str, Any]) -> None:
-        """Write a checkpoint, and the weights as they are. `numbers`: where the next scenes are drawn from."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for i, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        if bad := [k for k, v in tensors.items() if not torch.isfinite(v).all()]:
-            raise RuntimeError(
-                f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
-            )
-        tensors["generator"] = self.generator.get_state()
-        state = {
-            "seen": self.seen,
-            "seconds": self.seconds(),
-            "base": self.base,
-            "log": self.log,
-            "numbers": numbers,
-            **self._shape(),
-        }
-        checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
-        self.export()
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "before": self.before, "spent": self.spent(), **self._shape()}
+
+    def load_state_dict(self, stored: Mapping[str, Any]) -> None:
+        super().load_state_dict(stored)
+        self.before, self.already = stored["before"], stored["spent"]
+
+    def save(self) -> None:
+        """Begin to write a checkpoint, and write the weights as they are."""
+        super().save()
+        if self.parallel.main:
+            self.export()
 
     def _shape(self) -> dict[str, Any]:
         s = self.settings
@@ -290,30 +271,14 @@ class JudgeTrainer:
             "seed": s.seed,
         }
 
-    def resume(self) -> bool:
-        """Go on from the newest whole checkpoint, if there is one; ValueError when it is of another judge."""
-        path = checkpoint.newest(self.out / "checkpoints")
-        if path is None:
-            return False
+    def opened(self, path: Path) -> checkpoint.Reader:
+        """A checkpoint of this judge; ValueError when it is of another."""
         reader = checkpoint.Reader(path)
-        state = reader.state
-        if other := [k for k, v in self._shape().items() if state.get(k) != v]:
+        if other := [k for k, v in self._shape().items() if reader.state.get(k) != v]:
             raise ValueError(
                 f"{path} belongs to a judge of other {' and '.join(other)}: choose another --out"
             )
-        self.model.load_state_dict({k: reader[f"model.{k}"] for k in self.model.state_dict()})
-        restored: dict[int, dict[str, Tensor]] = {}
-        for name in reader:
-            if name.startswith("optimizer."):
-                _, i, key = name.split(".")
-                restored.setdefault(int(i), {})[key] = reader[name]
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": restored})
-        self.generator.set_state(reader["generator"])
-        self.maker.rng.bit_generator.state = state["numbers"]
-        self.step = int(path.name.rpartition("-")[2])
-        self.seen, self.already, self.base = state["seen"], state["seconds"], state["base"]
-        self.log = state["log"]
-        return True
+        return reader
 
     # ---- results ---------------------------------------------------------------------------------------
 
@@ -330,7 +295,7 @@ class JudgeTrainer:
             "sha256": sha256(weights),
             "bytes": weights.stat().st_size,
             "parameters": sum(p.numel() for p in self.model.parameters()),
-            "images_seen": self.seen,
+            "images_seen": self.samples,
             "steps": self.step,
             "renderer_seed": SEED + self.settings.seed,
             "frozen": measured is not None,
@@ -339,7 +304,7 @@ class JudgeTrainer:
             "environment": self.record,
             **self._shape(),
             **(measured or {}),
-            "seconds": round(self.seconds(), 1),
+            "seconds": round(self.spent(), 1),
             "log": self.log[:: max(1, len(self.log) // 50)],
         }
         aside = card_file.with_suffix(".part")

@@ -1,7 +1,9 @@
 """The arms of table A: trained by the loop of all runs, with the figures of the loop that they once had."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tiny_arm import TinyBench, tiny_arm
 from trainer.engine import checkpoint
 from trainer.engine.run import DivergedError
 from trainer.engine.state import split
+from trainer.evidence import ablate, arms
 from trainer.evidence.arms import ARMS, SharedRows
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "numbers.json").read_text())["arms"]
@@ -72,3 +75,28 @@ def test_rows_come_in_the_order_of_the_seed_and_each_once_an_epoch():
     found = [source.batch(i).tokens.flatten() for i in range(8)]
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert torch.equal(source.batch(2).tokens.flatten(), expected[2])  # back in the first epoch
+
+
+def test_the_command_goes_on_with_an_arm_that_was_cut(tmp_path, monkeypatch):
+    """A signal ends a run after a checkpoint; what has ended is not trained again."""
+    torch.set_num_threads(1)
+
+    def listen(run):
+        update = run.update
+        run.update = lambda: (update(), setattr(run, "stop", run.step == cut))
+
+    monkeypatch.setattr(arms, "leave_on_signals", listen)
+    monkeypatch.setattr(ablate, "Bench", lambda args: TinyBench(args.out))
+    monkeypatch.setattr(TinyBench, "measure", lambda *_: {"score": {"mean": 0.0}})
+    found = []
+    for name, cuts in (("whole", (0,)), ("cut", (5, 0, 0))):
+        out = tmp_path / name
+        out.mkdir()
+        asked = SimpleNamespace(out=out, steps=12, first_seed=1, seeds=2, worker="gce8", batch=3, until=1e12)
+        for cut in cuts:
+            with pytest.raises(KeyboardInterrupt) if cut else nullcontext():
+                ablate.worker(asked)
+            ended = out / "run_gce8_1.json"
+            assert ended.exists() == (cut == 0) and (out / "arm_gce8_1").exists() == (cut != 0)
+        found.append(json.loads(ended.read_text())["curve"])
+    assert found[0] == found[1] and len(found[0]) == 4

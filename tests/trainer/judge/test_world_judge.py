@@ -3,15 +3,20 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import tiny_world
 import torch
+from crew import Crew
+from distributed_worker import train_judge
 from safetensors.torch import load_file
 
 from trainer.engine import checkpoint
+from trainer.engine.parallel import Parallel
+from trainer.engine.run import DivergedError
 from trainer.judge import train
 from trainer.judge.check import specificity
 from trainer.judge.detector import COLOURS, NOTHING, WIDTHS, Detection, Detector, Verifier, sha256
@@ -169,20 +174,21 @@ def test_one_command_trains_resumes_and_freezes(monkeypatch, folder, tmp_path, c
     assert Verifier.load(tmp_path / "whole").spec is WORLD_256
     # cut after two steps: weights and card are there, and say that they are not finished
     cut = tmp_path / "cut"
-    step = JudgeTrainer.train_step
+    update = JudgeTrainer.update
 
-    def until(self, drawn, progress):
-        if self.step == 3:
+    def until(self):
+        if self.step == 4:
+            self.saver.wait()
             raise KeyboardInterrupt
-        return step(self, drawn, progress)
+        update(self)
 
-    monkeypatch.setattr(JudgeTrainer, "train_step", until)
+    monkeypatch.setattr(JudgeTrainer, "update", until)
     with pytest.raises(KeyboardInterrupt):
         run(monkeypatch, folder, cut, "--steps", 4)
     early = json.loads((cut / "card.json").read_text())
     assert not early["frozen"] and early["steps"] == 2
     assert Verifier.load(cut).card["sha256"] == sha256(cut / "verifier.safetensors")
-    monkeypatch.setattr(JudgeTrainer, "train_step", step)
+    monkeypatch.setattr(JudgeTrainer, "update", update)
     capsys.readouterr()
     again = run(monkeypatch, folder, cut, "--steps", 4)
     assert "resumed at step 2" in capsys.readouterr().out
@@ -196,17 +202,46 @@ def test_one_command_trains_resumes_and_freezes(monkeypatch, folder, tmp_path, c
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(monkeypatch, data, tmp_path):
     monkeypatch.setitem(WIDTHS, "world_256", NARROW)
     settings = JudgeSettings(steps=4, batch=2, log_every=1, save_every=1)
-    trainer = JudgeTrainer(data, settings, tmp_path, CPU, {})
-    step = JudgeTrainer.train_step
-
-    def spoilt(self, drawn, progress):
-        loss, parts = step(self, drawn, progress)
-        return (loss * float("nan"), parts) if self.step == 2 else (loss, parts)
-
-    monkeypatch.setattr(JudgeTrainer, "train_step", spoilt)
-    with pytest.raises(RuntimeError, match="the loss is nan at step 2: lower --lr"):
+    trainer = JudgeTrainer(data, settings, tmp_path, Parallel(CPU), {})
+    net = trainer.net
+    trainer.net = lambda *batch: net(*batch) * (float("nan") if trainer.step == 1 else 1.0)
+    with pytest.raises(DivergedError, match="loss is nan .* at step 2: lower --lr and resume; .*000000001"):
         trainer.run()
     assert checkpoint.newest(tmp_path / "checkpoints").name == "step-000000001"
+    assert JudgeTrainer(data, settings, tmp_path, Parallel(CPU), {}).resume()
+
+
+def test_a_step_that_is_skipped_leaves_no_trace_in_running_means(monkeypatch, data, tmp_path):
+    """A picture that is not finite reaches every normalisation of the forward pass."""
+    monkeypatch.setitem(WIDTHS, "world_256", NARROW)
+    settings = JudgeSettings(steps=2, batch=2, log_every=1, save_every=9, on_nan="skip")
+    trainer = JudgeTrainer(data, settings, tmp_path, Parallel(CPU), {})
+    draw, before = trainer.draw, {}
+
+    def spoilt():
+        x, truth = draw()
+        if trainer.step == 1:
+            before.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
+            x = x * float("nan")
+        return x, truth
+
+    trainer.draw = spoilt
+    trainer.run()
+    after = trainer.model.state_dict()
+    assert trainer.step == 2 and all(torch.equal(before[k], after[k]) for k in after)
+
+
+def test_two_processes_go_on_where_one_was_on_the_same_global_batch(monkeypatch, tmp_path):
+    monkeypatch.setitem(WIDTHS, "emoji_128", WIDTHS["emoji_128"])
+    alone, weights = train_judge(tmp_path, {"accumulate": 2})
+    shutil.rmtree(tmp_path / "checkpoints" / "step-000000002")
+    together = Crew(2, train_judge, tmp_path, {}).results()
+    for losses, found in together:
+        assert losses == pytest.approx(alone, rel=1e-3) and len(losses) == 2
+        for name, values in weights.items():
+            assert torch.allclose(torch.tensor(found[name]), torch.tensor(values), atol=2e-3), name
+    log = json.loads((tmp_path / "log.json").read_text())
+    assert [e["images"] for e in log] == [4, 8] and {"where", "what", "hue", "shape"} <= set(log[-1])
 
 
 @pytest.mark.parametrize("split", ["seen", "held_out"])
