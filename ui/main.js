@@ -29,6 +29,7 @@ import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
 import { Canvas } from "./stage/canvas.js";
 import { Keeper } from "./stage/keep.js";
+import { Pictures } from "./stage/pictures.js";
 import { ShelfView } from "./stage/shelf.js";
 import { Stage } from "./stage/stage.js";
 import { VariationsView } from "./stage/variations.js";
@@ -81,6 +82,7 @@ function grid({ element, props, watch, server }) {
   new ShelfView(stage, part(".cz-runs"));
   new VariationsView(stage, part(".cz-variations"));
   new Previews(stage, server);
+  new Pictures(stage, server);
   new Loupe(node, part(".cz-loupe"));
   listen(stage, tools, zoom, node);
   followRuns(stage);

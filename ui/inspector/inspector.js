@@ -131,6 +131,7 @@ export class Inspector {
     this.find(".cz-history").replaceChildren(...run.history(selected).map((event) => {
       const { k, kind } = event;
       const thumb = make("canvas", { width: THUMB_PX, height: THUMB_PX, "aria-hidden": "true" });
+      this.stage.want(run, k);
       this.patch(thumb, run.frames[k].image, run.frames[k].tokens, 0);
       const step = make("b", { textContent: k === 0 ? "start" : `step ${k}` });
       const words = make("span", { textContent: sentence(event, run.maskId) });
