@@ -105,6 +105,6 @@ def light(frames: list[dict[str, Any]], room: int = PICTURES) -> list[dict[str, 
     """The frames with as many of their pictures, the newest first, as there is room for."""
     out: list[dict[str, Any]] = []
     for frame in reversed(frames):
-        room -= len(frame["image"] or "")
-        out.append(frame if room >= 0 or not out else {**frame, "image": frame["image"] and None})
+        room -= len(frame.get("image") or "")
+        out.append(frame if room >= 0 or not out or not frame["image"] else {**frame, "image": None})
     return out[::-1]
