@@ -3,6 +3,7 @@
 Stripes is the fake family (2x8 cells of 4 pixels, 27 tokens); the other is a tiny model of ours on 32x32 cells of 8.
 """
 
+import dataclasses
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +14,11 @@ from hands import TOKENS, apart, block, centres, drag, edit, inner, point, press
 from tiny_model import build_tiny
 
 from mdm_core.pipeline import Pipeline
+from mdm_core.settings import SampleConfig
 from ui.record.browser import dataset, scrub, serving, settled
 
 FAKE_APP = Path(__file__).parents[1] / "helpers" / "fake_app.py"
+CANVAS = "document.querySelector('.cz-canvas')"
 CIVIDIS = np.array(
     [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]]
 )
@@ -27,6 +30,8 @@ def addresses(tmp_path_factory):
     stripes, large = (tmp_path_factory.mktemp(name) for name in ("stripes", "large"))
     (stripes / "config.json").write_text(json.dumps({"family": "stripes", "seed": 0}))
     config, codec, model, text = build_tiny(grid=32)
+    card = {"name": "Random", "examples": ["a cat"]}
+    config = dataclasses.replace(config, sample=SampleConfig(steps=3, polish=0), card=card)
     Pipeline.save(large, codec, model, text, config)
     with ExitStack() as open_:
         yield {
@@ -41,7 +46,7 @@ def address(request, addresses):
     return addresses[request.param]
 
 
-def carved(page, steps=4):
+def carved(page, steps=3):
     """A finished run; its id."""
     before = dataset(page)["run"]
     page.locator("#steps input[type=number]").fill(str(steps))
@@ -65,9 +70,7 @@ def test_a_grid_of_any_shape_is_carved_clicked_locked_repainted_and_scrubbed(vis
     cells = rows * columns
     assert (rows, columns) in ((2, 8), (32, 32))
     # whole pixels a cell, in the shape of the grid
-    width, height = page.evaluate(
-        "() => (({ width, height }) => [width, height])(document.querySelector('.cz-canvas'))"
-    )
+    width, height = (page.evaluate(f"() => {CANVAS}.{side}") for side in ("width", "height"))
     assert width % columns == 0 and width * rows == height * columns
     box = page.locator(".cz-canvas").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(columns / rows, rel=0.01)
@@ -113,9 +116,9 @@ def test_a_grid_of_any_shape_is_carved_clicked_locked_repainted_and_scrubbed(vis
     vocab = page.evaluate("() => window.chisel.run().maskId")
     assert (again < vocab).all() and np.array_equal(again[outside], whole[outside])
     assert not np.array_equal(again, whole)
-    assert apart(plain, centres(page)) <= (
-        hole if rows == 2 else set(range(cells)) - inner(set(np.flatnonzero(outside)), columns)
-    )
+    # the pixels too; a decoder that looks at neighbours smooths the seams
+    kept = set(np.flatnonzero(outside))
+    assert not apart(plain, centres(page)) & (kept if rows == 2 else inner(kept, columns))
 
     # the timeline: the first step has the hole, the last one has none
     scrub(page, 0)
@@ -136,10 +139,7 @@ def test_a_model_that_cannot_doubt_has_its_unsure_tokens_made_anew(visit):
     assert "never trained to doubt" in switch.inner_text() and switch.locator("input").is_disabled()
     assert not switch.locator("input").is_checked()
     # before there is a picture the block already has the grid of the model
-    assert (
-        page.evaluate("() => (({ width, height }) => width / height)(document.querySelector('.cz-canvas'))")
-        == 4
-    )
+    assert page.evaluate(f"() => {CANVAS}.width / {CANVAS}.height") == 4
     first = carved(page)
     assert page.locator("[data-again][value=editing]").is_disabled()
     edit(page)
@@ -169,7 +169,7 @@ def test_a_model_that_cannot_doubt_has_its_unsure_tokens_made_anew(visit):
 @pytest.mark.parametrize("address", ["large"], indirect=True)
 def test_a_step_that_came_without_its_picture_gets_it_when_it_is_chosen(visit):
     page = visit()
-    carved(page, 5)
+    carved(page, 4)
     plain = {}
     for k in (2, 3):
         scrub(page, k)
@@ -190,7 +190,7 @@ def test_a_step_that_came_without_its_picture_gets_it_when_it_is_chosen(visit):
             });
         }
     }""")
-    scrub(page, 5)
+    scrub(page, 4)
     for k in (3, 2):
         scrub(page, k)
         assert not apart(plain[k], centres(page))

@@ -54,6 +54,8 @@ export class Painter {
       this.canvas.width = cell * columns;
       this.canvas.height = cell * rows;
       this.canvas.parentElement?.style.setProperty("--cz-aspect", `${columns} / ${rows}`);
+      const whole = /** @type {HTMLElement | null} */ (this.canvas.closest(".cz"));
+      whole?.style.setProperty("--cz-ratio", String(columns / rows));
     }
     this.layers.fit({ rows, columns }, cell);
     const theme = isDark() ? "dark" : "light";
