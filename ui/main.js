@@ -73,7 +73,7 @@ function grid({ element, props, watch, server }) {
   const part = (/** @type {string} */ name) => find(name, element);
   const node = part(".cz-canvas");
   const tools = new Tools(stage, hands, node);
-  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"));
+  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"), () => stage.grid);
   const canvas = new Canvas(stage, element, tools, zoom);
   const choose = (/** @type {number} */ cell, /** @type {number} */ token) => stage.change(() => hands.put([[cell, token]]));
   const panel = new HandsPanel(stage, hands, tools, actions(stage, hands));

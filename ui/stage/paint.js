@@ -23,6 +23,7 @@ import { byHand, dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } fr
 const REVEAL_MS = 340;
 export const MARK_MS = 1000;
 const LEAST_CELL = 4; // pixels across, whatever room there is
+const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
 const LEAST_FIGURE = 7; // pixels of a number that can still be read
 
 export class Painter {
@@ -46,7 +47,8 @@ export class Painter {
    */
   fit({ rows, columns }) {
     const width = this.canvas.clientWidth || 512;
-    const cell = Math.max(Math.round((width * (window.devicePixelRatio || 1)) / columns), LEAST_CELL);
+    const wanted = Math.round((width * (window.devicePixelRatio || 1)) / columns);
+    const cell = Math.max(Math.min(wanted, Math.floor(MOST_SIDE / Math.max(rows, columns))), LEAST_CELL);
     this.cell = cell;
     this.rows = rows;
     this.columns = columns;
