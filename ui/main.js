@@ -27,14 +27,14 @@ import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
-import { Canvas } from "./stage/canvas.js";
-import { Keeper } from "./stage/keep.js";
-import { Pictures } from "./stage/pictures.js";
-import { ShelfView } from "./stage/shelf.js";
+import { Canvas } from "./stage/canvas/canvas.js";
+import { Keeper } from "./stage/kept/keep.js";
+import { Pictures } from "./stage/ask/pictures.js";
+import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
-import { VariationsView } from "./stage/variations.js";
+import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
-import { Zoom } from "./stage/zoom.js";
+import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
  * What Gradio gives to the script of a gr.HTML.

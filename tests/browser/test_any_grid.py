@@ -35,7 +35,7 @@ def addresses(tmp_path_factory):
     Pipeline.save(large, codec, model, text, config)
     with ExitStack() as open_:
         yield {
-            name: open_.enter_context(serving("--model", str(folder), program=FAKE_APP)).address
+            name: open_.enter_context(serving("--model", str(folder), program=FAKE_APP, seconds=180)).address
             for name, folder in (("stripes", stripes), ("large", large))
         }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Pictures } from "../../ui/stage/pictures.js";
+import { Pictures } from "../../ui/stage/ask/pictures.js";
 import { Stage } from "../../ui/stage/stage.js";
 import { message, step } from "./messages.mjs";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { zooms } from "../../ui/stage/zoom.js";
+import { zooms } from "../../ui/stage/canvas/zoom.js";
 
 test("finer grids can be looked at more closely", () => {
   const at = (rows, columns) => zooms({ rows, columns }).at(-1);

@@ -14,21 +14,21 @@
 //   follow   the prompt box goes along with this run
 
 import { Listening } from "../layout/listening.js";
-import { Asks } from "./ask.js";
-import { Player } from "./player.js";
-import { Run } from "./run.js";
-import { Sheet } from "./sheet.js";
-import { Shelf } from "./shelf.js";
-import { Variations } from "./variations.js";
+import { Asks } from "./ask/ask.js";
+import { Player } from "./time/player.js";
+import { Run } from "./run/run.js";
+import { Sheet } from "./kept/sheet.js";
+import { Shelf } from "./kept/shelf.js";
+import { Variations } from "./kept/variations.js";
 
-/** @typedef {import("./run.js").Message} Message */
-/** @typedef {import("./sheet.js").Draft} Draft */
+/** @typedef {import("./run/run.js").Message} Message */
+/** @typedef {import("./kept/sheet.js").Draft} Draft */
 
 const OVER_MS = 300; // after the end of an event; what has not ended by then never will
 
 export class Stage extends EventTarget {
   /**
-   * @param {import("./cells.js").Grid} blank the grid of the model, drawn before there is a run
+   * @param {import("./run/cells.js").Grid} blank the grid of the model, drawn before there is a run
    * @param {boolean} revises whether the model was trained to doubt tokens that are set
    */
   constructor(blank = { rows: 1, columns: 1 }, revises = true) {
@@ -187,7 +187,7 @@ export class Stage extends EventTarget {
     this.arrive(next);
   }
 
-  /** The state to redo to where only the run matters. @param {Run} run @returns {import("./sheet.js").State} */
+  /** The state to redo to where only the run matters. @param {Run} run @returns {import("./kept/sheet.js").State} */
   whole(run) {
     return { run, k: null, draft: null, locks: this.sheet.locks };
   }

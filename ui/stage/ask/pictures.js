@@ -2,12 +2,12 @@
 // Pictures of steps that came without: where decoding takes long, only what is looked at is decoded. One question at a
 // time, the newest first.
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("../run/run.js").Run} Run */
 
 const KEPT = 8; // questions; who scrubs over more than that has long moved on
 
 export class Pictures {
-  /** @param {import("./stage.js").Stage} stage @param {Record<string, (data: any) => Promise<any>>} server */
+  /** @param {import("../stage.js").Stage} stage @param {Record<string, (data: any) => Promise<any>>} server */
   constructor(stage, server) {
     this.stage = stage;
     this.server = server;

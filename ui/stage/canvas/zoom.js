@@ -1,14 +1,14 @@
 // @ts-check
 // A closer look: the grid grows inside its frame and scrolls there; two grids side by side keep the same place.
 
-import { find } from "../layout/dom.js";
-import { columnAndRow } from "./cells.js";
+import { find } from "../../layout/dom.js";
+import { columnAndRow } from "../run/cells.js";
 
 const COARSE = 16; // cells across, that can be met without a closer look
 
 /**
  * How close one can come: as many times closer as the grid is finer than a coarse one, and once more.
- * @param {import("./cells.js").Grid} grid
+ * @param {import("../run/cells.js").Grid} grid
  */
 export function zooms({ rows, columns }) {
   const most = Math.max(3, Math.ceil(Math.max(rows, columns) / COARSE) + 1);
@@ -19,7 +19,7 @@ export class Zoom {
   /**
    * @param {HTMLElement[]} panes the scrolling frames, the main one first
    * @param {HTMLButtonElement} button goes to the next zoom
-   * @param {() => import("./cells.js").Grid} grid what is looked at
+   * @param {() => import("../run/cells.js").Grid} grid what is looked at
    */
   constructor(panes, button, grid) {
     this.panes = panes;
@@ -69,7 +69,7 @@ export class Zoom {
 
   /**
    * Scrolls as little as brings the cell whole into the frame.
-   * @param {number} cell @param {import("./cells.js").Grid} grid
+   * @param {number} cell @param {import("../run/cells.js").Grid} grid
    */
   follow(cell, grid) {
     const pane = this.panes[0];
@@ -81,7 +81,7 @@ export class Zoom {
 
   /**
    * A step in or out, to a cell where one is chosen.
-   * @param {number} step @param {number} cell @param {import("./cells.js").Grid} grid
+   * @param {number} step @param {number} cell @param {import("../run/cells.js").Grid} grid
    */
   closer(step, cell, grid) {
     this.by(step);

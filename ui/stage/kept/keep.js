@@ -4,10 +4,10 @@
 // to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
 // A reload by hand still begins anew.
 
-import { find, findAll, whenThere } from "../layout/dom.js";
-import { recall, remember } from "../layout/storage.js";
+import { find, findAll, whenThere } from "../../layout/dom.js";
+import { recall, remember } from "../../layout/storage.js";
 
-/** @typedef {import("./run.js").Message} Message */
+/** @typedef {import("../run/run.js").Message} Message */
 
 const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words, where a browser tells no better
@@ -32,7 +32,7 @@ export function together(kept, message) {
 export const byScript = (event) => event.navigationType === "reload" && !event.userInitiated;
 
 export class Keeper {
-  /** @param {import("./stage.js").Stage} stage @param {(text: string) => void} writePrompt */
+  /** @param {import("../stage.js").Stage} stage @param {(text: string) => void} writePrompt */
   constructor(stage, writePrompt) {
     this.stage = stage;
     this.writePrompt = writePrompt;
