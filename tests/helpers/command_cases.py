@@ -276,5 +276,13 @@ CASES = {
         --runs x
         --against nowhere
     """,
+    "bench amused": """
+        --device tpu
+        --runs 0
+        --runs x
+        --side 17
+        --out FILE
+        --out FILE/x
+    """,
 }
 COMMANDS = {name: [line.strip() for line in lines.strip().splitlines()] for name, lines in CASES.items()}
