@@ -28,6 +28,7 @@ COMMANDS = {
     "judge": "judge.train",
     "evaluate": "evaluate.__main__",
     "evaluate prompts": "evaluate.prompts",
+    "evaluate compare": "evaluate.compare",
     "evidence ablate": "evidence.ablate",
     "evidence tables": "evidence.tables",
     "evidence tune": "evidence.tune",
