@@ -40,6 +40,7 @@ COMMANDS = {
     "evidence geneval": "evidence.geneval_export",
     "bench": "bench.__main__",
     "bench pipeline": "bench.pipeline",
+    "bench speed": "bench.speed",
     "atlas build": "art.build_atlas",
     "atlas look": "art.look_at_atlas",
 }

@@ -34,6 +34,13 @@ CASES = {
         --split x
         --quick --prompts FILE --model MODEL
     """,
+    "bench speed": """
+        --runs 0
+        --against FILE
+        --against DIR
+        --json DIR
+        --json FILE/x.json
+    """,
     "evaluate compare": """
         --limit 1
         --model nowhere

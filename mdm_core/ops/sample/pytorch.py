@@ -107,7 +107,7 @@ class _Scan:
 
     @staticmethod
     def _block_sums(shifted: Tensor, spare: Tensor) -> tuple[Tensor, Tensor]:
-        """Per block, the sums of e^x and of x e^x, x [n, m, 64] <= 0; x and spare, of the same shape, are overwritten."""
+        """Per block, the sums of e^x and of x e^x, x [n, m, 64] <= 0; x and spare, of its shape, are overwritten."""
         # e^-80 counts for nothing, and 0 * -inf would be NaN
         lowered = torch.clamp(shifted, min=-80.0, out=spare)
         mass = shifted.exp_()
