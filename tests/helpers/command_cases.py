@@ -34,6 +34,26 @@ CASES = {
         --split x
         --quick --prompts FILE --model MODEL
     """,
+    "bench speed": """
+        --runs 0
+        --against FILE
+        --against DIR
+        --json DIR
+        --json FILE/x.json
+    """,
+    "evaluate compare": """
+        --limit 1
+        --model nowhere
+        --model MODEL --against nowhere
+        --model MODEL --against FILE
+        --model MODEL --limit 0
+        --model MODEL --batch 0
+        --model MODEL --json DIR
+        --model MODEL --json FILE/x.json
+        --model MODEL --verifier nowhere
+        --model MODEL --device nowhere
+        --model MODEL --set steps
+    """,
     "evidence tune": """
         --per-tag 0
         --out DIR

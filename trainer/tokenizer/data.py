@@ -149,7 +149,7 @@ def held_out_pictures(images: Path, size: int, most: int = 256) -> Tensor:
         if held.shape[1] != size:
             raise ValueError(
                 f"the photographs in {images} are for {held.shape[1]} pixels a side: pack them again with "
-                f"--size {size}, or give a folder of pictures"
+                f"--image-size {size}, or give a folder of pictures"
             )
         return held
     return torch.from_numpy(_first(_pictures(OwnDataConfig(str(images), size), "seen"), most))

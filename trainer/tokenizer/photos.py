@@ -8,7 +8,7 @@
     pip download --no-deps scikit-image==0.26.0 scikit-learn==1.9.1
     for wheel in *.whl; do python -m zipfile -e "$wheel" "${wheel%%-*}"; done
     cd - && python -m trainer tokenizer photos /tmp/pictures --out runs/photos.safetensors
-    python -m trainer tokenizer photos /tmp/pictures --size 256 --limit-mib 120 --out runs/photos_256.safetensors
+    python -m trainer tokenizer photos /tmp/pictures --image-size 256 --limit-mib 120 --out runs/photos_256.safetensors
 
 Debian 12 holds these packages, and PyPI these wheels; nothing is fetched by Chisel itself, and no picture ships
 with it, only the decoder's weights that saw them. Licences (each package's own copyright file has the details):
@@ -299,7 +299,10 @@ def main() -> None:
         "--limit-mib", type=number(above=True, high=1 << 20), default=39.5, help="largest size of the file"
     )
     parser.add_argument(
-        "--image-size", type=whole(8, 4096), default=HELD_SIDE, help="pixels a side of the tokenizer's pictures"
+        "--image-size",
+        type=whole(8, 4096),
+        default=HELD_SIDE,
+        help="pixels a side of the tokenizer's pictures",
     )
     parser.add_argument("--processes", type=whole(1, 1024), default=2)
     args = parser.parse_args()

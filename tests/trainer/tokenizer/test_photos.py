@@ -107,5 +107,5 @@ def test_pictures_are_packed_for_larger_tokenizers_too(root):
     assert held_out_pictures(file, 256).shape == (1, 256, 256, 3)
     data = TokenizerData(file, 1.0, 2, 256)
     assert data.pixels(data.source.batch(0), 0, 0.0).shape == (2, 256, 256, 3)
-    with pytest.raises(ValueError, match="are for 256 pixels a side: pack them again with --size 128"):
+    with pytest.raises(ValueError, match="are for 256 pixels a side: pack them again with --image-size 128"):
         TokenizerData(file, 1.0, 2, 128)
