@@ -188,7 +188,9 @@ def beside_of(path: Path | None) -> dict | None:
     return record
 
 
-def open_tasks(pipe: Pipeline, judge: Verifier, atlas: Atlas, per_kind: int, kinds: tuple[str, ...]):
+def open_tasks(
+    pipe: Pipeline, judge: Verifier, atlas: Atlas, per_kind: int, kinds: tuple[str, ...]
+) -> tuple[list[Task], Artist]:
     """Tasks of the objects and styles that a model knows, and who draws them."""
     spec, card = judge.spec, pipe.facts.card
     known = card.get("objects", [o.name for o in atlas.objects])
