@@ -27,13 +27,14 @@ import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
-import { Canvas } from "./stage/canvas.js";
-import { Keeper } from "./stage/keep.js";
-import { ShelfView } from "./stage/shelf.js";
+import { Canvas } from "./stage/canvas/canvas.js";
+import { Keeper } from "./stage/kept/keep.js";
+import { Pictures } from "./stage/ask/pictures.js";
+import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
-import { VariationsView } from "./stage/variations.js";
+import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
-import { Zoom } from "./stage/zoom.js";
+import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
  * What Gradio gives to the script of a gr.HTML.
@@ -72,7 +73,7 @@ function grid({ element, props, watch, server }) {
   const part = (/** @type {string} */ name) => find(name, element);
   const node = part(".cz-canvas");
   const tools = new Tools(stage, hands, node);
-  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"));
+  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"), () => stage.grid);
   const canvas = new Canvas(stage, element, tools, zoom);
   const choose = (/** @type {number} */ cell, /** @type {number} */ token) => stage.change(() => hands.put([[cell, token]]));
   const panel = new HandsPanel(stage, hands, tools, actions(stage, hands));
@@ -81,6 +82,7 @@ function grid({ element, props, watch, server }) {
   new ShelfView(stage, part(".cz-runs"));
   new VariationsView(stage, part(".cz-variations"));
   new Previews(stage, server);
+  new Pictures(stage, server);
   new Loupe(node, part(".cz-loupe"));
   listen(stage, tools, zoom, node);
   followRuns(stage);

@@ -96,7 +96,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
                 )
                 export.panel(studio)
         ask = Ask(None, visible=False)
-        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask.js
+        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
             [generate.click, inputs[0].submit, act.click],
             endpoint(studio.generate),
@@ -203,7 +203,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
                 min_width=0,
             )
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
-            # read by the browser alone, see before() in stage/ask.js
+            # read by the browser alone, see before() in stage/ask/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
         dice.click(
             None,

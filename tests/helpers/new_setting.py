@@ -120,8 +120,8 @@ def check(folder):
         told = message(run, "done") | {"frames": frames}
         script = folder / "again.mjs"
         script.write_text(
-            f'import {{ again, fill }} from "{stage}/ask.js";\n'
-            f'import {{ Run }} from "{stage}/run.js";\n'
+            f'import {{ again, fill }} from "{stage}/ask/ask.js";\n'
+            f'import {{ Run }} from "{stage}/run/run.js";\n'
             f"const initial = {json.dumps(facts['form'])}, told = {json.dumps(told)};\n"
             "const run = new Run(told); run.take(told);\n"
             "const { ask, changes } = again(initial, run);\n"

@@ -45,7 +45,7 @@ def test_the_browser_reads_a_step_as_the_server_packed_it():
     message = {"grid": [16, 16], "vocab": 16384, "prefix": 2, "parent": None, "state": "done"}
     message["frames"] = [pack_record(step, "", 812)]
     code = """
-        import { Run } from "./ui/stage/run.js";
+        import { Run } from "./ui/stage/run/run.js";
         const message = JSON.parse(await new Promise((done) => {
             let all = "";
             process.stdin.on("data", (part) => { all += part; }).on("end", () => done(all));
@@ -105,7 +105,7 @@ def test_every_script_reaches_a_page_after_those_it_needs():
 
 
 def test_the_stage_knows_no_other_feature():
-    for name in assemble.modules("stage/view.js") + assemble.modules("stage/canvas.js"):
+    for name in assemble.modules("stage/view.js") + assemble.modules("stage/canvas/canvas.js"):
         assert name.startswith(("stage/", "layout/dom.js")), name
 
 
@@ -124,7 +124,7 @@ def test_storage_is_touched_in_one_place_alone():
 
 def test_gradio_still_says_what_the_keeper_listens_for():
     """Browsers without the Navigation API know of a lost connection by these words alone."""
-    words = re.search(r'const LOST = "(.+?)";', assemble.part("stage/keep.js"))[1]
+    words = re.search(r'const LOST = "(.+?)";', assemble.part("stage/kept/keep.js"))[1]
     scripts = (Path(gradio.__file__).parent / "templates" / "frontend" / "assets").glob("*.js")
     assert any(words in path.read_text(encoding="utf-8") for path in scripts)
 

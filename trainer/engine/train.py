@@ -12,6 +12,7 @@ result; after its name, field=value sets any of its fields. trainer/recipes/reci
     data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
     lr=1e-3 matrix_lr=0.01 learning rates; lower both if the loss is not a number
     log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
+    model.guided=True      guidance in one pass; with --init and a lower lr, a few minutes tune weights to it
     checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
 
 `python -m trainer plan` says beforehand what a recipe costs. `--out` holds everything of the run: checkpoints, from

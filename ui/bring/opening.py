@@ -17,7 +17,7 @@ from ui.fields import Ask
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused, RunSettings
-from ui.server.frames import VERSION, message, pack_record
+from ui.server.frames import VERSION, message
 from ui.server.line import Ticket
 from ui.server.runs import MAX_RECORDS, Request, Run, largest_run
 from ui.server.studio import (
@@ -207,7 +207,7 @@ class Opening:
             try:
                 # the browser does not have the steps before a branch: they are sent with it
                 before = run.records[: run.prefix] if shown else []
-                run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
+                run.frames = studio.framed(run, before)
                 for n, _ in enumerate(studio.steps(run, parent, ticket), start=1):
                     words = (
                         ""

@@ -16,6 +16,16 @@ export const WITHOUT_DOUBT = {
 export const TOOLS = Object.keys(HINTS);
 const BROKEN_SHARE = 0.1;
 
+/**
+ * Any token but this one, each as likely as another.
+ * @param {number} token the mask counts as none @param {number} vocab
+ */
+export function other(token, vocab) {
+  if (token >= vocab) return Math.floor(Math.random() * vocab);
+  const drawn = Math.floor(Math.random() * (vocab - 1));
+  return drawn + Number(drawn >= token);
+}
+
 export class Hands {
   /** @param {import("../stage/stage.js").Stage} stage */
   constructor(stage) {
@@ -61,10 +71,7 @@ export class Hands {
   /** Gives each cell a token that is not its own, from the whole codebook. @param {number[]} cells */
   break(cells) {
     const { run, tokens, sheet } = this.stage;
-    this.put(cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => {
-      const token = Math.floor(Math.random() * (run.maskId - 1));
-      return [cell, token + Number(token >= tokens[cell])];
-    }));
+    this.put(cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => [cell, other(tokens[cell], run.maskId)]));
   }
 
   /** Breaks a share of the free cells, anywhere. */

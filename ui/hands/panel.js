@@ -2,7 +2,7 @@
 // The buttons of the hands, wherever they stand on the page: which can be pressed, which are on, what they say.
 
 import { findAll } from "../layout/dom.js";
-import { count } from "../stage/words.js";
+import { count } from "../stage/run/words.js";
 import { HINTS, WITHOUT_DOUBT } from "./hands.js";
 
 export class HandsPanel {

@@ -4,7 +4,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { patchButton } from "../inspector/patches.js";
-import { percent, place } from "../stage/words.js";
+import { percent, place } from "../stage/run/words.js";
 
 /** @typedef {{run: string, step: number, cell: number}} Place where the probabilities come from */
 /**

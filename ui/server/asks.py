@@ -1,6 +1,6 @@
 """What the canvas asks for, checked: start tokens, locks, region, and the run and step they grew from.
 
-An ask is a JSON object made in stage/ask.js:
+An ask is a JSON object made in stage/ask/ask.js:
 
     {"kind": "generate" | "repaint" | "heal" | "remask" | "branch", "role": "main" | "beside" | "variation",
      "count": 1..4, "run": id or null, "step": k, "tokens": i32 [L] or null, "locked": u8 [L] or null}

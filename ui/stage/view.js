@@ -3,14 +3,14 @@
 // the menu of comparisons.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { columnAndRow } from "./cells.js";
-import { entropyTop } from "./colours.js";
-import { tellPlaying } from "./player.js";
-import { RUNS_SHOWN } from "./shelf.js";
-import { Timeline } from "./timeline.js";
-import { percent, place } from "./words.js";
+import { columnAndRow } from "./run/cells.js";
+import { entropyTop } from "./canvas/colours.js";
+import { tellPlaying } from "./time/player.js";
+import { RUNS_SHOWN } from "./kept/shelf.js";
+import { Timeline } from "./time/timeline.js";
+import { percent, place } from "./run/words.js";
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./run/run.js").Run} Run */
 
 const PANEL_PX = 300; // this much of the panel should be in sight
 const ABOVE_PX = 60; // and this much above the chosen cell

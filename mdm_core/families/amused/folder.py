@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mdm_core.device import fast_dtype
-from mdm_core.facts import Facts, Fingerprint
-from mdm_core.families.amused.backbone import UViTBackbone
-from mdm_core.families.amused.clip import ClipText
+from mdm_core.facts import Facts
 from mdm_core.families.amused.config import AmusedConfig, load_config
-from mdm_core.families.amused.prompts import ClipPrompts, ClipTokenizer
 from mdm_core.families.amused.uvit import UViT
-from mdm_core.families.amused.vqgan import VQGAN
 from mdm_core.families.parts import Parts
-from mdm_core.families.weights import load_weights, stored_weights
+from mdm_core.families.published.backbone import GridBackbone
+from mdm_core.families.published.folder import (
+    TRANSFORMER,
+    VQVAE,
+    filled,
+    fingerprint,
+    prompt_encoder,
+    weights_file,
+)
+from mdm_core.families.published.vqgan import VQGAN
 from mdm_core.hub.card import licence
 
 FAMILY = "amused"
-M = TypeVar("M", bound=nn.Module)
-TRANSFORMER, VQVAE, TEXT = (
-    "transformer/diffusion_pytorch_model",
-    "vqvae/diffusion_pytorch_model",
-    "text_encoder/model",
-)
-# counted up when it is loaded: early files hold it, later ones do not
-_UNNEEDED = frozenset({"text_model.embeddings.position_ids"})
-_PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 # ours; photographs, paintings and drawings are what these weights were trained on
 EXAMPLES = (
     "a red fox in the snow, oil painting",
@@ -49,49 +43,28 @@ def open_folder(path: Path, device: torch.device, dtype: torch.dtype | None = No
     """
     config = load_config(path)
     dtype = dtype or fast_dtype(device)
-    files = [weights_file(path, stem, dtype) for stem in (TRANSFORMER, VQVAE, TEXT)]
-    tokenizer = ClipTokenizer.load(path / "tokenizer", config.text.max_position_embeddings)
-    if tokenizer.largest >= config.text.vocab_size:
-        raise ValueError(f"{path / 'tokenizer'} has more ids than the text encoder")
-    model = _filled(functools.partial(UViT, config.transformer), files[0], device, dtype)
-    codec = _filled(
-        functools.partial(VQGAN, config.vqvae, config.transformer.sample_size), files[1], device, dtype
-    )
-    text = _filled(functools.partial(ClipText, config.text), files[2], device, dtype)
-    backbone = UViTBackbone(model, config.scheduler.mask_token_id, config.vqvae.patch)
-    told = _facts(path, config, files[1], files[0])
-    return Parts(codec, ClipPrompts(tokenizer, text), backbone, told, config)
+    side = config.transformer.sample_size
+    files = [weights_file(path, stem, dtype) for stem in (TRANSFORMER, VQVAE)]
+    # before the larger ones, as their files are more often wrong
+    prompts = prompt_encoder(path, config.text, device, dtype)
+    model = filled(functools.partial(UViT, config.transformer), files[0], device, dtype)
+    codec = filled(functools.partial(VQGAN, config.vqvae, side), files[1], device, dtype)
+
+    def run(ids: Tensor, states: Tensor, pooled: Tensor, micro: Tensor, progress: Tensor) -> Tensor:
+        """This model is told no time, the masks tell it."""
+        return model(ids, states, pooled, micro)
+
+    mask, patch = config.scheduler.mask_token_id, config.vqvae.patch
+    backbone = GridBackbone(model, model.mlm_layer.conv2, run, mask_id=mask, side=side, patch=patch)
+    return Parts(codec, prompts, backbone, _facts(path, config), config)
 
 
 def facts(path: Path) -> Facts:
     """The facts of a model folder without its weights: those are read when their fingerprint is asked for."""
-    config = load_config(path)
-    return _facts(path, config, *(weights_file(path, stem, torch.float32) for stem in (VQVAE, TRANSFORMER)))
+    return _facts(path, load_config(path))
 
 
-def weights_file(path: Path, stem: str, dtype: torch.dtype) -> Path:
-    """The safetensors file of a part: the one of 16 bits where that is what it becomes or all that there is."""
-    full, half = path / f"{stem}.safetensors", path / f"{stem}.fp16.safetensors"
-    for file in (full, half) if dtype == torch.float32 else (half, full):
-        if file.is_file():
-            return file
-    if any(file.suffix in _PICKLES for file in full.parent.glob("*")):
-        raise ValueError(
-            f"{full} is missing, and the weights beside it are pickles, which can run any program: "
-            "take a copy of the model with .safetensors files"
-        )
-    raise ValueError(f"{full} is missing from the model folder")
-
-
-def _filled(build: Callable[[], M], file: Path, device: torch.device, dtype: torch.dtype) -> M:
-    """A module whose parameters are the file's own tensors: nothing is made at random first, or held twice."""
-    with torch.device("meta"):
-        module = build()
-    load_weights(module, file, dtype=dtype, device=device, unneeded=_UNNEEDED, ours=False)
-    return module.eval().requires_grad_(False)
-
-
-def _facts(path: Path, config: AmusedConfig, codec: Path, model: Path) -> Facts:
+def _facts(path: Path, config: AmusedConfig) -> Facts:
     side, patch = config.transformer.sample_size, config.vqvae.patch
     steps = 12
     return Facts(
@@ -103,7 +76,7 @@ def _facts(path: Path, config: AmusedConfig, codec: Path, model: Path) -> Facts:
         mask_id=config.vqvae.num_vq_embeddings,
         defaults={
             "steps": steps,
-            "guidance": 9.0,  # published as 10, see `UViTBackbone`
+            "guidance": 9.0,  # published as 10, see `GridBackbone`
             "temperature": 1.0,
             "schedule": config.scheduler.masking_schedule,
             # noise of 2 at the first step, 0 at the last
@@ -115,19 +88,5 @@ def _facts(path: Path, config: AmusedConfig, codec: Path, model: Path) -> Facts:
         revises=False,
         examples=EXAMPLES,
         licence=licence(path),
-        fingerprint=functools.partial(_fingerprint, codec, model),
+        fingerprint=fingerprint(path),
     )
-
-
-def _fingerprint(codec: Path, model: Path) -> str:
-    """Of the numbers in the files, so that it is the same in fp32 and bf16."""
-    told = Fingerprint()
-    for part, name, values in _all(codec, model):
-        told.add(f"{part}.{name}", values)
-    return str(told)
-
-
-def _all(codec: Path, model: Path) -> Iterator[tuple[str, str, Tensor]]:
-    for part, file in (("codec", codec), ("model", model)):
-        for name, values in stored_weights(file, ours=False):
-            yield part, name, values

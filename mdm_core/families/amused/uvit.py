@@ -7,13 +7,12 @@ the micro-conditions (Podell et al. 2023).
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdm_core.families.amused.config import UViTConfig
+from mdm_core.families.published.tokens import ConditionEmbed, Scale, TokenEmbed, TokenHead, micro_waves
 
 _BLOCK_EPS = 1e-6  # of the norms of the attention blocks, whatever the configuration says of the others
 
@@ -94,28 +93,15 @@ class _ReadBlock(nn.Module):
         return x + self.attn2(self.norm2(x), states)
 
 
-class _Scale(nn.Module):
-    """Twice or half the cells a side: a norm, and 2x2 cells that become one or come from one."""
-
-    def __init__(self, c: UViTConfig, kind: type[nn.Module]):
-        super().__init__()
-        width = c.block_out_channels
-        self.norm = nn.RMSNorm(width, c.layer_norm_eps)
-        self.conv = kind(width, width, 2, stride=2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.norm(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
 class _GridBlock(nn.Module):
     """What stands before the body and behind it: pairs of a convolutional and a reading block. [B, h, w, C]."""
 
     def __init__(self, c: UViTConfig, *, down: bool = False, up: bool = False):
         super().__init__()
-        self.downsample = _Scale(c, nn.Conv2d) if down else None
+        self.downsample = Scale(c.block_out_channels, c.layer_norm_eps, nn.Conv2d) if down else None
         self.res_blocks = nn.ModuleList(_ConvBlock(c) for _ in range(c.num_res_blocks))
         self.attention_blocks = nn.ModuleList(_ReadBlock(c) for _ in range(c.num_res_blocks))
-        self.upsample = _Scale(c, nn.ConvTranspose2d) if up else None
+        self.upsample = Scale(c.block_out_channels, c.layer_norm_eps, nn.ConvTranspose2d) if up else None
 
     def forward(self, x: Tensor, prompt: Tensor, states: Tensor) -> Tensor:
         if self.downsample is not None:
@@ -181,40 +167,6 @@ class _Layer(nn.Module):
         return x + self.ff(self.norm3(x, prompt))
 
 
-class _Embed(nn.Module):
-    def __init__(self, c: UViTConfig):
-        super().__init__()
-        self.embeddings = nn.Embedding(c.vocab_size, c.in_channels)
-        self.layer_norm = nn.RMSNorm(c.in_channels, c.layer_norm_eps)
-        self.conv = nn.Conv2d(c.in_channels, c.block_out_channels, 1, bias=False)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """[B, h, w] -> [B, h, w, C]"""
-        return self.conv(self.layer_norm(self.embeddings(ids)).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-class _Head(nn.Module):
-    def __init__(self, c: UViTConfig):
-        super().__init__()
-        self.conv1 = nn.Conv2d(c.block_out_channels, c.in_channels, 1, bias=False)
-        self.layer_norm = nn.RMSNorm(c.in_channels, c.layer_norm_eps)
-        self.conv2 = nn.Conv2d(c.in_channels, c.codebook_size, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, h, w, C] -> what `conv2` makes logits of, [B, h, w, D]"""
-        return self.layer_norm(self.conv1(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-
-
-class _Condition(nn.Module):
-    def __init__(self, inside: int, width: int):
-        super().__init__()
-        self.linear_1 = nn.Linear(inside, width, bias=False)
-        self.linear_2 = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear_2(F.silu(self.linear_1(x)))
-
-
 class UViT(nn.Module):
     """Tokens and a prompt -> hidden states; `mlm_layer.conv2` is the head, and has no bias."""
 
@@ -224,8 +176,8 @@ class UViT(nn.Module):
         width, narrow, eps = c.hidden_size, c.block_out_channels, c.layer_norm_eps
         self.encoder_proj = nn.Linear(c.encoder_hidden_size, width, bias=False)
         self.encoder_proj_layer_norm = nn.RMSNorm(width, eps)
-        self.embed = _Embed(c)
-        self.cond_embed = _Condition(c.micro_cond_embed_dim + c.cond_embed_dim, width)
+        self.embed = TokenEmbed(c.vocab_size, c.in_channels, narrow, eps)
+        self.cond_embed = ConditionEmbed(c.micro_cond_embed_dim + c.cond_embed_dim, width)
         self.down_block = _GridBlock(c, down=c.downsample)
         self.project_to_hidden_norm = nn.RMSNorm(narrow, eps)
         self.project_to_hidden = nn.Linear(narrow, width, bias=False)
@@ -233,7 +185,7 @@ class UViT(nn.Module):
         self.project_from_hidden_norm = nn.RMSNorm(width, eps)
         self.project_from_hidden = nn.Linear(width, narrow, bias=False)
         self.up_block = _GridBlock(c, up=c.upsample)
-        self.mlm_layer = _Head(c)
+        self.mlm_layer = TokenHead(narrow, c.in_channels, c.codebook_size, eps)
 
     def forward(self, ids: Tensor, states: Tensor, pooled: Tensor, micro: Tensor) -> Tensor:
         """ids int64 [B, h, w], states [B, T, E], pooled [B, P], micro float32 [B, 5] -> [B, h, w, D].
@@ -241,7 +193,7 @@ class UViT(nn.Module):
         micro: width and height of the picture in pixels, its crop's corner, its aesthetic score.
         """
         states = self.encoder_proj_layer_norm(self.encoder_proj(states))
-        waves = sinusoids(micro.flatten(), self.config.micro_cond_encode_dim).view(len(ids), -1)
+        waves = micro_waves(micro, self.config.micro_cond_encode_dim)
         prompt = self.cond_embed(torch.cat([pooled, waves.to(pooled.dtype)], 1))  # [B, D]
         x = self.down_block(self.embed(ids), prompt, states)  # [B, h', w', C]
         y = self.project_to_hidden(self.project_to_hidden_norm(x.flatten(1, 2)))
@@ -249,13 +201,3 @@ class UViT(nn.Module):
             y = layer(y, prompt, states)
         y = self.project_from_hidden(self.project_from_hidden_norm(y))
         return self.mlm_layer(self.up_block(y.view(x.shape), prompt, states))
-
-
-def sinusoids(values: Tensor, width: int) -> Tensor:
-    """float32 [n] -> float32 [n, width]: cosines, then sines, of wavelengths from 2 pi to 20,000 pi."""
-    half = width // 2
-    rates = torch.exp(
-        torch.arange(half, dtype=torch.float32, device=values.device) * (-math.log(10_000) / half)
-    )
-    angle = values.float()[:, None] * rates
-    return torch.cat([angle.cos(), angle.sin()], 1)

@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from mdm_core import families
 from mdm_core.families.amused import config as amused_config
-from mdm_core.families.amused.clip import ClipText
-from mdm_core.families.amused.uvit import UViT, sinusoids
-from mdm_core.families.amused.vqgan import VQGAN
+from mdm_core.families.amused.uvit import UViT
+from mdm_core.families.published.clip import ClipText
+from mdm_core.families.published.tokens import sinusoids
+from mdm_core.families.published.vqgan import VQGAN
 from mdm_core.pipeline import Pipeline
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "amused"

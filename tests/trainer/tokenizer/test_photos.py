@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from trainer.tokenizer import photos
-from trainer.tokenizer.photos import Source, cut, load_pictures, pack, unpack
+from trainer.tokenizer.data import TokenizerData, held_out_pictures
+from trainer.tokenizer.photos import HELD_SIDE, SIDE, Source, cut, load_pictures, pack, unpack
 
 
 def noise(seed: int, side: int = 200) -> Image.Image:
@@ -44,14 +45,13 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("side", "stored"), [(128, 160), (64, 80)])
-def test_pack_keeps_held_out_pictures_out_of_training(root, side, stored):
-    record = pack(root, root / "p.safetensors", 1 << 24, processes=1, held_side=side)
+def test_pack_keeps_held_out_pictures_out_of_training(root):
+    record = pack(root, root / "p.safetensors", 1 << 24, processes=1)
     assert record["train"] == 4 * 3 + 2 and record["held_out"] == 1
     assert record["skipped"] == {"unreadable": 1, "like a held-out picture": 1}
     train, held = load_pictures(root / "p.safetensors"), load_pictures(root / "p.safetensors", "held_out")
-    assert train.shape == (14, stored, stored, 3) and held.shape == (1, side, side, 3)
-    expected = noise(9).resize((side, side), Image.LANCZOS)
+    assert train.shape == (14, SIDE, SIDE, 3) and held.shape == (1, HELD_SIDE, HELD_SIDE, 3)
+    expected = noise(9).resize((HELD_SIDE, HELD_SIDE), Image.LANCZOS)
     assert np.array_equal(held[0].numpy(), np.asarray(expected))  # stored without loss
 
 
@@ -97,3 +97,15 @@ def test_another_file_is_refused(tmp_path):
         load_pictures(tmp_path / "p.safetensors")
     with pytest.raises(ValueError, match="does not exist"):
         load_pictures(tmp_path / "q.safetensors")
+
+
+def test_pictures_are_packed_for_larger_tokenizers_too(root):
+    file = root / "large.safetensors"
+    record = pack(root, file, 1 << 24, processes=1, size=256)
+    assert (record["side"], record["held_side"]) == (320, 256)
+    assert load_pictures(file).shape[1:] == (320, 320, 3)
+    assert held_out_pictures(file, 256).shape == (1, 256, 256, 3)
+    data = TokenizerData(file, 1.0, 2, 256)
+    assert data.pixels(data.source.batch(0), 0, 0.0).shape == (2, 256, 256, 3)
+    with pytest.raises(ValueError, match="are for 256 pixels a side: pack them again with --image-size 128"):
+        TokenizerData(file, 1.0, 2, 128)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mdm_core.families.amused.clip import ClipText
+from mdm_core.families.published.clip import ClipText
 from mdm_core.hub.files import read_json
 
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -1,13 +1,13 @@
 // @ts-check
 // Variations: each can be looked at on the canvas; one is accepted, or all are discarded.
 
-import { find, make } from "../layout/dom.js";
-import { Run } from "./run.js";
+import { find, make } from "../../layout/dom.js";
+import { Run } from "../run/run.js";
 import { thumbnail } from "./shelf.js";
-import { count } from "./words.js";
+import { count } from "../run/words.js";
 
-/** @typedef {import("./stage.js").Stage} Stage */
-/** @typedef {import("./run.js").Message} Message */
+/** @typedef {import("../stage.js").Stage} Stage */
+/** @typedef {import("../run/run.js").Message} Message */
 
 export class Variations {
   /** @param {Stage} stage */

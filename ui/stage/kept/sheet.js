@@ -2,7 +2,7 @@
 // What a visitor did to the canvas by hand, on top of the runs: changed tokens, locks, and every state before, so that
 // undo and redo need no server. States are never altered once made; an undo just shows an earlier one again.
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("../run/run.js").Run} Run */
 /**
  * A changed step: `version` counts the pictures it has had, `pending` are the cells whose picture is not there yet.
  * @typedef {{id: number, version: number, tokens: Int32Array, image: HTMLImageElement | null, pending: Set<number>}} Draft

@@ -4,7 +4,7 @@
 
 import { cividis, entropyTop, MASK, veilColour } from "./colours.js";
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("../run/run.js").Run} Run */
 /**
  * @typedef {(painter: import("./paint.js").Painter, run: Run, k: number, tokens: Int32Array,
  *   locks: Int32Array | null) => void} Map

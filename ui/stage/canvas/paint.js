@@ -1,28 +1,29 @@
 // @ts-check
 // Draws one frame on the canvas: the carved picture, the stone still standing on it, and the marks of the chosen view.
 
-import { isDark } from "../layout/dom.js";
+import { isDark } from "../../layout/dom.js";
 import { MARK, STONE, veilColour } from "./colours.js";
 import { Layers } from "./layers.js";
 import { MAPS } from "./overlays.js";
 import { quarry } from "./stone.js";
 import { byHand, dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } from "./tiles.js";
 
-/** @typedef {import("./run.js").Run} Run */
-/** @typedef {import("./run.js").Frame} Frame */
+/** @typedef {import("../run/run.js").Run} Run */
+/** @typedef {import("../run/run.js").Frame} Frame */
 /**
  * What to draw: step k of a run, or without a run the block of `grid`. `since` is the time in ms since this step came
  * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are in the picture view; `tokens`
  * are those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
  * free; `hover`, `selected` and `marked` are cells to outline.
- * @typedef {{run: Run | null, k: number, grid: import("./cells.js").Grid, overlay: string, selected: number,
- *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("./sheet.js").Draft | null,
+ * @typedef {{run: Run | null, k: number, grid: import("../run/cells.js").Grid, overlay: string, selected: number,
+ *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("../kept/sheet.js").Draft | null,
  *   changed: Set<number>, locks: Int32Array | null, marked: number[]}} View
  */
 
 const REVEAL_MS = 340;
 export const MARK_MS = 1000;
 const LEAST_CELL = 4; // pixels across, whatever room there is
+const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
 const LEAST_FIGURE = 7; // pixels of a number that can still be read
 
 export class Painter {
@@ -42,11 +43,12 @@ export class Painter {
 
   /**
    * Matches the backing store to the size on screen: whole device pixels per cell keep the joints crisp.
-   * @param {import("./cells.js").Grid} grid
+   * @param {import("../run/cells.js").Grid} grid
    */
   fit({ rows, columns }) {
     const width = this.canvas.clientWidth || 512;
-    const cell = Math.max(Math.round((width * (window.devicePixelRatio || 1)) / columns), LEAST_CELL);
+    const wanted = Math.round((width * (window.devicePixelRatio || 1)) / columns);
+    const cell = Math.max(Math.min(wanted, Math.floor(MOST_SIDE / Math.max(rows, columns))), LEAST_CELL);
     this.cell = cell;
     this.rows = rows;
     this.columns = columns;
@@ -54,6 +56,8 @@ export class Painter {
       this.canvas.width = cell * columns;
       this.canvas.height = cell * rows;
       this.canvas.parentElement?.style.setProperty("--cz-aspect", `${columns} / ${rows}`);
+      const whole = /** @type {HTMLElement | null} */ (this.canvas.closest(".cz"));
+      whole?.style.setProperty("--cz-ratio", String(columns / rows));
     }
     this.layers.fit({ rows, columns }, cell);
     const theme = isDark() ? "dark" : "light";

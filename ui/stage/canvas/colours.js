@@ -1,7 +1,7 @@
 // @ts-check
 // The colours of the canvas, and the maps from figures to colours.
 
-import { isDark } from "../layout/dom.js";
+import { isDark } from "../../layout/dom.js";
 
 /** @typedef {import("./layers.js").Colour} Colour */
 

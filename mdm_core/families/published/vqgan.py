@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdm_core.families.amused.config import VQConfig
+from mdm_core.families.published.config import VQConfig
 
 _EPS = 1e-6
 

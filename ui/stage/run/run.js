@@ -7,7 +7,7 @@ import { count } from "./words.js";
 /**
  * One step as it travels; the wire format is described in ui/server/frames.py. All numbers are base64, see bytes.js.
  * @typedef {{k: number, phase: string, ms: number, tokens: string, set: string, edited: string, p: string, h: string,
- *   locked: string, image: string}} Raw
+ *   locked: string, image: string | null}} Raw
  * @typedef {{v: number, state: string, role: string, run: string, kind: string, seed: number, prompt: string,
  *   settings: Record<string, any>, grid: [number, number], vocab: number, planned: number,
  *   parent: [string, number] | null, prefix: number, ground: boolean, frames: Raw[], variations?: Message[],
@@ -17,7 +17,8 @@ import { count } from "./words.js";
  * @typedef {{at: number, from: number, to: number}} Edit
  * @typedef {{k: number, phase: string, ms: number, tokens: Int32Array, set: Uint16Array, edited: Edit[],
  *   p: Uint16Array, h: Uint16Array, editsSoFar: number, locked: Uint8Array, image: HTMLImageElement | null,
- *   ready: Promise<void>, settled: boolean, meanP: number, masked: number}} Frame
+ *   ready: Promise<void>, settled: boolean, late: ((uri: string) => void) | null, meanP: number, masked: number}} Frame
+ * late: takes the picture of a step that came without one, see pictures.js; null once it is there.
  * @typedef {{k: number, kind: "start" | "set" | "edit" | "remask", from?: number, to: number, p: number}} Happened
  */
 
@@ -54,13 +55,16 @@ export class Run {
   }
 
   /**
-   * Adds the frames this tab has not seen yet; one that would leave a gap waits for the closing message.
+   * Adds the frames this tab has not seen yet, and pictures that they lacked; a frame that would leave a gap waits for the
+   * closing message.
    * @param {Message} message
    */
   take(message) {
     this.state = message.state;
     for (const raw of message.frames) {
-      if (raw.k - this.offset === this.frames.length) this.frames.push(this.frame(raw));
+      const k = raw.k - this.offset;
+      if (k === this.frames.length) this.frames.push(this.frame(raw));
+      else if (raw.image !== null) this.frames[k]?.late?.(raw.image);
     }
   }
 
@@ -91,14 +95,28 @@ export class Run {
       image: null,
       ready: Promise.resolve(),
       settled: true,
+      late: null,
     };
-    if (raw.image.startsWith("data:image/jpeg;base64,")) {
-      const image = new Image();
-      image.src = raw.image;
+    if (raw.image !== null) decode(frame, raw.image);
+    else {
       frame.settled = false;
-      frame.ready = image.decode().then(() => { frame.image = image; }, () => {}).then(() => { frame.settled = true; });
+      frame.ready = new Promise((done) => {
+        frame.late = (uri) => {
+          frame.late = null;
+          frame.settled = true;
+          frame.ready = Promise.resolve();
+          decode(frame, uri);
+          frame.ready.then(done);
+        };
+      });
     }
     return frame;
+  }
+
+  /** The newest step whose picture came along. */
+  get seen() {
+    for (let k = this.last; k > 0; k--) if (!this.frames[k].late) return k;
+    return 0;
   }
 
   /** The step at which each cell got the token that it has at step k. @param {number} k */
@@ -162,6 +180,15 @@ export class Run {
     const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");
     return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
+}
+
+/** Gives a frame its picture, once that is decoded. @param {Frame} frame @param {string} uri */
+function decode(frame, uri) {
+  if (!uri.startsWith("data:image/jpeg;base64,")) return;
+  const image = new Image();
+  image.src = uri;
+  frame.settled = false;
+  frame.ready = image.decode().then(() => { frame.image = image; }, () => {}).then(() => { frame.settled = true; });
 }
 
 /** What the grid is called for those who cannot see it. @param {Run} run */

@@ -1,9 +1,9 @@
 // @ts-check
 // The canvas of the stage, and the second one of a comparison: drawn once a frame, at most, when something has changed.
 
-import { find } from "../layout/dom.js";
+import { find } from "../../layout/dom.js";
 import { MARK_MS, Painter } from "./paint.js";
-import { gridLabel } from "./run.js";
+import { gridLabel } from "../run/run.js";
 
 const MOTION_MS = 30;
 /** @type {Set<number>} */
@@ -12,7 +12,7 @@ const calm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches
 
 export class Canvas {
   /**
-   * @param {import("./stage.js").Stage} stage
+   * @param {import("../stage.js").Stage} stage
    * @param {HTMLElement} root
    * @param {{tool: string, hovered: number, marked: () => number[]}} hand the tool in hand, and the cells it points at
    * @param {{factor: number}} zoom

@@ -2,11 +2,11 @@
 // Asks for the model: what a button wants done, from the canvas as it stands. An ask travels in the last field of the
 // form (see ui/server/asks.py); the form's other fields are the visitor's own settings, some changed for a comparison.
 
-import { find } from "../layout/dom.js";
-import { facts } from "../layout/facts.js";
-import { pack } from "./bytes.js";
+import { find } from "../../layout/dom.js";
+import { facts } from "../../layout/facts.js";
+import { pack } from "../run/bytes.js";
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("../run/run.js").Run} Run */
 /**
  * @typedef {{kind: string, run: string | null, step: number, tokens: string | null, locked: string | null,
  *   role?: string, count?: number}} Ask
@@ -16,7 +16,7 @@ import { pack } from "./bytes.js";
 const RETRY_MS = 150;
 
 export class Asks {
-  /** @param {import("./stage.js").Stage} stage */
+  /** @param {import("../stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
     /** @type {{ask: Ask, changes: Values} | null} for the coming event */

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdm_core.families.amused.config import ClipConfig
+from mdm_core.families.published.config import ClipConfig
 
 
 class _Attention(nn.Module):

@@ -1,9 +1,9 @@
 // @ts-check
 // The runs of this tab: small pictures to go back to.
 
-import { find, make } from "../layout/dom.js";
+import { find, make } from "../../layout/dom.js";
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("../run/run.js").Run} Run */
 
 const RUNS_KEPT = 24;
 export const RUNS_SHOWN = 10;
@@ -28,7 +28,7 @@ export class Shelf {
 }
 
 export class ShelfView {
-  /** @param {import("./stage.js").Stage} stage @param {HTMLElement} root */
+  /** @param {import("../stage.js").Stage} stage @param {HTMLElement} root */
   constructor(stage, root) {
     this.stage = stage;
     this.root = root;

@@ -3,10 +3,10 @@
 // mean confidence and a quiet slope for the share already carved. A range input lies on top of it, so that mouse, touch,
 // keyboard and screen reader all scrub the same thing.
 
-import { find, make, makeSvg } from "../layout/dom.js";
+import { find, make, makeSvg } from "../../layout/dom.js";
 
-/** @typedef {import("./run.js").Run} Run */
-/** @typedef {import("./run.js").Frame} Frame */
+/** @typedef {import("../run/run.js").Run} Run */
+/** @typedef {import("../run/run.js").Frame} Frame */
 
 const BAR = 36; // px above the ground line for bars and curves
 const GROUND = 40;

@@ -22,7 +22,7 @@ export class Layers {
     this.pixels = null;
   }
 
-  /** @param {import("./cells.js").Grid} grid @param {number} cell pixels across one */
+  /** @param {import("../run/cells.js").Grid} grid @param {number} cell pixels across one */
   fit({ rows, columns }, cell) {
     if (this.map.width === columns && this.map.height === rows && this.cell === cell && this.pixels) return;
     this.cell = cell;

@@ -1,21 +1,35 @@
 // @ts-check
 // A closer look: the grid grows inside its frame and scrolls there; two grids side by side keep the same place.
 
-import { find } from "../layout/dom.js";
-import { columnAndRow } from "./cells.js";
+import { find } from "../../layout/dom.js";
+import { columnAndRow } from "../run/cells.js";
 
-const ZOOMS = [1, 2, 3];
+const COARSE = 16; // cells across, that can be met without a closer look
+
+/**
+ * How close one can come: as many times closer as the grid is finer than a coarse one, and once more.
+ * @param {import("../run/cells.js").Grid} grid
+ */
+export function zooms({ rows, columns }) {
+  const most = Math.max(3, Math.ceil(Math.max(rows, columns) / COARSE) + 1);
+  return [1, 2, 3, 5, 8].filter((factor) => factor <= most);
+}
 
 export class Zoom {
   /**
    * @param {HTMLElement[]} panes the scrolling frames, the main one first
    * @param {HTMLButtonElement} button goes to the next zoom
+   * @param {() => import("../run/cells.js").Grid} grid what is looked at
    */
-  constructor(panes, button) {
+  constructor(panes, button, grid) {
     this.panes = panes;
     this.button = button;
+    this.grid = grid;
     this.factor = 1;
-    button.addEventListener("click", () => this.set(ZOOMS[(ZOOMS.indexOf(this.factor) + 1) % ZOOMS.length]));
+    button.addEventListener("click", () => {
+      const factors = zooms(grid());
+      this.set(factors[(factors.indexOf(this.factor) + 1) % factors.length]);
+    });
     for (const pane of panes) {
       pane.addEventListener("scroll", () => {
         for (const other of panes) {
@@ -29,7 +43,8 @@ export class Zoom {
 
   /** @param {number} step */
   by(step) {
-    this.set(ZOOMS[Math.min(Math.max(ZOOMS.indexOf(this.factor) + step, 0), ZOOMS.length - 1)]);
+    const factors = zooms(this.grid());
+    this.set(factors[Math.min(Math.max(factors.indexOf(this.factor) + step, 0), factors.length - 1)]);
   }
 
   /**
@@ -54,7 +69,7 @@ export class Zoom {
 
   /**
    * Scrolls as little as brings the cell whole into the frame.
-   * @param {number} cell @param {import("./cells.js").Grid} grid
+   * @param {number} cell @param {import("../run/cells.js").Grid} grid
    */
   follow(cell, grid) {
     const pane = this.panes[0];
@@ -66,7 +81,7 @@ export class Zoom {
 
   /**
    * A step in or out, to a cell where one is chosen.
-   * @param {number} step @param {number} cell @param {import("./cells.js").Grid} grid
+   * @param {number} step @param {number} cell @param {import("../run/cells.js").Grid} grid
    */
   closer(step, cell, grid) {
     this.by(step);

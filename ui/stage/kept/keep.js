@@ -4,16 +4,17 @@
 // to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
 // A reload by hand still begins anew.
 
-import { find, findAll, whenThere } from "../layout/dom.js";
-import { recall, remember } from "../layout/storage.js";
+import { find, findAll, whenThere } from "../../layout/dom.js";
+import { recall, remember } from "../../layout/storage.js";
 
-/** @typedef {import("./run.js").Message} Message */
+/** @typedef {import("../run/run.js").Message} Message */
 
 const KEPT = "chisel-kept";
 const LOST = "Connection to the server was lost"; // Gradio's own words, where a browser tells no better
 const LOOK_MS = 500; // Gradio waits two seconds before it tries again
 const LEAVE_MS = 60_000; // a page that is about to go is gone by then, or stays after all
 const FILL_MS = 100; // Gradio fills its fields a moment after it has put them up
+const MOST_PICTURES = 2 * 2 ** 20; // characters; heavier ones are asked for again when they are looked at
 const BACK = "The connection was lost for a moment. This is the picture that was here.";
 
 /**
@@ -31,7 +32,7 @@ export function together(kept, message) {
 export const byScript = (event) => event.navigationType === "reload" && !event.userInitiated;
 
 export class Keeper {
-  /** @param {import("./stage.js").Stage} stage @param {(text: string) => void} writePrompt */
+  /** @param {import("../stage.js").Stage} stage @param {(text: string) => void} writePrompt */
   constructor(stage, writePrompt) {
     this.stage = stage;
     this.writePrompt = writePrompt;
@@ -66,8 +67,10 @@ export class Keeper {
     const run = stage.shelf.find(message.run);
     const k = run && (run === stage.run ? stage.shown : run.last) + run.offset;
     const hand = run && { ...stage.sheet.keep(run), k };
-    // where it is too large for this browser's storage, the page begins anew
-    remember("sessionStorage", KEPT, JSON.stringify({ message, prompt, hand }));
+    const heavy = message.frames.reduce((sum, { image }) => sum + (image ?? "").length, 0) > MOST_PICTURES;
+    const frames = heavy ? message.frames.map((raw) => ({ ...raw, image: raw.image && null })) : message.frames;
+    // where it is too large for this browser's storage even so, the page begins anew
+    remember("sessionStorage", KEPT, JSON.stringify({ message: { ...message, frames }, prompt, hand }));
   }
 
   /** Shows what the page before left. */
