@@ -27,7 +27,7 @@ def examples(facts: Facts) -> tuple[str, ...]:
 
 def has_words(facts: Facts) -> bool:
     """The model names what it knows, so that there is a palette, and hints about words it does not know."""
-    return bool(Vocabulary.from_card(facts.card))
+    return bool(Vocabulary.from_card(dict(facts.card)))
 
 
 def has_lessons(facts: Facts) -> bool:

@@ -15,7 +15,6 @@ import { patchButton } from "./patches.js";
 
 const REST_MS = 110; // how long a cell and step must stay before the server is asked
 const LOOKUPS_KEPT = 200;
-const GROUP_SHOWN = 16;
 
 export class Lookup {
   /**
@@ -96,7 +95,7 @@ export class Lookup {
       const words = `${id === this.held ? "Holds" : "Use"} token ${id}, ${percent(p)}${inGroup ? ", of the same group" : ""}`;
       return this.item(told, cell, id, p, words, inGroup);
     }));
-    part(".cz-group").replaceChildren(...told.group.slice(0, GROUP_SHOWN).map(([id, p]) => {
+    part(".cz-group").replaceChildren(...told.group.filter(([id]) => told.patches[id]).map(([id, p]) => {
       return this.item(told, cell, id, p, `Use token ${id} of the group, ${percent(p)}`);
     }));
     // the buttons are new: the keyboard stays where it was

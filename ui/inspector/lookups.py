@@ -18,6 +18,7 @@ from ui.server.runs import Run
 from ui.server.studio import answered
 
 TOP = 8  # candidates shown
+GROUP_SHOWN = 16  # tokens of a group that come with their patch, and so are shown
 BYTES_KEPT = 16 * 2**20  # of forward passes, whatever the model's grid and width; the newest is always kept
 WAIT_S = 3.0  # how long a look-up waits for the others before it gives up
 BUSY = "Many people are looking at tokens right now: try again in a moment."
@@ -77,7 +78,7 @@ class Lookups:
         groups = core.code_groups(pipe, size) if size else None
         top = min(TOP, run.vocab)
         told = self.outlook(run, step).candidates(cell, int(record.tokens[cell]), top, groups)
-        ids = list(dict.fromkeys([*told.ids.tolist(), *told.group[:16].tolist(), told.centre]))
+        ids = list(dict.fromkeys([*told.ids.tolist(), *told.group[:GROUP_SHOWN].tolist(), told.centre]))
         return {
             "run": run.id,
             "step": step,

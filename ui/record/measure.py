@@ -78,7 +78,7 @@ HAND = """async (put) => {
             });
             watcher.observe(canvas, { attributes: true });
         });
-        if (put) window.chisel.put([[cell, 100 + i]]);
+        if (put) window.chisel.put([[cell, (100 + i) % window.chisel.run().maskId]]);
         else window.chisel.select(cell);
         await shown;
         times.push(performance.now() - began);

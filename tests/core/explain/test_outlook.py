@@ -83,6 +83,7 @@ def test_what_cannot_be_asked_is_refused(tiny, run, groups):
 
 def test_group_sizes_follow_the_lattice(tiny):
     assert core.group_sizes(tiny) == [2, 4, 8]  # 4 x 4 x 2 has no even cells of 64
+    assert core.usual_size(tiny) == 4  # the middle one, where the card does not tell how it was trained
     for size in (2, 4, 8):
         assert len(core.code_groups(tiny, size).members(7)) == size
     assert core.trained_size(tiny) is None

@@ -24,6 +24,7 @@ const REVEAL_MS = 340;
 export const MARK_MS = 1000;
 const LEAST_CELL = 4; // pixels across, whatever room there is
 const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
+const STILLS_BYTES = 48 * 2 ** 20;
 const LEAST_FIGURE = 7; // pixels of a number that can still be read
 
 export class Painter {
@@ -34,8 +35,8 @@ export class Painter {
     this.layers = new Layers();
     this.slab = document.createElement("canvas");
     this.slabKey = "";
-    this.ground = document.createElement("canvas");
-    this.groundKey = "";
+    /** @type {Map<string, HTMLCanvasElement>} stills by what they show, the longest unseen first */
+    this.stills = new Map();
     this.cell = LEAST_CELL;
     this.rows = 1;
     this.columns = 1;
@@ -65,6 +66,7 @@ export class Painter {
     if (key !== this.slabKey) {
       this.slab = quarry(rows, columns, cell, STONE[theme]);
       this.slabKey = key;
+      this.stills.clear();
     }
   }
 
@@ -106,18 +108,24 @@ export class Painter {
   }
 
   /**
-   * Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it.
+   * Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it, and a step
+   * that is gone back to costs nothing.
    * @param {View} view @param {Frame} frame
    */
   still(view, frame) {
     const { run, k, tokens, draft } = view;
     const image = (draft && draft.image) || frame.image;
     const key = `${run.id} ${k} ${draft ? `${draft.id}.${draft.version}` : ""} ${Boolean(frame.image)} ${this.slabKey}`;
-    if (key === this.groundKey) return this.ground;
-    this.groundKey = key;
+    const kept = this.stills.get(key);
+    if (kept) {
+      this.stills.delete(key);
+      this.stills.set(key, kept);
+      return kept;
+    }
     const { width, height } = this.canvas;
-    if (this.ground.width !== width || this.ground.height !== height) Object.assign(this.ground, { width, height });
-    const ctx = context(this.ground);
+    const still = this.blank(width, height);
+    this.stills.set(key, still);
+    const ctx = context(still);
     if (image) {
       ctx.imageSmoothingEnabled = true;
       ctx.imageSmoothingQuality = image.naturalWidth > width ? "medium" : "high";
@@ -127,7 +135,19 @@ export class Painter {
     }
     this.layers.through(ctx, where(tokens, (token) => token === run.maskId), this.slab);
     this.ledges(ctx, run, tokens);
-    return this.ground;
+    return still;
+  }
+
+  /**
+   * A canvas for one more still: a new one as long as there is room, then the longest unseen.
+   * @param {number} width @param {number} height
+   */
+  blank(width, height) {
+    const room = Math.max(Math.floor(STILLS_BYTES / (4 * width * height)), 1);
+    const [oldest] = this.stills;
+    if (!oldest || this.stills.size < room) return Object.assign(document.createElement("canvas"), { width, height });
+    this.stills.delete(oldest[0]);
+    return oldest[1];
   }
 
   /** Where a cell begins. @param {number} cell */
