@@ -32,7 +32,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--trajectory", type=Path, help="also write every step as JSON")
     parser.add_argument("--scale", type=int, default=1, help="enlarge the picture this many times")
-    parser.add_argument("--model", type=Path, help="model folder (default: the shipped weights)")
+    parser.add_argument(
+        "--model", help="model folder, or owner/name of one that was fetched (default: the shipped weights)"
+    )
     parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     parser.add_argument("--seed", default=0, help=_help(SEED), **SEED.flag())
     sampling = parser.add_argument_group("sampling (defaults come with the weights)")

@@ -48,6 +48,8 @@ class Facts:
     # of all of the sampler's settings; those that are not given are the sampler's own
     defaults: Mapping[str, Any] = field(hash=False)
     revises: bool = False  # trained to doubt visible tokens, so that editing and healing mean something
+    # guidance is in the weights up to this g, and a step is one pass; None: guidance takes a second pass
+    trained_guidance: float | None = None
     examples: tuple[str, ...] = ()  # prompts that these weights draw well
     licence: str = ""  # of the weights; empty where their files do not say
     # 16 hex digits, see `Fingerprint`; may be given as a function, which is called when somebody first asks

@@ -90,17 +90,20 @@ class Forward:
                 some = self.take(condition, [rows[b] for b in part])
                 hidden = self.hidden(tokens[part], some, config.guidance)
                 seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(cells)  # one a row
+                here = tokens[part].flatten()
                 out.append(
                     sample_step(
                         hidden.flatten(0, 1),
                         self.head,
-                        tokens[part].flatten().to(device),
+                        here.to(device),
                         temperature=config.temperature,
                         seed=seed,
                         step=step,
                         row_ids=torch.arange(cells).repeat(len(part)),
                         top_k=config.top_k,
                         top_p=config.top_p,
+                        # only masked cells are committed, and only they need a drawn token
+                        draw=None if whole else here == self.vocab_size,
                     )
                 )
             return SampleStep(

@@ -72,15 +72,18 @@ class Pipeline:
         cls,
         path: str | Path | None = None,
         device: str | torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> Pipeline:
-        """Open a model folder (default: the shipped weights) on `device` (default: a GPU if there is one).
+        """Open a model (default: the shipped weights) on `device` (default: a GPU if there is one).
 
-        dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits.
+        path: a model folder, or the name of a model that `python -m mdm_core.fetch` has brought, as
+            "amused/amused-256". Nothing is fetched here.
+        dtype: what the weights are held in: fp32, or fp16 or bf16 for half of the memory and of its digits. None
+            leaves it to the family: ours fp32, large ones bf16 where the device is fast in it.
         ValueError names the file that is missing or does not fit.
         """
         device = usable(device)
-        if dtype not in DTYPES:
+        if dtype not in (None, *DTYPES):
             raise ValueError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
         return cls(*families.open_folder(SHIPPED if path is None else path, device, dtype))
 
@@ -128,7 +131,8 @@ class Pipeline:
         pixels = self.codec.decode(filled.to(self.device)).cpu()  # [B, H, W, 3]
         if masked.any():
             cover = masked.repeat_interleave(self.patch, 1).repeat_interleave(self.patch, 2)
-            pixels[cover] = torch.tensor(MASK_COLOUR, dtype=torch.uint8)
+            # a new tensor: what a codec gives may be its own, or one that nobody may write to
+            pixels = torch.where(cover[..., None], torch.tensor(MASK_COLOUR, dtype=torch.uint8), pixels)
         images = [Image.fromarray(x.numpy()) for x in pixels]
         return images if ids.ndim == 3 else images[0]
 

@@ -73,6 +73,8 @@ class Backbone(Protocol):
 
     What a backbone may have besides:
         mask_id: int, the id of its mask token where that is not V.
+        one_pass: bool, whether guidance is in the weights, so that `hidden` needs no unconditional pass for it; up to
+            which g is said in `Facts.trained_guidance`.
         head_bias: [V]; the pipeline folds it into head and hidden states.
         levels: the lattice that it embeds tokens by, and grid: (h, w), the one it was built for; both are compared
             with the codec's.

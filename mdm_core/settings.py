@@ -58,7 +58,7 @@ class SampleConfig:
         1.5,
         Number(
             label="Guidance",
-            help="How strongly the prompt steers; 0 is no guidance.",
+            help="How strongly the prompt steers; 0 is no guidance. Weights that hold guidance take more than 5 as 5.",
             where="main",
             low=0,
             high=50,

@@ -28,6 +28,8 @@ COMMANDS = {
     "judge": "judge.train",
     "evaluate": "evaluate.__main__",
     "evaluate prompts": "evaluate.prompts",
+    "evaluate repaint": "evaluate.repaint",
+    "evaluate compare": "evaluate.compare",
     "evidence ablate": "evidence.ablate",
     "evidence tables": "evidence.tables",
     "evidence tune": "evidence.tune",
@@ -39,6 +41,8 @@ COMMANDS = {
     "evidence geneval": "evidence.geneval_export",
     "bench": "bench.__main__",
     "bench pipeline": "bench.pipeline",
+    "bench amused": "bench.amused",
+    "bench speed": "bench.speed",
     "atlas build": "art.build_atlas",
     "atlas look": "art.look_at_atlas",
 }

@@ -20,8 +20,8 @@ STYLES = (
     "layout/tasks.css",
     "stage/stage.css",
     "hands/hands.css",
-    "stage/timeline.css",
-    "stage/shelf.css",
+    "stage/time/timeline.css",
+    "stage/kept/shelf.css",
     "inspector/inspector.css",
     "learn/learn.css",
     "learn/explorer.css",
@@ -34,7 +34,7 @@ STYLES = (
     "bring/bring.css",
     "layout/phone.css",
 )
-INCLUDE = re.compile(r"<!-- ([a-z_]+/[a-z_]+\.html) -->")
+INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")
 IMPORT = re.compile(r'^import \{([^}]+)\} from "(\.{1,2}/[^"\n]+)";$', re.M)
 EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.M)
 # only those that have their lines alone
@@ -53,7 +53,7 @@ def colour(name: str) -> str:
 
 
 def markup(name: str) -> str:
-    """A file of HTML with those that it names in comments, such as <!-- stage/timeline.html -->, in their place."""
+    """A file of HTML with those that it names in comments, as <!-- stage/time/timeline.html -->, in their place."""
     return INCLUDE.sub(lambda found: markup(found[1]).strip(), part(name))
 
 

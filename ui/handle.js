@@ -2,7 +2,7 @@
 // window.chisel: what tests, measurements and screenshots hold the page by, and what page.py calls as events begin and
 // end. The page's own pieces import what they need and never come here.
 
-import { rollSeed } from "./stage/ask.js";
+import { rollSeed } from "./stage/ask/ask.js";
 
 /** Stage events that scripts outside may listen to, on the document as "chisel:run" and so on. */
 const TOLD = ["run", "step", "select", "edit", "done", "compare", "ask", "task"];
@@ -32,13 +32,13 @@ export function handle(stage, { canvas, hands, tools, panel, server }) {
     still: () => canvas.still,
     get painted() { return canvas.painted; },
     // a message as the server would send it
-    show: (/** @type {import("./stage/run.js").Message} */ message) => stage.take(message),
+    show: (/** @type {import("./stage/run/run.js").Message} */ message) => stage.take(message),
     // what a visitor would do
     go: (/** @type {number} */ k) => stage.go(k),
     select: (/** @type {number} */ cell) => stage.select(cell),
     task: (/** @type {string} */ name) => stage.choose(name),
     tool: (/** @type {string} */ name) => tools.choose(name),
-    compare: (/** @type {import("./stage/run.js").Run | null} */ run) => stage.compare(run),
+    compare: (/** @type {import("./stage/run/run.js").Run | null} */ run) => stage.compare(run),
     put: (/** @type {number[][]} */ pairs) => stage.change(() => hands.put(pairs)),
     lock: (/** @type {number[]} */ cells, on = true) => stage.change(() => sheet.lock(stage.run, stage.shown, cells, on)),
     remask: (/** @type {number[]} */ cells, on = true) => stage.change(() => hands.mask(cells, on)),

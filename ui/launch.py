@@ -47,7 +47,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         description="Chisel: watch a picture being carved, token by token.",
     )
     parser.add_argument(
-        "--model", metavar="DIR", help="folder with weights and config (default: the shipped weights)"
+        "--model",
+        metavar="DIR",
+        help="folder with weights and config, or owner/name of a model that `python -m mdm_core.fetch` has "
+        "brought (default: the shipped weights)",
     )
     parser.add_argument(
         "--host",
@@ -102,15 +105,15 @@ def load(model: str | None, threads: int | None) -> Any:
     return Pipeline.from_pretrained(model)
 
 
-def sample_defaults(model: str | None) -> dict[str, Any]:
-    """The sampling defaults of the model folder, for the form; {} when it cannot be read (loading then says why)."""
+def known_facts(model: str | None) -> Any:
+    """The facts of the model folder before its weights are read; None when they cannot be (loading then says why)."""
     from mdm_core import families
     from mdm_core.pipeline import SHIPPED
 
     try:
-        return dict(families.facts(model or SHIPPED).defaults)
+        return families.facts(model or SHIPPED)
     except (OSError, ValueError):
-        return {}
+        return None
 
 
 def warm_up(pipe: Any) -> None:
@@ -162,16 +165,16 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
         import gradio  # noqa: F401
 
         import mdm_core  # noqa: F401
+        from mdm_core.explain.outlook import group_sizes
         from ui import page
 
-        sample = sample_defaults(args.model)
-        studio = page.build(pipeline.result, sample)
+        facts = known_facts(args.model) or loaded(pipeline).facts
+        studio = page.build(pipeline.result, facts)
+    except Failed:
+        raise
     except Exception as error:
         raise Failed(f"The page cannot be built: {one_line(error)} {SETTINGS}") from error
-    try:
-        pipe = pipeline.result()
-    except Exception as error:
-        raise Failed(f"The model cannot be loaded: {one_line(error)}") from error
+    pipe = loaded(pipeline)
     print(backend_line(pipe), flush=True)
     try:
         _, url, _ = studio.launch(
@@ -180,7 +183,7 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
             prevent_thread_lock=True,
             inbrowser=False,
             **page.launch_arguments(
-                args.embed, tuple(pipe.grid), os.environ.get("GRADIO_ROOT_PATH", ""), sample
+                args.embed, pipe.facts, os.environ.get("GRADIO_ROOT_PATH", ""), group_sizes(pipe)
             ),
         )
     except Exception as error:
@@ -189,6 +192,14 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
         where = f"{address.bracketed(args.host)}:{port}"
         raise Failed(f"The page cannot be served on {where}: {one_line(error)} {SETTINGS}") from error
     return studio, url.replace("[::]", "[::1]")
+
+
+def loaded(pipeline: Future) -> Any:
+    """The pipeline, once its weights are read; Failed when it cannot be loaded."""
+    try:
+        return pipeline.result()
+    except Exception as error:
+        raise Failed(f"The model cannot be loaded: {one_line(error)}") from error
 
 
 SETTINGS = "Choose another --port or --host, and look whether the environment sets GRADIO_ variables."

@@ -15,9 +15,9 @@ import { Tools } from "./hands/tools.js";
 import { Inspector } from "./inspector/inspector.js";
 import { find, findAll } from "./layout/dom.js";
 import { facts } from "./layout/facts.js";
+import { header } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
 import { tasks } from "./layout/tasks.js";
-import { theme } from "./layout/theme.js";
 import { tips } from "./layout/tips.js";
 import { classMode } from "./learn/class_mode.js";
 import { Explorer } from "./learn/explorer.js";
@@ -27,13 +27,14 @@ import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
-import { Canvas } from "./stage/canvas.js";
-import { Keeper } from "./stage/keep.js";
-import { ShelfView } from "./stage/shelf.js";
+import { Canvas } from "./stage/canvas/canvas.js";
+import { Keeper } from "./stage/kept/keep.js";
+import { Pictures } from "./stage/ask/pictures.js";
+import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
-import { VariationsView } from "./stage/variations.js";
+import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
-import { Zoom } from "./stage/zoom.js";
+import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
  * What Gradio gives to the script of a gr.HTML.
@@ -44,15 +45,15 @@ import { Zoom } from "./stage/zoom.js";
  * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"]}} Grid
  */
 
-const { grid: model } = facts();
-const stage = new Stage(model ? { rows: model[0], columns: model[1] } : undefined);
+const model = facts();
+const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.revises);
 const hands = new Hands(stage);
 /** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
 const held = { tools: null };
 
 /** @type {Record<string, (piece: Piece) => void>} */
 const PIECES = {
-  header: ({ element }) => theme(element),
+  header: ({ element }) => header(element),
   tasks: ({ element }) => tasks(stage, element),
   notice: (piece) => notice(stage, piece),
   buttons: () => stage.changed(), // a piece with buttons of the hands, which now learn whether they can be pressed
@@ -62,7 +63,7 @@ const PIECES = {
   hint: (piece) => new Hint(piece),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
-  explorer: (piece) => new Explorer(stage, piece),
+  explorer: (piece) => new Explorer(stage, piece, model.groups?.length !== 0),
   lab: (piece) => new Lab(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };
@@ -72,7 +73,7 @@ function grid({ element, props, watch, server }) {
   const part = (/** @type {string} */ name) => find(name, element);
   const node = part(".cz-canvas");
   const tools = new Tools(stage, hands, node);
-  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"));
+  const zoom = new Zoom(findAll(".cz-pane", element), part(".cz-zoom"), () => stage.grid);
   const canvas = new Canvas(stage, element, tools, zoom);
   const choose = (/** @type {number} */ cell, /** @type {number} */ token) => stage.change(() => hands.put([[cell, token]]));
   const panel = new HandsPanel(stage, hands, tools, actions(stage, hands));
@@ -81,6 +82,7 @@ function grid({ element, props, watch, server }) {
   new ShelfView(stage, part(".cz-runs"));
   new VariationsView(stage, part(".cz-variations"));
   new Previews(stage, server);
+  new Pictures(stage, server);
   new Loupe(node, part(".cz-loupe"));
   listen(stage, tools, zoom, node);
   followRuns(stage);

@@ -1,7 +1,7 @@
 """The layout of the studio: what stands where, and which event calls which handler."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from mdm_core.declared import Control
-from ui import assemble, theme
+from mdm_core.facts import Facts
+from ui import assemble, opened, theme
 from ui.assemble import markup
 from ui.bring import opening, upload
 from ui.export import export
@@ -23,51 +24,40 @@ from ui.server.studio import Studio, endpoint
 from ui.stage.component import Notice, Static, TokenGrid, when_over
 
 HERE = Path(__file__).parent
-GRID = (16, 16)  # of the shipped model: what limits are derived from until a model is open
 TITLE = "Chisel"
-
-# Shown as chips under the prompt. The first is also what the prompt box starts with: one click gives a
-# picture.
-EXAMPLES = (
-    "three strawberries on a teal background",
-    "a panda left of an umbrella",
-    "a blue car",
-    "a rocket in a starry night",
-    "two mushrooms on yellow",
-    "a penguin above a pizza",
-)
 
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 
 
-def head(grid: tuple[int, int] | None = None, sample: dict[str, Any] | None = None) -> str:
-    """What the page's scripts must know, and the scripts; `grid` is (rows, columns) of the opened model."""
-    facts = {
-        "grid": grid,
+def head(facts: Facts, groups: Sequence[int] | None = None) -> str:
+    """What the page's scripts must know, and the scripts; the arguments are those of `opened.told`."""
+    told = {
+        **opened.told(facts, groups),
         "pictureBytes": upload.MAX_BYTES,
-        "runBytes": runs.largest_run(grid or GRID),
+        "runBytes": runs.largest_run(facts.grid),
         "promptCharacters": limits.PROMPT_CHARACTERS,
-        "form": initial(sample or {}),
     }
-    return f'<meta name="chisel" content="{escape(json.dumps(facts))}">\n{assemble.scripts("main.js")}'
+    return f'<meta name="chisel" content="{escape(json.dumps(told))}">\n{assemble.scripts("main.js")}'
 
 
 def launch_arguments(
     embed: Iterable[str] = (),
-    grid: tuple[int, int] | None = None,
+    facts: Facts | None = None,
     root: str = "",
-    sample: dict[str, Any] | None = None,
+    groups: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """What `Blocks.launch` must be told for this page: its looks, and that it stays at home.
 
     `embed` names the origins that may show it in a frame, `root` is the prefix that a proxy puts before it; what a
-    saved run of this `grid` may weigh decides how much may arrive. `sample` is as for `build`.
+    saved run on the grid of the opened model may weigh decides how much may arrive. `facts` is as for `build`,
+    `groups` as for `opened.told`.
     """
+    facts = facts or opened.shipped()
     return {
         "theme": theme.build(),
         "css": assemble.styles(),
-        "head": head(grid, sample),
+        "head": head(facts, groups),
         "favicon_path": str(HERE / "favicon.svg"),
         "footer_links": [],
         "run_history": False,
@@ -81,21 +71,17 @@ def launch_arguments(
         "pwa": False,
         "mcp_server": False,
         "root_path": address.prefix(root),
-        **guard.launch_arguments(embed, runs.largest_body(grid or GRID)),
+        **guard.launch_arguments(embed, runs.largest_body(facts.grid)),
     }
 
 
-def initial(sample: dict[str, Any]) -> dict[str, Any]:
-    """What the form starts with, by the names of its fields and in their order; `sample` as for `build`."""
-    values = {"prompt": EXAMPLES[0], "seed": 0, **limits.shown(limits.allowed(sample))}
-    return {name: values[name] for name in limits.FIELDS}
-
-
-def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None) -> gr.Blocks:
+def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blocks:
     """The page over the pipeline that `get_pipeline` returns.
 
-    `sample` holds the opened model's own sampling defaults (`SampleConfig` as a dict): the form starts there.
+    `facts` are those of the opened model (default: of the shipped weights), known before its weights are read: the
+    form starts at its defaults, and what means nothing there is left out.
     """
+    facts = facts or opened.shipped()
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
@@ -103,14 +89,14 @@ def build(get_pipeline: Callable[[], Any], sample: dict[str, Any] | None = None)
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
-                inputs, generate, stop, notice, seed = _controls(studio, bring, initial(sample or {}))
+                inputs, generate, stop, notice, seed = _controls(studio, bring, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
                     elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
                 )
                 export.panel(studio)
         ask = Ask(None, visible=False)
-        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask.js
+        act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
             [generate.click, inputs[0].submit, act.click],
             endpoint(studio.generate),
@@ -147,9 +133,10 @@ def _nudge() -> None:
 
 
 def _controls(
-    studio: Studio, bring: opening.Opening, values: dict[str, Any]
+    studio: Studio, bring: opening.Opening, facts: Facts
 ) -> tuple[list[Any], Any, Any, Notice, Any]:
-    """The left column, starting with these values; the inputs come back in the order of `limits.FIELDS`."""
+    """The left column for a model; the inputs come back in the order of `limits.FIELDS`."""
+    values, named = opened.initial(facts), opened.has_words(facts)
     Static(markup("hands/tools.html"), "buttons", elem_id="tools", elem_classes="cz-edit")
     with gr.Column(elem_id="ask", min_width=0):
         prompt = gr.Textbox(
@@ -161,11 +148,14 @@ def _controls(
             elem_id="prompt",
             autofocus=False,
         )
-        learn.hint(studio)
+        if named:
+            learn.hint(studio)
+        # the prompt box starts with the first: one click gives a picture
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
-            for text in EXAMPLES:
+            for text in opened.examples(facts):
                 _chip(text, prompt)
-        learn.palette(studio)
+        if named:
+            learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
         Static(markup("hands/edit.html"), "buttons", elem_id="edit-actions")
         opening.panel(bring)
@@ -175,8 +165,8 @@ def _controls(
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
     with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
-        learn.panel(studio)
-    made = {"prompt": prompt, **_settings(values)}
+        learn.panel(studio, lab=opened.has_lab(facts), lessons=opened.has_lessons(facts))
+    made = {"prompt": prompt, **_settings(values, facts)}
     return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
 
@@ -193,14 +183,14 @@ def _chip(text: str, prompt: gr.Textbox) -> None:
     )
 
 
-def _settings(values: dict[str, Any]) -> dict[str, Any]:
+def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """The seed and the controls of all settings by name: some at once, the rest folded away, the finest twice."""
     made: dict[str, Any] = {}
 
     def controls(where: str) -> None:
         for control in limits.CONTROLS.values():
             if control.where == where:
-                made[control.name] = _control(control, values)
+                made[control.name] = _control(control, values, facts)
 
     with gr.Column(elem_id="settings", min_width=0):
         with gr.Row(elem_id="seed-row"):
@@ -213,7 +203,7 @@ def _settings(values: dict[str, Any]) -> dict[str, Any]:
                 min_width=0,
             )
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
-            # read by the browser alone, see before() in stage/ask.js
+            # read by the browser alone, see before() in stage/ask/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
         dice.click(
             None,
@@ -234,14 +224,16 @@ def _settings(values: dict[str, Any]) -> dict[str, Any]:
     return {"seed": seed, **made}
 
 
-def _control(control: Control, values: dict[str, Any]) -> Any:
-    """A slider, a list or a switch."""
+def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
+    """A slider, a list or a switch; what the model cannot do is switched off, and says why."""
     shared = {
         "label": control.label,
         "elem_id": control.name.replace("_", "-"),
         "elem_classes": ["is-idle"] if _is_idle(control, values) else [],
     }
     value = values[control.name]
+    if control.name == limits.EDITING and not facts.revises:
+        return gr.Checkbox(value, info=opened.NO_EDITING, interactive=False, **shared)
     if control.switch:
         return gr.Checkbox(value, info=control.help, **shared)
     if control.choices:

@@ -72,6 +72,11 @@ class Outlook:
                 best, best_z = torch.where(top > best_z, at + first, best), torch.maximum(top, best_z)
             return lse, best
 
+    @property
+    def likeliest(self) -> Tensor:
+        """The likeliest token of each cell: int64 [L]."""
+        return self._summary[1].cpu()
+
     @torch.inference_mode()
     def mass(self, ids: Tensor) -> Tensor:
         """Probability of the tokens `ids` together at each cell: float32 [L], or [L] for ids [L, m]."""
@@ -86,7 +91,7 @@ class Outlook:
 
     def most_telling(self, groups: Groups) -> tuple[int, int]:
         """(cell, token) where the likeliest token's neighbours hold the most probability: GCE's clearest case."""
-        best = self._summary[1].cpu()  # [L]
+        best = self.likeliest  # [L]
         neighbours = [groups.members(int(token)) for token in best]
         width = max(map(len, neighbours))
         own = self.mass(best[:, None])  # [L]
@@ -227,6 +232,12 @@ def trained_size(pipe: Any) -> int | None:
         return None
     size = math.prod([factor] * min(3, len(levels)))
     return size if size in group_sizes(pipe) else None
+
+
+def usual_size(pipe: Any) -> int | None:
+    """Codes per group to begin with: as trained, else the middle one of those possible; None without groups."""
+    sizes = group_sizes(pipe)
+    return trained_size(pipe) or (sizes[len(sizes) // 2] if sizes else None)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The families of models that can be opened. Each is a package of its own with a module `folder`:
 
     open_folder(path, device, dtype) -> Parts     the parts of a model folder
-    facts(path) -> Facts                          what config.json tells, without weights
+    facts(path) -> Facts                          what its configuration tells, without weights
     save(path, ...)                               writes a folder; only for families that are trained here
 
-`"family"` in config.json says which one a folder belongs to; folders of before that key are ours.
+`"family"` in config.json says which one a folder belongs to; folders of before that key are ours. A folder in the
+layout of diffusers has model_index.json instead, and says there what it holds. A model may be given by its name on the
+hub as well, where `python -m mdm_core.fetch` has brought it.
 """
 
 from __future__ import annotations
@@ -18,14 +20,29 @@ import torch
 
 from mdm_core.facts import Facts
 from mdm_core.families.parts import Parts
+from mdm_core.hub import names
+from mdm_core.hub.files import read_json
 from mdm_core.paths import located
 
 OURS = "chisel"
-FAMILIES = {OURS: "mdm_core.families.chisel.folder"}  # loaded when a folder asks for it
+INDEX = "model_index.json"
+FAMILIES = {  # loaded when a folder asks for it
+    OURS: "mdm_core.families.chisel.folder",
+    "amused": "mdm_core.families.amused.folder",
+}
+# what model_index.json of other programs calls the pipelines that hold a family's parts
+CLASSES = {
+    "AmusedPipeline": "amused",
+    "AmusedInpaintPipeline": "amused",
+    "AmusedImg2ImgPipeline": "amused",
+}
 
 
-def open_folder(path: str | Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Parts:
-    """The parts of a model folder; ValueError, one sentence, says what is missing or does not fit."""
+def open_folder(path: str | Path, device: torch.device, dtype: torch.dtype | None = None) -> Parts:
+    """The parts of a model folder; ValueError, one sentence, says what is missing or does not fit.
+
+    dtype: what the weights are held in; None leaves it to the family.
+    """
     path = _folder(path)
     return module(family_of(path)).open_folder(path, device, dtype)
 
@@ -44,7 +61,14 @@ def module(family: str) -> Any:
 
 
 def family_of(path: Path) -> str:
-    """The family that a folder's config.json names; ours where it names none or cannot be read, to say why."""
+    """The family that a folder's files name; ours where they name none or cannot be read, to say why."""
+    if (path / INDEX).is_file():
+        kind = read_json(path / INDEX).get("_class_name")
+        if not isinstance(kind, str) or kind not in CLASSES:
+            raise ValueError(
+                f"{path / INDEX} describes a {kind!r}, which does not open here; what opens is an AmusedPipeline"
+            )
+        return CLASSES[kind]
     try:
         data = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -59,7 +83,13 @@ def family_of(path: Path) -> str:
 
 
 def _folder(path: str | Path) -> Path:
-    path = located(path)
+    """A model folder by its path, or by its name on the hub."""
+    name, path = str(path), located(path)
+    if not path.is_dir() and names.is_name(name):
+        found = names.find(name)
+        if found is None:
+            raise ValueError(names.absent(name))
+        return found
     if not path.is_dir():
         raise ValueError(
             f"{path} is no model folder: it should hold config.json, two .safetensors files and text.json"

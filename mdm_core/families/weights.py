@@ -10,7 +10,7 @@ most 1/254 of it. Matrices are widened again on load: nothing computes in int8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -61,20 +61,30 @@ def load_weights(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     seen: Callable[[str, Tensor], None] | None = None,
+    new: tuple[str, ...] = (),
+    ours: bool = True,
+    unneeded: Collection[str] = (),
 ) -> None:
     """Fill `module` from `path`; ValueError names the file, and the key that does not fit.
 
     A module on the meta device is given the tensors themselves, of `dtype` and on `device`, one after the other: no
     second copy of a large model is ever made. Any other module keeps its own tensors, and their values change.
 
+    new: beginnings of names that a file of before may lack; those tensors keep their values.
     seen: told the name and values of every tensor before they are narrowed to `dtype`.
+    ours, unneeded: as in `stored_weights`.
 
     Only safetensors is read: no pickle, so a hostile file can do no more than be refused.
     """
     wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     empty = any(p.is_meta for p in module.parameters())
     state: dict[str, Tensor] = {}
-    for name, value in stored_weights(path, wanted):
+    if new and located(path).is_file():
+        there = names(path)
+        kept = {k: v for k, v in module.state_dict().items() if k.startswith(new) and k not in there}
+        state |= kept
+        wanted = {k: shape for k, shape in wanted.items() if k not in kept}
+    for name, value in stored_weights(path, wanted, ours=ours, unneeded=unneeded):
         if seen is not None:
             seen(name, value)
         state[name] = value.to(dtype=dtype, device=device)
@@ -84,9 +94,16 @@ def load_weights(
 
 
 def stored_weights(
-    path: str | Path, wanted: dict[str, tuple[int, ...]] | None = None
+    path: str | Path,
+    wanted: dict[str, tuple[int, ...]] | None = None,
+    *,
+    ours: bool = True,
+    unneeded: Collection[str] = (),
 ) -> Iterator[tuple[str, Tensor]]:
-    """(name, fp32 values) of every tensor of a file; ValueError where it is not of ours, or not as `wanted`."""
+    """(name, fp32 values) of every tensor of a file; ValueError where it is not of ours, or not as `wanted`.
+
+    ours: False takes files of other programs. unneeded: names that a file may hold besides, which are passed over.
+    """
     path = located(path)
     if not path.is_file():
         raise ValueError(
@@ -94,9 +111,9 @@ def stored_weights(
         )
     try:
         with safe_open(str(path), framework="pt") as file:
-            if (file.metadata() or {}).get("format") != FORMAT["format"]:
+            if ours and (file.metadata() or {}).get("format") != FORMAT["format"]:
                 raise ValueError("it was not saved by this program")
-            found = set(file.keys())
+            found = set(file.keys()) - set(unneeded)
             values = {k for k in found if not k.endswith(SCALE)}
             if wanted is not None:
                 if missing := sorted(set(wanted) - values):
@@ -107,6 +124,15 @@ def stored_weights(
                 yield name, _read(file, found, name, None if wanted is None else wanted[name])
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"the weights {path} cannot be used: {error}") from error
+
+
+def names(path: str | Path) -> set[str]:
+    """The names of the tensors in a file; none where it is no safetensors file."""
+    try:
+        with safe_open(str(located(path)), framework="pt") as file:
+            return set(file.keys())
+    except (SafetensorError, OSError):
+        return set()
 
 
 def _finite(values: Tensor) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import codec_folder, tiny_run
+from tiny_tokenizer import tiny_tokenizer
 
 from mdm_core.diffusion.trajectory import Trajectory
 from trainer.engine import checkpoint
@@ -52,6 +53,16 @@ def test_a_checkpoint_of_each_version_goes_on(codec, tmp_path, path):
     run.run()
     expected = NUMBERS["losses"]["muon"]["loss"]  # as if it had never been cut
     assert [e["loss"] for e in run.log] == pytest.approx(expected, rel=ROUNDED["muon"])
+
+
+def test_a_checkpoint_of_an_image_tokenizer_of_before_goes_on(tmp_path):
+    """Written when its training had a loop of its own; the losses are those of that loop."""
+    kept = folder(tmp_path) / "step-000000004"
+    shutil.copytree(GOLDEN / "tokenizer-1", kept)
+    run = tiny_tokenizer(tmp_path / "pictures", tmp_path)
+    assert run.resume() and (run.step, run.samples, run.position) == (4, 12, 12)
+    run.run()
+    assert [e["loss"] for e in run.log] == pytest.approx(NUMBERS["losses"]["tokenizer"], rel=1e-3)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("trajectory-*")), ids=lambda p: p.name)

@@ -34,6 +34,26 @@ CASES = {
         --split x
         --quick --prompts FILE --model MODEL
     """,
+    "bench speed": """
+        --runs 0
+        --against FILE
+        --against DIR
+        --json DIR
+        --json FILE/x.json
+    """,
+    "evaluate compare": """
+        --limit 1
+        --model nowhere
+        --model MODEL --against nowhere
+        --model MODEL --against FILE
+        --model MODEL --limit 0
+        --model MODEL --batch 0
+        --model MODEL --json DIR
+        --model MODEL --json FILE/x.json
+        --model MODEL --verifier nowhere
+        --model MODEL --device nowhere
+        --model MODEL --set steps
+    """,
     "evidence tune": """
         --per-tag 0
         --out DIR
@@ -52,6 +72,7 @@ CASES = {
         DIR --out DIR
         DIR --out x.png
         DIR --out FILE/x.safetensors
+        DIR --size 0
     """,
     "evidence failures": """
         --record nowhere
@@ -112,6 +133,11 @@ CASES = {
         --sheet FILE/x.png
         --photos nowhere
         --photos JUNK
+        --world mars
+        --world world_256
+        --world world_256 --atlas nowhere
+        --scenes 0
+        --photos DIR
     """,
     "atlas build": """
         --npm nowhere
@@ -124,7 +150,26 @@ CASES = {
         FILE --out DIR
         DIR --out DIR --pairs -1
     """,
+    "evaluate repaint": """
+        --limit 0
+        --limit 76
+        --kinds x
+        --world mars
+        --world world_256 --model MODEL
+        --model nowhere
+        --verifier nowhere
+        --json DIR
+        --beside nowhere
+        --beside JUNK
+        --beside DIR
+        --batch 0
+        --device nowhere
+        --set steps
+    """,
     "evaluate prompts": """
+        --world mars
+        --world world_256 --out DIR
+        --world world_256 --atlas nowhere --out DIR
         --objects 0
         --objects 99999 --out DIR
         --out FILE
@@ -152,6 +197,10 @@ CASES = {
         --device meta --out DIR
         --log-every 0
         --out FILE
+        --save-every 0
+        --world mars
+        --world world_256 --out DIR
+        --world world_256 --atlas nowhere --out DIR
     """,
     "tokenizer": """
         --levels 1
@@ -246,6 +295,14 @@ CASES = {
         --device tpu
         --runs x
         --against nowhere
+    """,
+    "bench amused": """
+        --device tpu
+        --runs 0
+        --runs x
+        --side 17
+        --out FILE
+        --out FILE/x
     """,
 }
 COMMANDS = {name: [line.strip() for line in lines.strip().splitlines()] for name, lines in CASES.items()}

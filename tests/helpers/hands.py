@@ -6,15 +6,16 @@ from ui.record.browser import CANVAS, dataset, settled
 
 TOLERANCE = 12  # of 255, between two readings of the middle of a cell
 
-# The colour in the middle of every cell [256 x 3], after the motion of a step has come to rest.
+# The colour in the middle of every cell [L x 3], after the motion of a step has come to rest.
 CENTRES = """async () => {
     const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     await drawn();
-    const canvas = document.querySelector(".cz-canvas"), side = canvas.width / 16;
+    const { rows, columns } = window.chisel.run();
+    const canvas = document.querySelector(".cz-canvas"), side = canvas.width / columns;
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     const out = [];
-    for (let cell = 0; cell < 256; cell++) {
-        const x = Math.floor((cell % 16 + 0.5) * side), y = Math.floor((Math.floor(cell / 16) + 0.5) * side);
+    for (let cell = 0; cell < rows * columns; cell++) {
+        const x = Math.floor((cell % columns + 0.5) * side), y = Math.floor((Math.floor(cell / columns) + 0.5) * side);
         const at = (y * canvas.width + x) * 4;
         out.push([data[at], data[at + 1], data[at + 2]]);
     }
@@ -64,8 +65,9 @@ def press(page: Any, name: str) -> str:
 def point(page: Any, cell: int) -> tuple[float, float]:
     """The middle of a cell on screen."""
     box = page.locator(".cz-canvas").bounding_box()
-    side = box["width"] / 16
-    return box["x"] + (cell % 16 + 0.5) * side, box["y"] + (cell // 16 + 0.5) * side
+    columns = page.evaluate("() => window.chisel.run().columns")
+    side = box["width"] / columns
+    return box["x"] + (cell % columns + 0.5) * side, box["y"] + (cell // columns + 0.5) * side
 
 
 def drag(page: Any, start: int, end: int, steps: int = 3) -> None:
@@ -98,14 +100,14 @@ def apart(one: list[list[int]], other: list[list[int]]) -> set[int]:
     return {i for i, (a, b) in pairs if max(abs(p - q) for p, q in zip(a, b, strict=True)) > TOLERANCE}
 
 
-def block(start: int, end: int) -> set[int]:
-    """The cells of the rectangle between two corners."""
-    rows = sorted((start // 16, end // 16))
-    columns = sorted((start % 16, end % 16))
-    return {y * 16 + x for y in range(rows[0], rows[1] + 1) for x in range(columns[0], columns[1] + 1)}
+def block(start: int, end: int, wide: int = 16) -> set[int]:
+    """The cells of the rectangle between two corners, on a grid so many cells wide."""
+    rows = sorted((start // wide, end // wide))
+    columns = sorted((start % wide, end % wide))
+    return {y * wide + x for y in range(rows[0], rows[1] + 1) for x in range(columns[0], columns[1] + 1)}
 
 
-def inner(cells: set[int]) -> set[int]:
+def inner(cells: set[int], wide: int = 16) -> set[int]:
     """Cells whose eight neighbours are in the set too: the decoder smooths the seams of the others."""
-    around = [dy * 16 + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    around = [dy * wide + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     return {c for c in cells if all(c + d in cells for d in around)}

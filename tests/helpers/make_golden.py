@@ -2,8 +2,10 @@
 
     python tests/helpers/make_golden.py
 
-numbers.json holds losses and token grids of fixed seeds on a CPU; checkpoint-2/ and trajectory-1.json are files of
-those format versions. A new version gets files of its own beside the old ones, which must stay readable.
+numbers.json holds losses and token grids of fixed seeds on a CPU; checkpoint-2/, checkpoint-3/ (as two processes
+write it) and trajectory-1.json are files of those format versions, and tokenizer-1/ is a checkpoint of the image
+tokenizer from before it shared the loop of the others. A new version gets files of its own beside the old ones, which
+must stay readable.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from tiny_model import build_tiny
 from tiny_run import codec_folder, tiny_run
+from tiny_tokenizer import tiny_tokenizer
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
@@ -23,7 +26,8 @@ from trainer.engine import checkpoint
 from trainer.engine.state import folder
 
 HERE = Path(__file__).parents[1] / "golden"
-CHECKPOINT = HERE / f"checkpoint-{checkpoint.FORMAT_VERSION}"
+CHECKPOINT = HERE / f"checkpoint-{checkpoint.WHOLE_VERSION}"
+SPREAD = HERE / f"checkpoint-{checkpoint.FORMAT_VERSION}"
 TRAJECTORY = HERE / "trajectory-1.json"
 OPTIONS = {"log_every": 1, "validate_every": 6, "save_every": 4, "keep_last": 9}
 KINDS = {"muon": {}, "adamw": {"matrix_lr": 0.0}}  # Muon iterates in bf16, AdamW is fp32 throughout
@@ -45,6 +49,25 @@ def generated():
     return {edit: pipe.generate(PROMPT, seed=3, steps=6, edit=edit) for edit in ("overwrite", "remask")}
 
 
+def spread(whole: Path, folder: Path) -> Path:
+    """The checkpoint of one process as two would write it: rows of every tensor in a file of each."""
+    reader, step = checkpoint.Reader(whole), 4
+    checkpoint.begin(folder, step)
+    for rank in (0, 1):
+        named = []
+        for name in reader:
+            rows = reader.shape(name)[:1]
+            if rows:
+                half = -(-rows[0] // 2)
+                first, last = (0, half) if rank == 0 else (half, rows[0])
+                if last > first:
+                    named.append((name, checkpoint.Rows(reader.rows(name, first, last), first, rows[0])))
+            elif rank == 0:
+                named.append((name, reader[name]))
+        checkpoint.write(folder, step, named, rank, 2)
+    return checkpoint.finish(folder, step, (whole / "state.json").read_text(), 2)
+
+
 def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -56,8 +79,13 @@ def main() -> None:
             run = tiny_run(codec, Path(aside) / name, **OPTIONS, **changes)
             run.run()
             numbers["losses"][name] = losses(run.log)
+        run = tiny_tokenizer(Path(aside) / "pictures", Path(aside) / "tokenizer")
+        run.run()
+        numbers["losses"]["tokenizer"] = losses(run.log)["loss"]
         shutil.rmtree(CHECKPOINT, ignore_errors=True)
         shutil.copytree(folder(Path(aside) / "muon") / "step-000000004", CHECKPOINT)
+        shutil.rmtree(SPREAD, ignore_errors=True)
+        shutil.copytree(spread(CHECKPOINT, Path(aside) / "spread"), SPREAD)
     generated()["overwrite"].save(TRAJECTORY)
     (HERE / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
 

@@ -16,6 +16,7 @@ import sys
 from html import unescape
 from pathlib import Path
 
+from fake_family import told as told_facts
 from studio_hands import Tab, form, sent
 from tiny_model import build_tiny
 
@@ -67,7 +68,7 @@ def check(folder):
 
     # the page: its fields, its endpoint and its parameters, what its scripts are told
     async def built():
-        return page.build(lambda: pipe, {"warmth": 0.75})
+        return page.build(lambda: pipe, told_facts(defaults={"warmth": 0.75}))
 
     blocks = asyncio.run(built())
     (field,) = (b for b in blocks.blocks.values() if getattr(b, "label", None) == "Warmth")
@@ -77,7 +78,7 @@ def check(folder):
     (told,) = (p for p in parameters if p["parameter_name"] == "warmth")
     assert told["parameter_has_default"] and told["parameter_default"] == 0.75
     assert "warmth" in inspect.signature(endpoint(studio.generate)).parameters
-    arguments = page.launch_arguments(sample={"warmth": 0.75})
+    arguments = page.launch_arguments(facts=told_facts(defaults={"warmth": 0.75}))
     facts = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', arguments["head"])[1]))
     assert facts["form"]["warmth"] == 0.75 and list(facts["form"]) == list(limits.FIELDS)
     assert len(sent()) == len(limits.FIELDS)
@@ -119,8 +120,8 @@ def check(folder):
         told = message(run, "done") | {"frames": frames}
         script = folder / "again.mjs"
         script.write_text(
-            f'import {{ again, fill }} from "{stage}/ask.js";\n'
-            f'import {{ Run }} from "{stage}/run.js";\n'
+            f'import {{ again, fill }} from "{stage}/ask/ask.js";\n'
+            f'import {{ Run }} from "{stage}/run/run.js";\n'
             f"const initial = {json.dumps(facts['form'])}, told = {json.dumps(told)};\n"
             "const run = new Run(told); run.take(told);\n"
             "const { ask, changes } = again(initial, run);\n"
@@ -129,7 +130,7 @@ def check(folder):
         )
         done = subprocess.run(["node", script], capture_output=True, text=True, timeout=60)
         assert done.stdout.strip() == "0.25", done.stderr
-    assert launch.sample_defaults(str(folder))["warmth"] == 0.5
+    assert launch.known_facts(str(folder)).defaults["warmth"] == 0.5
 
 
 class Ticket(Tab):

@@ -1,14 +1,10 @@
-"""One process of a run that notes what it draws; started by test_place.py, several at a time.
+"""One process of a run that notes what it draws, for test_place.py.
 
-python place_worker.py CODEC OUT OPTIONS
-
-OPTIONS is JSON: fields of the recipe, and `signal` [rank, step]: that process is told to end after that step;
-`unread`: every batch names a file that this process could not read.
+Options are fields of the recipe, and `signal` [rank, step]: that process is told to end after that step; `unread`:
+every batch names a file that this process could not read.
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import signal
 from pathlib import Path
@@ -18,7 +14,7 @@ from tiny_run import TinyData, TinySource, tiny_recipe
 
 from trainer.engine import loop
 from trainer.engine.loop import Trainer
-from trainer.engine.train import leave_on_signals
+from trainer.engine.run import leave_on_signals
 
 
 def work(codec, out, options: dict) -> dict:
@@ -55,18 +51,4 @@ def work(codec, out, options: dict) -> dict:
         run.run()
     finally:
         TinySource.batch, loop.stream_seed = was, seed_of
-    record = {"resumed": resumed, "drawn": drawn, "seeds": seeds, "step": run.step, "samples": run.samples}
-    (run.out / f"rank-{run.parallel.rank}.json").write_text(json.dumps(record))
-    run.parallel.close()
-    return record
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name in ("codec", "out", "options"):
-        parser.add_argument(name)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    work(args.codec, args.out, json.loads(args.options))
+    return {"resumed": resumed, "drawn": drawn, "seeds": seeds, "step": run.step, "samples": run.samples}

@@ -12,11 +12,11 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 TINY_LEVELS = (4, 4, 2)  # V = 32
 
 
-def tiny_config() -> PipelineConfig:
+def tiny_config(grid: int = 4) -> PipelineConfig:
     """A 4x4 grid over 32 px with a vocabulary of 32: small enough for hundreds of runs a second."""
     return PipelineConfig(
         tokenizer=ImageTokenizerConfig(
-            image_size=32,
+            image_size=8 * grid,
             levels=TINY_LEVELS,
             encoder_width=32,
             decoder_width=16,
@@ -26,7 +26,7 @@ def tiny_config() -> PipelineConfig:
         model=ModelConfig(
             vocab_size=32,
             code_levels=TINY_LEVELS,
-            grid=4,
+            grid=grid,
             text_vocab_size=320,
             text_length=12,
             width=32,
@@ -44,9 +44,10 @@ def tiny_config() -> PipelineConfig:
 
 def build_tiny(
     seed: int = 0,
+    grid: int = 4,
 ) -> tuple[PipelineConfig, ImageTokenizer, MaskedDiffusionTransformer, TextTokenizer]:
     torch.manual_seed(seed)
-    config = tiny_config()
+    config = tiny_config(grid)
     model = MaskedDiffusionTransformer(config.model).eval()
     with torch.no_grad():
         for p in model.parameters():  # zero-initialised outputs would make every prompt and token alike

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +54,9 @@ class TinySource:
         return {"objects": ["cat"]}
 
 
-def tiny_recipe(**changes) -> Recipe:
+def tiny_recipe(guided: bool = False, **changes) -> Recipe:
     standard = dict(
-        model=tiny_config().model,
+        model=dataclasses.replace(tiny_config().model, guided=guided),
         data=TinyData(),
         corruption=CorruptionConfig(flip_uniform=0.5, flip_group=0.5),
         self_flip_steps=0.25,

@@ -49,10 +49,10 @@ def test_an_upload_fits_into_a_request():
 def test_marks_have_one_colour_on_the_page_the_canvas_and_in_files(name, pen):
     colour = assemble.colour(name)
     assert "#{:02x}{:02x}{:02x}".format(*pen) == colour
-    canvas = re.search(r"MARK = \{(.*)\}", assemble.part("stage/colours.js"))[1]
+    canvas = re.search(r"MARK = \{(.*)\}", assemble.part("stage/canvas/colours.js"))[1]
     assert f'{name}: "{colour}"' in canvas
     rgb = ", ?".join(map(str, pen))
     assert written(rf"(?i){colour}|\b{rgb}\b", ".js", ".py", ".css") == {
         "ui/layout/page.css",
-        "ui/stage/colours.js",
+        "ui/stage/canvas/colours.js",
     }

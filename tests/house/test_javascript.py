@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio
 import numpy as np
 import pytest
+from fake_family import told as told_facts
 from studio_hands import record
 
 from ui import assemble, page
@@ -44,7 +45,7 @@ def test_the_browser_reads_a_step_as_the_server_packed_it():
     message = {"grid": [16, 16], "vocab": 16384, "prefix": 2, "parent": None, "state": "done"}
     message["frames"] = [pack_record(step, "", 812)]
     code = """
-        import { Run } from "./ui/stage/run.js";
+        import { Run } from "./ui/stage/run/run.js";
         const message = JSON.parse(await new Promise((done) => {
             let all = "";
             process.stdin.on("data", (part) => { all += part; }).on("end", () => done(all));
@@ -104,7 +105,7 @@ def test_every_script_reaches_a_page_after_those_it_needs():
 
 
 def test_the_stage_knows_no_other_feature():
-    for name in assemble.modules("stage/view.js") + assemble.modules("stage/canvas.js"):
+    for name in assemble.modules("stage/view.js") + assemble.modules("stage/canvas/canvas.js"):
         assert name.startswith(("stage/", "layout/dom.js")), name
 
 
@@ -123,7 +124,7 @@ def test_storage_is_touched_in_one_place_alone():
 
 def test_gradio_still_says_what_the_keeper_listens_for():
     """Browsers without the Navigation API know of a lost connection by these words alone."""
-    words = re.search(r'const LOST = "(.+?)";', assemble.part("stage/keep.js"))[1]
+    words = re.search(r'const LOST = "(.+?)";', assemble.part("stage/kept/keep.js"))[1]
     scripts = (Path(gradio.__file__).parent / "templates" / "frontend" / "assets").glob("*.js")
     assert any(words in path.read_text(encoding="utf-8") for path in scripts)
 
@@ -202,15 +203,20 @@ def test_what_could_not_work_in_a_page_is_refused(source, sentence, tmp_path, mo
         assemble.scripts("a.js")
 
 
-@pytest.mark.parametrize("grid", [None, (8, 24)])
+@pytest.mark.parametrize("grid", [(2, 8), (8, 24)])
 def test_the_head_tells_the_scripts_what_python_knows(grid):
-    head = page.launch_arguments(grid=grid)["head"]
+    facts = told_facts(grid=grid, name="<b>Stripes</b>", licence='"CC0"')
+    head = page.launch_arguments(facts=facts, groups=[2, 4])["head"]
     told = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', head)[1]))
-    assert told["grid"] == (grid and list(grid))
-    assert (told["pictureBytes"], told["runBytes"]) == (
-        upload.MAX_BYTES,
-        runs.largest_run(grid or page.GRID),
-    )
+    assert told["grid"] == list(grid) and told["groups"] == [2, 4]
+    assert [told[name] for name in ("name", "licence", "patch", "vocab", "revises")] == [
+        facts.name,
+        facts.licence,
+        facts.patch,
+        facts.vocab_size,
+        False,
+    ]
+    assert (told["pictureBytes"], told["runBytes"]) == (upload.MAX_BYTES, runs.largest_run(grid))
     assert told["promptCharacters"] == limits.PROMPT_CHARACTERS
     facts = assemble.part("layout/facts.js")
     assert all(f"{name}:" in facts for name in told)  # the type of it names them all

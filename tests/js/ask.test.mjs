@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { unpack } from "../../ui/stage/bytes.js";
-import { again, fill } from "../../ui/stage/ask.js";
-import { Run } from "../../ui/stage/run.js";
+import { unpack } from "../../ui/stage/run/bytes.js";
+import { again, fill } from "../../ui/stage/ask/ask.js";
+import { Run } from "../../ui/stage/run/run.js";
 import { message, step } from "./messages.mjs";
 
 // any form: its fields and what they start with come from Python

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { between, brush, cellAt, moved, way } from "../../ui/stage/cells.js";
+import { between, brush, cellAt, moved, way } from "../../ui/stage/run/cells.js";
 
 const WIDE = { rows: 2, columns: 8 };
 const TALL = { rows: 5, columns: 3 };

@@ -1,6 +1,6 @@
 // Runs as the server sends them, small enough to see through: a grid of 2 x 3 cells, eight tokens, mask id 8.
 
-import { pack } from "../../ui/stage/bytes.js";
+import { pack } from "../../ui/stage/run/bytes.js";
 
 export const GRID = [2, 3];
 export const MASK = 8;

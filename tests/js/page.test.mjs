@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { linkTo } from "../../ui/export/export.js";
 import { recall, remember } from "../../ui/layout/storage.js";
-import { byScript } from "../../ui/stage/keep.js";
+import { byScript } from "../../ui/stage/kept/keep.js";
 
 test("a link carries the page, its prefix, class mode and the run, and nothing of others", () => {
   const at = (href) => linkTo(new URL(href), "c2=AbC_-9");

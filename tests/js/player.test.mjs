@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Player } from "../../ui/stage/player.js";
+import { Player } from "../../ui/stage/time/player.js";
 
 test("plays to the end, waits there while steps may come, and stops", (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { pack, unpack } from "../../ui/stage/bytes.js";
-import { Run } from "../../ui/stage/run.js";
-import { capital, count, percent, place } from "../../ui/stage/words.js";
+import { pack, unpack } from "../../ui/stage/run/bytes.js";
+import { Run } from "../../ui/stage/run/run.js";
+import { capital, count, percent, place } from "../../ui/stage/run/words.js";
 import { message, step } from "./messages.mjs";
 
 const whole = (changes) => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Run } from "../../ui/stage/run.js";
-import { Sheet } from "../../ui/stage/sheet.js";
+import { Run } from "../../ui/stage/run/run.js";
+import { Sheet } from "../../ui/stage/kept/sheet.js";
 import { MASK, message } from "./messages.mjs";
 
 const told = message();

@@ -5,9 +5,9 @@ import test from "node:test";
 
 import { Hands } from "../../ui/hands/hands.js";
 import { actions } from "../../ui/hands/actions.js";
-import { together } from "../../ui/stage/keep.js";
+import { together } from "../../ui/stage/kept/keep.js";
 import { Stage } from "../../ui/stage/stage.js";
-import { slotsOf } from "../../ui/stage/timeline.js";
+import { slotsOf } from "../../ui/stage/time/timeline.js";
 import { MASK, message, step } from "./messages.mjs";
 
 const heard = (stage, ...names) => {

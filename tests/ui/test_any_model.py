@@ -17,6 +17,7 @@ from fake_family import GRID, OWN_MASK, PATCH, BookCodec, V, fake_pipeline
 from PIL import Image
 from studio_hands import Tab, form, unpack
 
+from mdm_core.explain.doubt import unsure
 from ui.bring.opening import Opening
 from ui.export import draw, export
 from ui.inspector import lookups as inspect
@@ -91,6 +92,37 @@ def test_heal_looks_again_and_leaves_what_is_locked(studio, run):
     healed = asked(studio, grown(run, "heal", broken, locked=pack(locked, "<u1")))
     assert np.array_equal(final(healed)[[0, 15]], broken[[0, 15]]) and (final(healed) < V).all()
     assert {r.phase for r in healed.records[1:]} == {"polish"}
+
+
+def test_the_unsure_are_made_anew_and_a_link_rebuilds_that(studio, run):
+    broken, locked = final(run), np.zeros(CELLS, np.uint8)
+    broken[[2, 9, 13]] = (broken[[2, 9, 13]] + 5) % V
+    locked[[0, 13]] = 1
+    where = unsure(studio.pipe, "a tree", broken, 3.0, locked=locked.astype(bool).reshape(GRID)).reshape(-1)
+    assert 0 < where.sum() <= CELLS // 4 and not where[[0, 13]].any()
+    ask = grown(run, "remask", broken, locked=pack(locked, "<u1"))
+    again = asked(studio, ask, guidance=3.0, editing=False)
+    start = again.records[0].tokens
+    assert np.array_equal(start == V, where) and np.array_equal(start[~where], broken[~where])
+    assert np.array_equal(final(again)[~where], broken[~where]) and (final(again) < V).all()
+    link = export.functions(studio)[1]({"run": again.id})["hash"]
+    said = [o[0] for o in Opening(Studio(lambda: studio.pipe)).link(link, Tab()) if "frames" in o[0]]
+    assert np.array_equal(unpack(said[-1]["frames"][-1]["tokens"], "<i4"), final(again))
+
+
+def test_a_refused_remask_leaves_the_picture_and_the_line_free(studio, run):
+    masked = final(run)
+    masked[3] = V
+    for ask, sentence in (
+        (grown(run, "remask", masked), "press Repaint"),
+        (grown(run, "remask", final(run), role="variation"), "reload the page"),
+        ({"kind": "remask"}, "Make a picture first"),
+    ):
+        out = list(studio.generate(form(text="a tree", steps=5), ask, Tab()))
+        assert len(out) == 1 and sentence in out[0][1]
+    out = list(studio.generate(form(text="a # tree", steps=5), grown(run, "remask", final(run)), Tab()))
+    assert "holds a #" in out[-1][1]
+    assert studio.line.busy == 0 and asked(studio)
 
 
 def test_a_branch_keeps_the_steps_before_it(studio, run):

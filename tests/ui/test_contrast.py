@@ -12,7 +12,7 @@ import pytest
 from ui import assemble, theme
 
 CSS = assemble.part("layout/page.css")
-CANVAS = assemble.part("stage/colours.js")
+CANVAS = assemble.part("stage/canvas/colours.js")
 SHEETS = sorted(assemble.HERE.rglob("*.css"))
 
 VISION = {

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from fake_family import told
 from PIL import Image
 from studio_hands import GOOD, Pipe, form, messages, record, unpack, within_a_loop
 from studio_hands import Tab as Request
@@ -155,10 +156,10 @@ def test_the_page_offers_three_endpoints_and_fetches_nothing_from_elsewhere():
 
 
 def test_the_form_starts_at_the_opened_models_own_defaults():
-    own = {"steps": 9, "guidance": 4.5, "edit": "remask", "polish": 0, "temperature": 99, "order": "entropy"}
-    blocks = within_a_loop(page.build, Pipe, own)
+    own = {"steps": 9, "guidance": 25, "edit": "remask", "polish": 0, "temperature": 2.5, "order": "entropy"}
+    blocks = within_a_loop(page.build, Pipe, told(defaults=own, revises=True))
     values = {getattr(b, "label", None): b.value for b in blocks.blocks.values() if hasattr(b, "value")}
-    assert (values["Steps"], values["Guidance"], values["Polish passes"]) == (9, 4.5, 0)
+    assert (values["Steps"], values["Guidance"], values["Polish passes"]) == (9, SampleConfig().guidance, 0)
     assert (values["Order"], values["Edit mode"], values["Editing"]) == ("entropy", "remask", True)
     assert values["Temperature"] == SampleConfig().temperature  # what the form does not allow is not offered
 

@@ -105,7 +105,7 @@ def bench(device: torch.device, batch: int, seconds: float) -> list[dict]:
     recipe = gpu_recipe(batch) if on_gpu else cpu_recipe(batch)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(recipe, device, Path(folder))
-        x0, text = trainer.draw()
+        x0, text, _ = trainer.draw()
         trainer.set_learning_rate(0.5)
         found = contenders(trainer)
         step(trainer)  # the optimisers' states are there before memory is measured

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -52,6 +53,9 @@ class Source(Protocol):
 
     def render(self, scenes: Any, device: torch.device) -> Tensor:
         """uint8 [B, H, W, 3] on the training device: only of a source whose batches hold scenes."""
+
+    def boxes(self, scenes: Any) -> np.ndarray:
+        """int64 [B, S, 4] in pixels: where the things of scenes are; a source need not offer it."""
 
     def captions(self, count: int) -> Iterator[str]:
         """Up to `count` captions, to learn the prompt vocabulary from."""

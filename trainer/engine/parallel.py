@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +50,7 @@ class Parallel:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def wrap(self, module: nn.Module, blocks: list[nn.Module], bf16: bool) -> nn.Module:
+    def wrap(self, module: nn.Module, blocks: Sequence[nn.Module] = (), bf16: bool = False) -> nn.Module:
         """The module as the loop calls it. `blocks` are the units of sharding."""
         if self.world == 1:
             return module
@@ -137,13 +138,19 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
-def part_of(whole: Tensor, like: Tensor) -> Tensor:
-    """The part of `whole` that this process holds of the sharded tensor `like`: the inverse of `full`."""
-    if not hasattr(like, "to_local"):
-        return whole
-    from torch.distributed.tensor import distribute_tensor
+def rows_of(tensor: Tensor) -> tuple[Tensor, int] | None:
+    """(the rows that this process holds of a sharded tensor, the number of the first one); None for a whole one."""
+    if not hasattr(tensor, "to_local"):
+        return None
+    from torch.distributed.tensor import Shard
 
-    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements).to_local()
+    mesh = tensor.device_mesh
+    if tuple(tensor.placements) != (Shard(0),):
+        raise ValueError(
+            f"tensors are spread by rows over one dimension of devices, not as {tensor.placements}"
+        )
+    each = -(-len(tensor) // mesh.size())
+    return tensor.to_local(), min(each * mesh.get_local_rank(), len(tensor))
 
 
 def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
@@ -152,6 +159,6 @@ def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
     except ImportError as error:
         raise ValueError("several processes and trackers need accelerate: pip install accelerate") from error
     extra = {"log_with": tracker[0], "project_dir": str(tracker[1])} if tracker else {}
-    # a large checkpoint is written by one of all
+    # processes wait for one that validates, draws or exports
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=1))
     return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[patience], **extra)

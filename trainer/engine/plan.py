@@ -50,8 +50,9 @@ class Work:
         return self.body + self.attention + self.token_layers + self.head
 
     def spent(self, recipe: Recipe) -> float:
-        """With what a recipe's settings add outside the head: recomputed blocks, and passes that draw drafts."""
-        passes = 3 + recipe.checkpointing + recipe.self_flip_steps
+        """With what a recipe's settings add outside the head: recomputed blocks, and passes that draw drafts or go
+        without prompt."""
+        passes = 3 + recipe.checkpointing + recipe.self_flip_steps + recipe.model.guided
         return self.head + (self.total - self.head) * passes / 3
 
 
@@ -179,7 +180,7 @@ def traffic(recipe: Recipe, gpus: int, model: nn.Module) -> tuple[float, float]:
         projection = 2 * width * (1 + 2 * shared)  # bytes of queries, keys and values
         forward = 2 * width * 9 + projection + 2 * width + 2 * hidden * 3  # norms and sums, attention, SwiGLU
         backward = 2 * width * 10 + 2 * projection + 2 * width + 2 * hidden * 5
-        sample += depth * count * (forward * (1 + r.checkpointing + r.self_flip_steps) + backward)
+        sample += depth * count * (forward * (1 + r.checkpointing + r.self_flip_steps + c.guided) + backward)
     parts = gpus if r.parallel == "fsdp" else 1
     return sample, 36 * count_parameters(model) / parts
 

@@ -23,22 +23,29 @@ MOST_NAMED = 10  # skipped files said aloud; skipped.txt has them all
 BAR = "{percentage:5.1f}%|{bar}| {elapsed} (left {remaining}){postfix}"
 
 
-class Run(Protocol):
+class Told(Protocol):
     """What a reporter reads of the run that it speaks for; it writes none of it."""
 
-    recipe: Any
+    settings: Any
     out: Path
     parallel: Any
-    device: torch.device
-    codec: Any
-    text: Any
-    source: Any
+    counted: str
     step: int
     samples: int
     seconds: float
     pending: list[float]
 
     def progress(self) -> float: ...
+
+
+class ModelRun(Told, Protocol):
+    """What is read of a run that trains a model, for pictures and validation."""
+
+    recipe: Any
+    device: torch.device
+    codec: Any
+    text: Any
+    source: Any
 
     def tokens(self, batch: Any) -> torch.Tensor: ...
 
@@ -48,13 +55,12 @@ class Run(Protocol):
 
 
 class Reporter:
-    """Speaks for a `Run`, in the main process only."""
+    """Speaks for a run, in the main process only."""
 
-    def __init__(self, trainer: Run):
+    def __init__(self, trainer: Told):
         self.trainer = trainer
         self.bar: tqdm | None = None
-        self.tracker = trainer.parallel.accelerator if trainer.recipe.tensorboard else None
-        self.validation = None  # the source of unseen pictures, opened when first needed
+        self.tracker = trainer.parallel.accelerator if trainer.settings.tensorboard else None
         self._skipped: set[str] = set()  # named in this run, before a restart too
         self._listed: set[str] = set()  # in skipped.txt
         self._waiting: list[str] = []  # met by this process, and not yet passed on to the main one
@@ -129,11 +135,11 @@ class Reporter:
         t = self.trainer
         if self.bar is not None:
             self.bar.update(min(1.0, t.progress()) - self.bar.n)
-            self.bar.set_postfix_str(f" step {t.step}, loss {loss:.3f}, {self.rate():,.0f} samples/s")
+            self.bar.set_postfix_str(f" step {t.step}, loss {loss:.3f}, {self.rate():,.0f} {t.counted}/s")
 
     def record(self, entry: dict[str, Any], rates: list[float]) -> None:
         """A line of the log, said aloud and passed on to TensorBoard with the optimisers' learning rates."""
-        said = {**entry, "samples/s": round(self.rate(), 1)}
+        said = {**entry, f"{self.trainer.counted}/s": round(self.rate(), 1)}
         self.say(str(said))
         if self.tracker is not None:
             lr = {f"lr_{i}": rate for i, rate in enumerate(rates)}
@@ -143,6 +149,14 @@ class Reporter:
     def skipped_files(self) -> int:
         """How many files could not be read so far, as far as this process knows."""
         return len(self._skipped)
+
+
+class ModelReporter(Reporter):
+    """Also measures and draws what a model has learnt."""
+
+    def __init__(self, trainer: ModelRun):
+        super().__init__(trainer)
+        self.validation: Any = None  # the source of unseen pictures, opened when first needed
 
     @torch.no_grad()
     def validate(self, count: int = 4) -> dict[str, float]:
@@ -164,7 +178,8 @@ class Reporter:
             for i in range(count):
                 batch = source.batch(i)
                 x0 = t.tokens(batch)
-                c = corrupt(x0, r.model.mask_id, plain, generator=generator)
+                grid = (r.model.grid, r.model.grid)
+                c = corrupt(x0, r.model.mask_id, plain, generator=generator, grid=grid)
                 with autocast(r, device):
                     hidden = model(c.zt, batch.text.to(device))  # [B, L, D]
                 totals["masked_bits"] += bits_per_token(hidden, model.head_weight, x0, c.masked) / count

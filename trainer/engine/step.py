@@ -1,10 +1,19 @@
-"""One training step's computation: tokens -> corrupted tokens -> hidden states -> loss."""
+"""One training step's computation: tokens -> corrupted tokens -> hidden states -> loss.
+
+Weights that are to hold guidance (`ModelConfig.guided`) are trained as in Guidance-Free Training (Chen et al. 2025,
+arXiv 2501.15420): the conditional states that the loss sees are beta h(prompt, beta) + (1 - beta) h(no prompt), the
+second without gradient and beta = 1 / (1 + g) drawn for each picture. What fits them is h(prompt, beta) =
+(1 + g) h(prompt) - g h(no prompt), the guided states in one pass. Any weights may be tuned so: without beta they are
+as they were.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import hashlib
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mdm_core.diffusion.corruption import corrupt
 from mdm_core.diffusion.loss import objective
+from mdm_core.families.chisel.config import MOST_GUIDANCE
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
+from mdm_core.families.weights import load_weights, names
 from mdm_core.groups import Groups
 from mdm_core.ops import sample_step
 from trainer.recipes.recipe import Recipe
@@ -23,6 +34,15 @@ def stream_seed(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:7], "big")
 
 
+class Drawn(NamedTuple):
+    """A micro-batch on the training device."""
+
+    x0: Tensor  # int64 [B, L], clean tokens
+    text: Tensor  # int64 [B, T], prompt ids
+    # bool [B, S, L], the cells of each thing in each picture, all False where a slot is empty; None: not asked for
+    things: Tensor | None = None
+
+
 class Objective(nn.Module):
     """The model with its loss in one module, so that DDP and FSDP2 see everything that touches a weight."""
 
@@ -31,7 +51,9 @@ class Objective(nn.Module):
         self.model, self.groups, self.recipe = model, groups, recipe
         self.objective = objective  # the benchmark puts a naive one here
 
-    def forward(self, x0: Tensor, text: Tensor, seed: int, draft: bool = False) -> Tensor:
+    def forward(
+        self, x0: Tensor, text: Tensor, seed: int, draft: bool = False, things: Tensor | None = None
+    ) -> Tensor:
         """Scalar loss of one micro-batch.
 
         Args:
@@ -39,6 +61,8 @@ class Objective(nn.Module):
             text: int64 [B, T], prompt ids.
             seed: of every random choice made here: masks, flips, drafts, dropped prompts.
             draft: flips are the model's own mistakes instead of random tokens.
+            things: bool [B, S, L], the cells of each thing (all False: an empty slot). With corruption.region > 0
+                one of each picture is the region of every other picture that loses tokens in a region only.
         """
         r, device = self.recipe, x0.device
         generator = torch.Generator(device).manual_seed(seed)
@@ -51,11 +75,22 @@ class Objective(nn.Module):
             corruption,
             groups=self.groups,
             generator=generator,
+            grid=(r.model.grid, r.model.grid),
+            things=None if things is None else one_thing(things, generator),
             draft=self._drafter(text, generator) if corruption.flip_self else None,
         )
         drop = torch.rand(len(x0), device=device, generator=generator) < r.prompt_dropout  # [B]
+        beta = free = None
+        if r.model.guided:
+            beta = draw_beta(drop, generator)  # [B]
+            # in an autocast region of its own: one that has cast weights without gradient goes on using those
+            with torch.no_grad(), autocast(r, device), self._eager():
+                free = self.model(corrupted.zt, text, torch.ones_like(drop))  # [B, L, D]
         with autocast(r, device):
-            hidden = self.model(corrupted.zt, text, drop)  # [B, L, D]
+            hidden = self.model(corrupted.zt, text, drop, beta)  # [B, L, D]
+            if beta is not None:
+                part = beta[:, None, None]
+                hidden = (part * hidden + (1 - part) * free).to(hidden.dtype)
             return self.objective(
                 hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend
             )
@@ -78,6 +113,25 @@ class Objective(nn.Module):
         return draft
 
 
+def draw_beta(drop: Tensor, generator: torch.Generator) -> Tensor:
+    """beta = 1 / (1 + g) of each picture, float [B]: g anywhere from 0 to `MOST_GUIDANCE`, half of them near 1.5.
+
+    drop: bool [B], the pictures without a prompt, which have nothing to guide by: beta is 1 there.
+    """
+    u = torch.rand(3, len(drop), device=drop.device, generator=generator)
+    near = 1.5 + 1.5 * (u[1] + u[2] - 1)  # 0 to 3, a triangle over 1.5
+    g = torch.where(u[0] < 0.5, MOST_GUIDANCE * u[1], near)
+    return torch.where(drop, 1.0, 1 / (1 + g))
+
+
+def one_thing(things: Tensor, generator: torch.Generator) -> Tensor:
+    """The cells of one thing a picture, each of its things as likely: bool [B, S, L] -> [B, L]."""
+    there = things.any(2)  # [B, S]
+    draw = torch.rand(there.shape, device=things.device, generator=generator)
+    chosen = draw.masked_fill(~there, -1.0).argmax(1)  # [B]
+    return things[torch.arange(len(things), device=things.device), chosen]
+
+
 def autocast(recipe: Recipe, device: torch.device):
     """bf16 products, or none of it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
@@ -85,6 +139,14 @@ def autocast(recipe: Recipe, device: torch.device):
 
 def blocks_of(model: MaskedDiffusionTransformer) -> list[nn.Module]:
     return [*model.blocks, *model.token_blocks]
+
+
+def start_from(model: MaskedDiffusionTransformer, folder: Path) -> None:
+    """Take the weights of a model folder; what only the new model has, for guidance, begins at nothing."""
+    file = folder / "model.safetensors"
+    if model.guide is None and any(name.startswith("guide.") for name in names(file)):
+        raise ValueError(f"the weights in {folder} hold guidance: go on from them with model.guided=True")
+    load_weights(model, file, new=("guide.",))
 
 
 def prepare_blocks(model: MaskedDiffusionTransformer, recipe: Recipe, sharded: bool) -> None:

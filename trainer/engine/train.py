@@ -12,6 +12,7 @@ result; after its name, field=value sets any of its fields. trainer/recipes/reci
     data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
     lr=1e-3 matrix_lr=0.01 learning rates; lower both if the loss is not a number
     log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
+    model.guided=True      guidance in one pass; with --init and a lower lr, a few minutes tune weights to it
     checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
 
 `python -m trainer plan` says beforehand what a recipe costs. `--out` holds everything of the run: checkpoints, from
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from mdm_core.pipeline import SHIPPED
 from trainer.command import number, run_command, to_path, whole
 from trainer.engine.loop import Trainer
 from trainer.engine.parallel import open_device
+from trainer.engine.run import leave_on_signals
 from trainer.recipes.recipe import load_recipe
 
 # what is said where the GPU's memory is full, and after Ctrl-C
@@ -67,18 +68,6 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def leave_on_signals(trainer) -> None:
-    """Ctrl-C or a termination signal ends the run after a checkpoint; a second one at once."""
-
-    def leave(*_) -> None:
-        if trainer.stop:
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    for sent in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sent, leave)
-
-
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_intermixed_args(argv)
     if args.threads:
@@ -89,9 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)
     parameters = count_parameters(trainer.model) / 1e6
     trainer.reporter.say(f"{describe_backend(trainer.device)} | {parameters:.1f} M parameters")
-    if trainer.resume():
-        trainer.reporter.say(f"resumed at step {trainer.step}")
-
+    trainer.resume()
     leave_on_signals(trainer)
     trainer.run(args.stop_after)
     trainer.export(out / "model")

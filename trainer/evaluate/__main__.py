@@ -3,10 +3,13 @@
     python -m trainer evaluate --quick                              five minutes on two cores
     python -m trainer evaluate --json assets/evidence/emojieval.json        all 2,400 prompts
     python -m trainer evaluate --model runs/emoji/model --tags counting position --limit 50 --set steps=16
+    python -m trainer evaluate --model runs/world/model --world world_256 --atlas ATLAS --verifier runs/judge_256
 
-Prints the table with its control rows, and what the judge itself is worth: its accuracy on real renders, the round
-trip through the image tokenizer (the ceiling), the share of near misses that it refuses, and how often template
-matching agrees. The noise seed of a picture is its prompt's place in the file, so that runs are paired.
+The world is that of the model's card where it says so, and the judge is that of the world. Prints the table with its
+control rows, and what the judge itself is worth: its accuracy on real renders, the round trip through the image
+tokenizer (the ceiling), the share of near misses that it refuses, and how often template matching agrees. In a larger
+world the judge of 128 pixels gives a second opinion, on halved pictures of its own objects. The noise seed of a
+picture is its prompt's place in the file, so that runs are paired.
 """
 
 from __future__ import annotations
@@ -33,32 +36,52 @@ from trainer.evaluate.controls import (
     verdicts,
 )
 from trainer.evaluate.generate import Artist, Pictures, generate_on
-from trainer.evaluate.prompts import SPLITS, TAGS, Prompt, load
+from trainer.evaluate.prompts import EVERY_TAG, SPLITS, Prompt, choose, tags_of
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, summary
+from trainer.evaluate.second import second_opinion
 from trainer.evaluate.templates import Templates
+from trainer.evaluate.worlds import open_atlas, open_judge, prompts_of, world_of
 from trainer.fields import assignment, value_of
 from trainer.judge.detector import Verifier, sha256
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
+from trainer.scenes.spec import EMOJI_128, SPECS
 
 QUICK = 24  # prompts a tag
 
 
-def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verifier, **settings) -> dict:
-    """The whole record for a pipeline and the pictures it made for the prompts."""
-    atlas = Atlas.load()
+def evaluate(
+    pipe: Pipeline,
+    prompts: list[Prompt],
+    made: Pictures,
+    judge: Verifier,
+    atlas: Atlas | None = None,
+    **settings,
+) -> dict:
+    """The whole record for a pipeline and the pictures it made for the prompts; `atlas`: of the judge's world."""
+    spec = judge.spec
+    atlas = open_atlas(spec, None) if atlas is None else atlas
     card = pipe.facts.card
-    styles = [s for s in card.get("styles", atlas.styles) if s in atlas.styles]
+    known = atlas.styles if spec is EMOJI_128 else spec.styles_in(atlas.styles)
+    styles = [s for s in card.get("styles", known) if s in atlas.styles]
     scenes_styles = sorted({p.scene.style for p in prompts} | set(styles), key=atlas.styles.index)
     n_objects = len(atlas)
-    artist = Artist(atlas, n_objects, scenes_styles, pipe.device)
+    artist = Artist(atlas, n_objects, scenes_styles, pipe.device, spec)
     found = judge.detect(made.images)
     right = verdicts(prompts, found)
     wrong = [mistakes(p, f) for p, f in zip(prompts, found, strict=True)]
     real, ceiling, drawn, back = renders_and_round_trip(prompts, judge, artist, pipe)
-    templates = Templates(atlas, n_objects, scenes_styles, judge.device)
+    templates = Templates(atlas, n_objects, scenes_styles, judge.device, spec)
     features = [judge.features(images).numpy() for images in (drawn, back, made.images)]
+    told = {}
+    if spec is not EMOJI_128:
+        told["second_opinion"] = second_opinion(
+            prompts,
+            open_judge(EMOJI_128, device=judge.device),
+            {"model": made.images, "real renders": drawn},
+            {"model": right, "real renders": real},
+        )
     return {
         "settings": dict(vars(pipe.settings(**settings))),
         "rows": {
@@ -67,6 +90,7 @@ def evaluate(pipe: Pipeline, prompts: list[Prompt], made: Pictures, judge: Verif
             "round trip": summary(prompts, ceiling),
             "shuffled prompts": summary(prompts, shuffled(prompts, found)),
         },
+        **told,
         "refused_controls": {
             "real renders": [p.index for p, ok in zip(prompts, real, strict=True) if not ok],
             "round trip": [p.index for p, ok in zip(prompts, ceiling, strict=True) if not ok],
@@ -109,6 +133,7 @@ def header(pipe: Pipeline, model: Path, judge: Verifier) -> dict:
             **{k: card.get(k) for k in ("parameters", "samples", "minutes", "styles")},
             "objects": len(card.get("objects", [])),
         },
+        "world": judge.spec.name,
         "verifier_sha256": judge.card["sha256"],
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }
@@ -132,7 +157,16 @@ def main() -> None:
     )
     parser.add_argument("--model", type=to_path, default=SHIPPED)
     parser.add_argument(
-        "--tags", nargs="+", choices=TAGS, default=list(TAGS), metavar="TAG", help=", ".join(TAGS)
+        "--world",
+        choices=sorted(SPECS),
+        default=None,
+        help="of which scenes (default: as the model's card says)",
+    )
+    parser.add_argument(
+        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
+    )
+    parser.add_argument(
+        "--tags", nargs="+", choices=EVERY_TAG, default=None, metavar="TAG", help=", ".join(EVERY_TAG)
     )
     parser.add_argument("--split", choices=(*SPLITS, "both"), default="both")
     parser.add_argument("--limit", type=whole(1), default=None, help="prompts a tag")
@@ -161,11 +195,17 @@ def main() -> None:
     out_file(args.json)
     out_file(args.tokens, (".safetensors",))
     device = usable(args.device)
-    judge = Verifier.load(args.verifier, device)
     pipe = Pipeline.from_pretrained(args.model, device)
+    spec = world_of(pipe, args.world)
+    tags = tuple(args.tags or tags_of(spec))
+    if missing := [t for t in tags if t not in tags_of(spec)]:
+        parser.error(
+            f"{spec.name} has no prompts of the tag {missing[0]}: choose from {', '.join(tags_of(spec))}"
+        )
+    atlas, judge = open_atlas(spec, args.atlas), open_judge(spec, args.verifier, device)
     known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
     limit = min(QUICK, args.limit or QUICK) if args.quick else args.limit
-    prompts = load(args.prompts, tuple(args.tags), limit, known)
+    prompts = choose(prompts_of(spec, atlas, args.prompts), tags, limit, known)
     prompts = [p for p in prompts if args.split in ("both", p.split)]
     if not prompts:
         parser.error("no prompt is left: choose other tags or another split")
@@ -173,7 +213,7 @@ def main() -> None:
     settings = dict(args.set)
     mark = info["model"]["sha256"]
     prompts, made = generate_on(pipe, prompts, args.tokens, args.minutes, mark, args.batch, **settings)
-    record = {**info, **evaluate(pipe, prompts, made, judge, **settings)}
+    record = {**info, **evaluate(pipe, prompts, made, judge, atlas, **settings)}
     print(tables(record))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.generate import Artist, decode, encode
 from trainer.evaluate.layouts import accepts
-from trainer.evaluate.prompts import TAGS, Prompt, near_misses
+from trainer.evaluate.prompts import EVERY_TAG, Prompt, near_misses
 from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.templates import Templates
 from trainer.judge.detector import Detection, Verifier
@@ -25,7 +25,7 @@ def verdicts(prompts: Sequence[Prompt], found: Sequence[list[Detection]]) -> lis
 def shuffled(prompts: Sequence[Prompt], found: Sequence[list[Detection]]) -> list[bool]:
     """Every picture judged by the next prompt of its tag: near zero for a judge that reads the picture."""
     out = [False] * len(prompts)
-    for tag in TAGS:
+    for tag in EVERY_TAG:
         mine = [i for i, p in enumerate(prompts) if p.tag == tag]
         for i, other in zip(mine, mine[1:] + mine[:1], strict=True):
             out[i] = len(mine) > 1 and not mistakes(prompts[other], found[i])
@@ -57,22 +57,23 @@ def agreement(
     prompts: list[Prompt], images: Tensor, found: list[list[Detection]], templates: Templates
 ) -> dict:
     """How often template matching says the same: about each object found; about the whole picture, with the
-    verifier's places; and about the whole picture on its own."""
-    again, alone = templates.rename(images, found), accepts(templates, images, prompts)
+    verifier's places; and about the whole picture on its own, where things can only lie in known places."""
+    again = templates.rename(images, found)
+    alone = accepts(templates, images, prompts) if templates.spec.snapped == 1 else None
     out = {}
-    for tag in TAGS:
+    for tag in EVERY_TAG:
         rows = [i for i, p in enumerate(prompts) if p.tag == tag]
         if not rows:
             continue
         names = [a.name == b.name for i in rows for a, b in zip(found[i], again[i], strict=True)]
         whole = [bool(mistakes(prompts[i], found[i])) == bool(mistakes(prompts[i], again[i])) for i in rows]
-        own = [(not mistakes(prompts[i], found[i])) == alone[i] for i in rows]
-        out[tag] = {
-            "objects": share(names) if names else None,
-            "verdicts": share(whole),
-            "verdicts of templates alone": share(own),
-            "accepted by templates alone": share([alone[i] for i in rows]),
-        }
+        out[tag] = {"objects": share(names) if names else None, "verdicts": share(whole)}
+        if alone is not None:
+            own = [(not mistakes(prompts[i], found[i])) == alone[i] for i in rows]
+            out[tag] |= {
+                "verdicts of templates alone": share(own),
+                "accepted by templates alone": share([alone[i] for i in rows]),
+            }
     return out
 
 

@@ -19,13 +19,14 @@ from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.prompts import Prompt
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import Scene, SceneGenerator
+from trainer.scenes.generator import Scene
+from trainer.scenes.source import SceneDataConfig, picture
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 
 @dataclass
 class Pictures:
-    """images uint8 [B, 128, 128, 3] on the CPU; tokens int64 [B, h, w]; one entry a picture in the lists."""
+    """images uint8 [B, H, W, 3] on the CPU; tokens int64 [B, h, w]; one entry a picture in the lists."""
 
     images: Tensor
     tokens: np.ndarray
@@ -147,26 +148,31 @@ def _first_values(run: Trajectory) -> np.ndarray:
 
 @torch.no_grad()
 def decode(pipe: Pipeline, tokens: np.ndarray, batch: int = 128) -> Tensor:
-    """Finished tokens [B, h, w] -> uint8 [B, 128, 128, 3] on the CPU."""
+    """Finished tokens [B, h, w] -> uint8 [B, H, W, 3] on the CPU."""
     parts = torch.as_tensor(tokens, dtype=torch.int64).split(batch)
     return torch.cat([pipe.codec.decode(p.to(pipe.device)).cpu() for p in parts])
 
 
 @torch.no_grad()
 def encode(pipe: Pipeline, images: Tensor, batch: int = 128) -> np.ndarray:
-    """uint8 [B, 128, 128, 3] -> tokens int64 [B, h, w]."""
+    """uint8 [B, H, W, 3] -> tokens int64 [B, h, w]."""
     return torch.cat([pipe.codec.encode(p.to(pipe.device)).cpu() for p in images.split(batch)]).numpy()
 
 
 class Artist:
-    """Draws scenes of the given styles as the data does: uint8 [B, 128, 128, 3] on the CPU."""
+    """Draws scenes of the given styles as the data of their world does: uint8 [B, H, H, 3] on the CPU."""
 
     def __init__(
-        self, atlas: Atlas, n_objects: int, styles: Sequence[str], device: str | torch.device = "cpu"
+        self,
+        atlas: Atlas,
+        n_objects: int,
+        styles: Sequence[str],
+        device: str | torch.device = "cpu",
+        spec: SceneSpec = EMOJI_128,
     ):
-        self.scenes = SceneGenerator(atlas, n_objects=n_objects, styles=list(styles))
-        self.bank = SpriteBank(atlas, n_objects, list(styles), device=device)
+        data = SceneDataConfig(n_objects, tuple(styles), spec=spec.name)
+        self.scenes, self.bank = data.generator(atlas), data.bank(atlas, device)
 
     def draw(self, scenes: Sequence[Scene], batch: int = 64) -> Tensor:
         lots = [list(scenes[k : k + batch]) for k in range(0, len(scenes), batch)]
-        return torch.cat([render(self.scenes.to_batch(lot), self.bank).cpu() for lot in lots])
+        return torch.cat([picture(self.scenes.to_batch(lot), self.bank).cpu() for lot in lots])

@@ -13,20 +13,24 @@ from torch import Tensor
 
 from trainer.evaluate.prompts import Prompt
 from trainer.evaluate.templates import FAR, Templates, crops
-from trainer.scenes.generator import BESIDE, COUNTS, STACKED
 
 REST = 22.0  # root mean square difference in grey levels from the ground allowed where no object should be
 Place = tuple[int, int, int]  # left, top, side
 
 
 def layouts(p: Prompt) -> list[tuple[Place, ...]]:
-    """Every way in which the data places what the prompt asks for, an entry for each object in include's order."""
+    """Every way in which the data places what the prompt asks for, an entry for each object in include's order.
+
+    ValueError for a prompt of a world whose things lie anywhere.
+    """
+    if p.spec.snapped < 1:
+        raise ValueError(f"things in {p.spec.name} lie anywhere: only its judge can say what a picture shows")
     if len(p.include) == 1:
-        options = COUNTS[p.include[0]["count"]]
+        options = p.spec.counts[p.include[0]["count"]]
         return sorted({tuple((x, y, size) for x, y in places) for size, places in options})
     relation = (p.include[0].get("position") or [None])[0]
     out = set()
-    for names, options in ((("left of", "right of"), BESIDE), (("above", "below"), STACKED)):
+    for names, options in ((("left of", "right of"), p.spec.beside), (("above", "below"), p.spec.stacked)):
         for size, places in options:
             pair = tuple((x, y, size) for x, y in places)
             if relation in (None, names[0]):
@@ -40,7 +44,7 @@ def layouts(p: Prompt) -> list[tuple[Place, ...]]:
 def accepts(
     templates: Templates, images: Tensor, prompts: list[Prompt], far: float = FAR, batch: int = 64
 ) -> list[bool]:
-    """uint8 pictures [B, 128, 128, 3] -> whether each is a scene that its prompt allows. `far`: see templates."""
+    """uint8 pictures [B, H, H, 3] -> whether each is a scene that its prompt allows. `far`: see templates."""
     out = [False] * len(prompts)
     alike: dict[tuple, list[int]] = {}  # prompts that look at the same places go together
     for i, p in enumerate(prompts):
@@ -56,13 +60,13 @@ def accepts(
 
 
 def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tuple, far: float) -> list[bool]:
-    pixels = images.to(templates.device).float() / 255  # [n, 128, 128, 3]
+    pixels = images.to(templates.device).float() / 255  # [n, H, H, 3]
     ground = templates.ground(pixels)
     places = sorted({place for way in ways for place in way})
     seen = torch.cat([crops(pixels, place) for place in places])  # [places * n, 3P]
     behind = torch.cat([crops(ground, place) for place in places])
     error, best = (v.view(len(places), -1).T.tolist() for v in templates.nearest(seen, behind))  # [n][places]
-    gap = (pixels - ground).square().mean(-1)  # [n, 128, 128]
+    gap = (pixels - ground).square().mean(-1)  # [n, H, H]
     # -> [n, ways]
     empty = torch.stack([gap[:, _rest(way, gap)].mean(1) for way in ways], 1).sqrt() * 255 <= REST
     out = []
@@ -78,7 +82,7 @@ def _look(templates: Templates, images: Tensor, prompts: list[Prompt], ways: tup
 
 
 def _rest(way: tuple[Place, ...], gap: Tensor) -> Tensor:
-    """bool [128, 128]: where the layout has no object."""
+    """bool [H, H]: where the layout has no object."""
     rest = torch.ones(gap.shape[1:], dtype=torch.bool, device=gap.device)
     for x, y, size in way:
         rest[y : y + size, x : x + size] = False

@@ -1,10 +1,12 @@
 """The prompts of EmojiEval, in GenEval's jsonl form, each with the scene it was written for.
 
     python -m trainer evaluate prompts [--objects 311] [--out assets/emojieval]
+    python -m trainer evaluate prompts --world world_256 --atlas ATLAS --out runs/prompts
 
-400 prompts for each of the six tags, from lots of the scene generator that training never draws. Half of each tag
-combines what training combined (`seen`), half what was kept from it (`held_out`); one object alone cannot be held
-out, so all of `single_object` is seen. The scene is there for the controls: drawn, it must be accepted.
+400 prompts for each tag (six at 128 pixels; at 256 two more, counts of two kinds and five or six things), from lots of
+the scene generator that training never draws. Half of each tag combines what training combined (`seen`), half what was
+kept from it (`held_out`); one object alone cannot be held out, so all of `single_object` is seen. The scene is there
+for the controls: drawn, it must be accepted. The same command makes the same file.
 """
 
 from __future__ import annotations
@@ -12,21 +14,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 from mdm_core.paths import located, shipped
 from trainer.command import out_folder, run_command, to_path, whole
 from trainer.data.texts import text_of
+from trainer.judge.near_misses import near_misses as wrong_scenes
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES
-from trainer.scenes.generator import COUNTS, HELD_OUT_KINDS, MIN_CONTRAST, Scene, SceneGenerator, SceneObject
+from trainer.scenes.generator import Scene, SceneGenerator, SceneObject
+from trainer.scenes.source import SceneDataConfig
+from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
 
 FOLDER = shipped("emojieval")
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+EVERY_TAG = (*TAGS, "two_counts", "many")  # the last two where a world has them
 SPLITS = ("seen", "held_out")
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")  # of the shipped weights
 PER_TAG = 400
@@ -44,6 +47,7 @@ class Prompt:
     include: list[dict]
     exclude: list[dict]
     scene: Scene
+    spec: SceneSpec = EMOJI_128  # the world that its pictures are of
 
     @classmethod
     def read(cls, index: int, line: dict) -> Prompt:
@@ -57,8 +61,11 @@ class Prompt:
             line["prompt"],
             line["background"] is not None,
             line["style"] is not None,
+            s.get("look", 0),
         )
-        return cls(index, line["tag"], line["split"], line["prompt"], line["include"], line["exclude"], scene)
+        spec = scene_spec(line.get("world", EMOJI_128.name))
+        told = line["tag"], line["split"], line["prompt"], line["include"], line["exclude"]
+        return cls(index, *told, scene, spec)
 
 
 def _drawn(thing: SceneObject) -> dict:
@@ -67,7 +74,12 @@ def _drawn(thing: SceneObject) -> dict:
     return told if thing.angle else {name: value for name, value in told.items() if name != "angle"}
 
 
-def line_of(scene: Scene, split: str) -> dict:
+def tags_of(spec: SceneSpec) -> tuple[str, ...]:
+    """The tags that a world's scenes can be asked for by."""
+    return tuple(tag for tag in EVERY_TAG if tag in spec.kinds)
+
+
+def line_of(scene: Scene, split: str, spec: SceneSpec = EMOJI_128) -> dict:
     """A scene as a line: GenEval's fields, then ours."""
     drawn = {
         "background": scene.background,
@@ -75,20 +87,38 @@ def line_of(scene: Scene, split: str) -> dict:
         "relation": scene.relation,
         "objects": [_drawn(o) for o in scene.objects],
     }
-    return {**scene.truth(), "split": split, "scene": drawn}
+    if spec is EMOJI_128:
+        return {**scene.truth(), "split": split, "scene": drawn}
+    return {**scene.truth(), "split": split, "world": spec.name, "scene": {**drawn, "look": scene.look}}
 
 
 def make(
-    atlas: Atlas, n_objects: int, styles: tuple[str, ...] = STYLES, per_tag: int = PER_TAG, seed: int = SEED
+    atlas: Atlas,
+    n_objects: int,
+    styles: tuple[str, ...] | None = None,
+    per_tag: int = PER_TAG,
+    seed: int = SEED,
+    spec: SceneSpec = EMOJI_128,
 ) -> list[dict]:
-    """All lines, tag by tag. Every prompt differs; single objects take turns, so that each is asked for."""
+    """All lines, tag by tag. Every prompt differs; single objects take turns, so that each is asked for.
+
+    styles: by default those of the shipped weights, or of the world.
+    """
     lines: list[dict] = []
-    for tag in TAGS:
-        splits = SPLITS if tag in HELD_OUT_KINDS else ("seen",)
+    if styles is None:
+        styles = STYLES if spec is EMOJI_128 else tuple(spec.styles_in(atlas.styles))
+    for tag in tags_of(spec):
+        splits = SPLITS if tag in spec.held_out_kinds else ("seen",)
         said: set[str] = set()
         for split in splits:
             scenes = SceneGenerator(
-                atlas, n_objects=n_objects, styles=list(styles), seed=seed, split=split, kinds={tag: 1.0}
+                atlas,
+                n_objects=n_objects,
+                styles=list(styles),
+                seed=seed,
+                split=split,
+                kinds={tag: 1.0},
+                spec=spec,
             )
             share = per_tag // len(splits)
             times: Counter = Counter()
@@ -102,7 +132,7 @@ def make(
                 said.add(scene.caption.lower())
                 times[name] += 1
                 found += 1
-                lines.append(line_of(scene, split))
+                lines.append(line_of(scene, split, spec))
     return lines
 
 
@@ -117,14 +147,28 @@ def load(
     known: names of objects; prompts that name another are left out, for models that know fewer.
     Raises ValueError for unknown tags or a file that cannot be read.
     """
-    path = located(path or FOLDER / "prompts.jsonl")
-    if unknown := [t for t in tags if t not in TAGS]:
-        raise ValueError(f"unknown tag {unknown[0]!r}: choose from {', '.join(TAGS)}")
+    return choose(read(path or FOLDER / "prompts.jsonl"), tags, limit, known)
+
+
+def read(path: Path | str) -> list[Prompt]:
+    """All prompts of a file. Raises ValueError for one that cannot be read."""
+    path = located(path)
     try:
         lines = [json.loads(row) for row in text_of(path.read_bytes()).split("\n") if row.strip()]
-        prompts = [Prompt.read(i, line) for i, line in enumerate(lines)]
+        return [Prompt.read(i, line) for i, line in enumerate(lines)]
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} holds no EmojiEval prompts: {error}") from None
+
+
+def choose(
+    prompts: list[Prompt],
+    tags: tuple[str, ...] = TAGS,
+    limit: int | None = None,
+    known: set[str] | None = None,
+) -> list[Prompt]:
+    """Some of the prompts, as `load` does."""
+    if unknown := [t for t in tags if t not in EVERY_TAG]:
+        raise ValueError(f"unknown tag {unknown[0]!r}: choose from {', '.join(EVERY_TAG)}")
     out: list[Prompt] = []
     for tag in tags:
         mine = [p for p in prompts if p.tag == tag]
@@ -138,60 +182,9 @@ def load(
     return out
 
 
-# ---- near misses: scenes that differ from what the prompt asks for in one thing ------------------------
-
-
 def near_misses(p: Prompt, atlas: Atlas, n_objects: int) -> dict[str, Scene]:
-    """Wrong scenes for a prompt, by the kind of mistake. What the tag cannot get wrong is absent."""
-    rng = Random(p.index)
-    things, scene, out = list(p.scene.objects), p.scene, {}
-    n = len(things)
-    if n < 4:
-        taken = {o.name for o in things}
-        names = [
-            o.name for o in atlas.objects[:n_objects] if o.name not in taken and _shows(atlas, o.index, scene)
-        ]
-        extra = SceneObject(rng.choice(names), None, 0, 0, 0)
-        out["one object extra"] = _laid_out(scene, [*things, extra], rng)
-    if p.tag == "counting":
-        number = n + 1 if n < 4 else n - 1
-        out["count off by one"] = _laid_out(scene, [things[0]] * number, rng)
-    elif n > 1:
-        out["one object missing"] = _laid_out(scene, things[:1], rng)
-    else:
-        out["count off by one"] = _laid_out(scene, things * 2, rng)
-    if p.tag == "colors":
-        clear = [c for c in COLOUR_NAMES if c != things[0].colour and scene.background not in CLASHES[c]]
-        hue = rng.choice(clear)
-        out["another colour"] = dataclasses.replace(
-            scene, objects=(dataclasses.replace(things[0], colour=hue),)
-        )
-    if p.tag == "color_attr":
-        a, b = things
-        swapped = dataclasses.replace(a, colour=b.colour), dataclasses.replace(b, colour=a.colour)
-        out["colours swapped"] = dataclasses.replace(scene, objects=swapped)
-    if p.tag == "position":
-        a, b = things
-        flipped = dataclasses.replace(a, x=b.x, y=b.y), dataclasses.replace(b, x=a.x, y=a.y)
-        out["relation flipped"] = dataclasses.replace(scene, objects=flipped)
-    return out
-
-
-def _shows(atlas: Atlas, index: int, scene: Scene) -> bool:
-    """Whether the object is drawn in the scene's style and can be told from its ground."""
-    if not atlas.has(index, scene.style):
-        return False
-    ground = next(b.rgb for b in BACKGROUNDS if b.name == scene.background)
-    return math.dist(ground, atlas.means[index, scene.style]) >= MIN_CONTRAST
-
-
-def _laid_out(scene: Scene, things: list[SceneObject], rng: Random) -> Scene:
-    """The things at places for so many."""
-    size, places = rng.choice(COUNTS[len(things)])
-    objects = tuple(
-        dataclasses.replace(o, size=size, x=x, y=y) for o, (x, y) in zip(things, places, strict=True)
-    )
-    return dataclasses.replace(scene, objects=objects)
+    """Wrong scenes for a prompt, by the kind of mistake: see `trainer/judge/near_misses.py`."""
+    return wrong_scenes(p.scene, p.index, atlas, n_objects, p.spec)
 
 
 def main() -> None:
@@ -200,10 +193,14 @@ def main() -> None:
     )
     parser.add_argument("--objects", type=whole(2), default=None, help="the first N objects of the atlas")
     parser.add_argument("--out", type=to_path, default=Path("assets/emojieval"))
+    parser.add_argument("--world", choices=sorted(SPECS), default=EMOJI_128.name, help="of which scenes")
+    parser.add_argument(
+        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
+    )
     args = parser.parse_args()
     out_folder(args.out)
-    atlas = Atlas.load()
-    lines = make(atlas, args.objects or len(atlas))
+    atlas = SceneDataConfig(spec=args.world, atlas=args.atlas).load_atlas()
+    lines = make(atlas, args.objects or len(atlas), spec=scene_spec(args.world))
     file = args.out / "prompts.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     print(f"{file}: {len(lines)} prompts, {dict(Counter((x['tag'], x['split']) for x in lines))}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.evaluate.prompts import TAGS
+from trainer.evaluate.prompts import EVERY_TAG
+from trainer.scenes.spec import EMOJI_128
 
 
 def percent(value: dict | None) -> str:
@@ -22,24 +23,31 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
 
 
 def score_table(rows: dict[str, dict], split: str | None = None) -> str:
-    """One line a row: the six tags and their mean."""
-    tags = [t for t in TAGS if any(t in r["tags"] for r in rows.values())]
+    """One line a row: the tags and their mean; where there are more than six, the mean of GenEval's six too."""
+    tags = [t for t in EVERY_TAG if any(t in r["tags"] for r in rows.values())]
 
     def cell(value: dict) -> str:
         return percent(value if split is None else value.get(split))
 
     body = [[name, *(cell(r["tags"].get(t, {})) for t in tags), cell(r["mean"])] for name, r in rows.items()]
-    return grid([f"{split.replace('_', ' ') if split else 'all'}, per cent", *tags, "mean"], body)
+    head = [f"{split.replace('_', ' ') if split else 'all'}, per cent", *tags, "mean"]
+    if split is None and any("mean_of_six" in r for r in rows.values()):
+        head.append("mean of the six")
+        for line, r in zip(body, rows.values(), strict=True):
+            line.append(percent(r.get("mean_of_six")))
+    return grid(head, body)
 
 
 def tables(record: dict) -> str:
     """Everything that one run of `python -m trainer evaluate` has to say."""
     n = sum(v["n"] for v in record["rows"]["model"]["tags"].values())
+    judge, model = (digest[:12] for digest in (record["verifier_sha256"], record["model"]["sha256"]))
     parts = [
-        f"EmojiEval, {n} prompts, verifier {record['verifier_sha256'][:12]}, model {record['model']['sha256'][:12]}",
+        f"EmojiEval{of_world(record)}, {n} prompts, verifier {judge}, model {model}",
         score_table(record["rows"]),
         score_table(record["rows"], "seen"),
         score_table(record["rows"], "held_out"),
+        *second_table(record.get("second_opinion")),
         "Near misses refused by the verifier, per cent (one thing in a true render is wrong)",
         miss_table(record["near_misses_refused"]),
         "Agreement of template matching with the verifier, per cent",
@@ -58,15 +66,34 @@ def tables(record: dict) -> str:
     return "\n\n".join(parts)
 
 
+def of_world(record: dict) -> str:
+    """Which world's, where the record says so: that of the first weights goes without saying."""
+    world = record.get("world", EMOJI_128.name)
+    return "" if world == EMOJI_128.name else f" of {world}"
+
+
+def second_table(second: dict | None) -> list[str]:
+    """What the judge of 128 pixels says of halved pictures, beside the first judge on the same prompts."""
+    if not second:
+        return []
+    if not second["n"]:
+        return ["No second opinion: no prompt has only objects that the judge of 128 pixels knows."]
+    return [
+        f"Second opinion: the judge of 128 pixels on halved pictures, {second['n']} prompts of the objects it knows; "
+        f"it agrees on {percent(second['agreement'])} % of the model's pictures",
+        score_table(second["rows"]),
+    ]
+
+
 def miss_table(refused: dict) -> str:
     kinds = list(dict.fromkeys(k for v in refused.values() for k in v))
-    tags = [t for t in TAGS if t in refused]
+    tags = [t for t in EVERY_TAG if t in refused]
     return grid(["tag", *kinds], [[t, *(percent(refused[t].get(k)) for k in kinds)] for t in tags])
 
 
 def agreement_table(agreement: dict) -> str:
-    columns = ("objects", "verdicts", "verdicts of templates alone", "accepted by templates alone")
-    tags = [t for t in TAGS if all(t in v for v in agreement.values())]
+    columns = list(dict.fromkeys(c for by_tag in agreement.values() for v in by_tag.values() for c in v))
+    tags = [t for t in EVERY_TAG if all(t in v for v in agreement.values())]
     rows = [
         [f"{where}, {tag}", *(percent(by_tag[tag].get(c)) for c in columns)]
         for where, by_tag in agreement.items()

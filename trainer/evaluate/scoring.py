@@ -1,7 +1,4 @@
-"""When a picture is right, and how sure a share of right pictures is.
-
-The rules are GenEval's (Ghosh et al. 2023) made stricter: nothing but what the prompt names may be in the picture.
-"""
+"""When a picture of a prompt is right, and how sure a share of right pictures is."""
 
 from __future__ import annotations
 
@@ -11,50 +8,15 @@ from statistics import mean
 
 import numpy as np
 
-from trainer.evaluate.prompts import TAGS, Prompt
-from trainer.judge.detector import NOTHING, Detection
-
-MARGIN = 8.0  # pixels by which one centre must lie beyond the other
+from trainer.evaluate.prompts import EVERY_TAG, TAGS, Prompt
+from trainer.judge import rules
+from trainer.judge.detector import Detection
 
 
 def mistakes(p: Prompt, found: list[Detection]) -> list[str]:
-    """What is wrong with the picture; an empty list is a right one.
-
-    include: the class as often as asked, in the colour where one is asked for. exclude: fewer than so many of it.
-    Anything else in the picture is wrong too, whether it can be named or not. position: the first object lies
-    beyond the second by more along the axis of the relation than across it.
-    """
-    out = []
-    wanted = {e["class"] for e in p.include}
-    for entry in p.include:
-        mine = [d for d in found if d.name == entry["class"]]
-        right = [d for d in mine if "color" not in entry or d.colour == entry["color"]]
-        if len(mine) < entry["count"]:
-            out.append("missing")
-        elif len(right) < entry["count"]:
-            out.append("colour")
-    for entry in p.exclude:
-        if sum(d.name == entry["class"] for d in found) >= entry["count"]:
-            out.append("too many")
-    if any(d.name == NOTHING for d in found):
-        out.append("broken object")
-    if any(d.name not in wanted and d.name != NOTHING for d in found):
-        out.append("unasked object")
-    position = p.include[0].get("position")
-    if position and not out:
-        first = next(d for d in found if d.name == p.include[0]["class"])
-        second = next(d for d in found if d.name == p.include[position[1]]["class"])
-        if not lies(first.centre, position[0], second.centre):
-            out.append("position")
-    return out
-
-
-def lies(a: tuple[float, float], relation: str, b: tuple[float, float]) -> bool:
-    """Whether a lies to b as the relation says; points in pixels, y downwards."""
-    dx, dy = a[0] - b[0], a[1] - b[1]
-    along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
-    across = abs(dy) if relation in ("left of", "right of") else abs(dx)
-    return along > max(MARGIN, across)
+    """What is wrong with a prompt's picture, by the rules of `trainer/judge/rules.py`; an empty list is a right one."""
+    # a cell of the world's lattice: by so much one centre must lie beyond the other
+    return rules.mistakes(p.include, p.exclude, found, p.spec.cell)
 
 
 def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -90,10 +52,13 @@ def paired_difference(
 
 
 def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
-    """Shares with intervals: each tag, each split of it, and the mean of the tags."""
+    """Shares with intervals: each tag, each split of it, and the mean of the tags.
+
+    Where there are more than GenEval's six tags, `mean_of_six` is the mean of those alone.
+    """
     out: dict = {"tags": {}}
     by_tag: dict[str, list[bool]] = {}
-    for tag in TAGS:
+    for tag in EVERY_TAG:
         rows = [(p.split, bool(r)) for p, r in zip(prompts, right, strict=True) if p.tag == tag]
         if not rows:
             continue
@@ -102,17 +67,23 @@ def summary(prompts: list[Prompt], right: Sequence[bool]) -> dict:
         for split in ("seen", "held_out"):
             if mine := [r for s, r in rows if s == split]:
                 out["tags"][tag][split] = share(mine)
-    middle, low, high = bootstrap_mean(by_tag)
-    out["mean"] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+    out["mean"] = _mean(by_tag)
+    six = {tag: rows for tag, rows in by_tag.items() if tag in TAGS}
+    if six and len(six) < len(by_tag):
+        out["mean_of_six"] = _mean(six)
     for split in ("seen", "held_out"):
         lots = {
             t: [bool(r) for p, r in zip(prompts, right, strict=True) if (p.tag, p.split) == (t, split)]
             for t in by_tag
         }
         if lots := {t: v for t, v in lots.items() if v}:
-            middle, low, high = bootstrap_mean(lots)
-            out["mean"][split] = {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+            out["mean"][split] = _mean(lots)
     return out
+
+
+def _mean(lots: dict[str, list[bool]]) -> dict:
+    middle, low, high = bootstrap_mean(lots)
+    return {"share": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def share(right: Sequence[bool]) -> dict:

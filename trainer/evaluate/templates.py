@@ -1,7 +1,8 @@
 """A second opinion without any training: the atlas sprite that lies nearest to what is at a place.
 
-The verifier says where; this says what. The place is snapped to the lattice, the ground is taken to be the named
-ground nearest to the picture's border, and the place is compared at 16x16 with every sprite drawn on that ground.
+The verifier says where; this says what. The place is snapped to the lattice where a world's things stand on it, the
+ground is taken to be the named ground (and its look) nearest to the picture's border, and the place is compared at
+16x16 with every sprite drawn on that ground. Blind to lean and shadow, so that it is surer of things on the lattice.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from trainer.judge.detector import COLOURS, NOTHING, Detection
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.colours import BACKGROUNDS, COLOUR_NAMES, IMAGE, PATCH, paint
+from trainer.scenes.colours import COLOUR_NAMES, paint
+from trainer.scenes.drawing.grounds import paint_ground
 from trainer.scenes.drawing.render import colour_ramp, recolour, shrink
-from trainer.scenes.generator import SIZES
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 SIDE = 16
 FAR = 28.0  # root mean square error in grey levels beyond which no sprite is near
@@ -26,46 +28,54 @@ FAR = 28.0  # root mean square error in grey levels beyond which no sprite is ne
 class Templates:
     """All sprites of some objects and styles, small. T templates, n places, P = 256 pixels of a template."""
 
-    def __init__(self, atlas: Atlas, n_objects: int, styles: list[str], device: str | torch.device = "cpu"):
-        self.device = torch.device(device)
-        names, drawn = [], []
+    def __init__(
+        self,
+        atlas: Atlas,
+        n_objects: int,
+        styles: list[str],
+        device: str | torch.device = "cpu",
+        spec: SceneSpec = EMOJI_128,
+    ):
+        self.device, self.spec = torch.device(device), spec
+        names, small = [], []
         for obj in atlas.objects[:n_objects]:
-            for style in styles:
-                if atlas.has(obj.index, style):
-                    names.append(obj.name)
-                    drawn.append(torch.from_numpy(atlas.sprite(obj.index, style).copy()))
-        sprites = _plain(shrink(torch.stack(drawn), 2 * SIDE))  # hues are mixed at twice the size
+            drawn = [s for s in styles if atlas.has(obj.index, s)]
+            names += [obj.name] * len(drawn)
+            if drawn:
+                whole = np.stack([atlas.sprite(obj.index, s) for s in drawn])
+                # hues are mixed at twice the size
+                small.append(_plain(shrink(torch.from_numpy(whole), 2 * SIDE)))
+        sprites = torch.cat(small)
         variants = [sprites] + [recolour(sprites, torch.from_numpy(colour_ramp(c))) for c in COLOUR_NAMES]
         # -> [T, 16, 16, 4], premultiplied
-        small = torch.stack([shrink(v, SIDE) for v in variants], 1).flatten(0, 1)
+        tiny = torch.stack([shrink(v, SIDE) for v in variants], 1).flatten(0, 1)
         self.names = [name for name in names for _ in variants]
         self.colours = [c for _ in names for c in COLOURS]
-        flat = small.float().div(255).flatten(1, 2).to(self.device)  # [T, P, 4]
+        flat = tiny.float().div(255).flatten(1, 2).to(self.device)  # [T, P, 4]
         colour, alpha = flat[..., :3].flatten(1), flat[..., 3]  # [T, 3P], [T, P]
         wide = alpha.repeat_interleave(3, 1)  # [T, 3P]
         self.pull = torch.cat([colour, wide, colour * wide, wide * wide], 1)  # [T, 12P]
         self.own = colour.square().sum(1)  # [T]
-        self.grounds = (
-            torch.from_numpy(np.stack([paint(b) for b in BACKGROUNDS])).float().div(255).to(self.device)
-        )
+        self.grounds = torch.from_numpy(_painted(spec)).to(self.device)  # uint8 [G, H, H, 3]
 
     def ground(self, images: Tensor) -> Tensor:
-        """float [B, 128, 128, 3] -> the nearest ground of each, by the outermost pixels: [B, 128, 128, 3]."""
-        edge = torch.ones(IMAGE, IMAGE, dtype=torch.bool, device=self.device)
+        """float [B, H, H, 3] -> the nearest ground of each, by the outermost pixels: [B, H, H, 3]."""
+        edge = torch.ones(self.spec.image, self.spec.image, dtype=torch.bool, device=self.device)
         edge[3:-3, 3:-3] = False
-        far = torch.stack([(images[:, edge] - g[edge]).abs().mean((1, 2)) for g in self.grounds], 1)  # [B, G]
-        return self.grounds[far.argmin(1)]
+        rims = self.grounds[:, edge].float().div(255)
+        far = torch.stack([(images[:, edge] - g).abs().mean((1, 2)) for g in rims], 1)  # [B, G]
+        return self.grounds[far.argmin(1)].float().div(255)
 
     @torch.no_grad()
     def rename(self, images: Tensor, found: list[list[Detection]]) -> list[list[Detection]]:
-        """The detections of uint8 pictures [B, 128, 128, 3] with names and colours of the nearest sprites."""
+        """The detections of uint8 pictures [B, H, H, 3] with names and colours of the nearest sprites."""
         pixels = images.to(self.device).float() / 255
-        grounds = self.ground(pixels)
+        grounds = torch.cat([self.ground(part) for part in pixels.split(64)])
         which = [(b, k, d) for b, ds in enumerate(found) for k, d in enumerate(ds)]
         out = [list(ds) for ds in found]
         for start in range(0, len(which), 256):
             part = which[start : start + 256]
-            places = [_snap(d.box) for _, _, d in part]
+            places = [_place(d.box, self.spec) for _, _, d in part]
             seen = torch.cat([crops(pixels[b : b + 1], p) for (b, _, _), p in zip(part, places, strict=True)])
             behind = torch.cat(
                 [crops(grounds[b : b + 1], p) for (b, _, _), p in zip(part, places, strict=True)]
@@ -96,17 +106,30 @@ def _plain(premultiplied: Tensor) -> Tensor:
     return torch.cat([rgb, alpha], -1).to(torch.uint8)
 
 
-def _snap(box: tuple[float, float, float, float]) -> tuple[int, int, int]:
-    """A box -> (left, top, side) as scenes place sprites."""
+def _painted(spec: SceneSpec) -> np.ndarray:
+    """Every ground in every look."""
+    if spec is EMOJI_128:
+        return np.stack([paint(b) for b in spec.grounds])
+    return np.stack([paint_ground(b, k, spec.image) for b in spec.grounds for k in range(spec.looks)])
+
+
+def _place(box: tuple[float, float, float, float], spec: SceneSpec) -> tuple[int, int, int]:
+    """A box -> (left, top, side) as scenes place sprites: on the lattice, or in whole pixels."""
     left, top, right, bottom = box
-    side = min(SIZES, key=lambda s: abs(s - (right - left + bottom - top) / 2))
+    mean, step = (right - left + bottom - top) / 2, spec.patch if spec.snapped == 1 else 1
+    if spec.snapped == 1:
+        side = min(spec.sizes, key=lambda s: abs(s - mean))
+    else:
+        side = min(max(SIDE, round(mean)), spec.image)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    return *(min(max(0, round(v / PATCH) * PATCH), IMAGE - side) for v in (x, y)), side
+    return *(min(max(0, round(v / step) * step), spec.image - side) for v in (x, y)), side
 
 
 def crops(images: Tensor, place: tuple[int, int, int]) -> Tensor:
-    """[n, 128, 128, 3] -> the square at the place in each, area-averaged to 16x16, flat [n, 3P]."""
+    """[n, H, H, 3] -> the square at the place in each, area-averaged to 16x16, flat [n, 3P]."""
     x, y, side = place
     square = images[:, y : y + side, x : x + side].permute(0, 3, 1, 2)  # [n, 3, s, s]
+    if side % (SIDE // 2):
+        return F.adaptive_avg_pool2d(square, SIDE).permute(0, 2, 3, 1).flatten(1)
     double = F.interpolate(square, scale_factor=2.0)  # every side is then a multiple of 16
     return F.avg_pool2d(double, 2 * side // SIDE).permute(0, 2, 3, 1).flatten(1)

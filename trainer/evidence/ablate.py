@@ -6,8 +6,8 @@
 
 Trains the same small model (same initial weights, data order, corruption and steps for a seed) under plain CE, CE
 with label smoothing, and CE + GCE at several group sizes; samples EmojiEval prompts from each and scores them with
-the frozen verifier. The data are drawn and tokenised once. Every run is written when it ends, so that a run that
-is cut loses no more than what was under way. `python -m trainer evidence tables` makes the table and the plot.
+the frozen verifier. The data are drawn and tokenised once. The same command goes on where it was cut: runs that have
+ended stay, the others resume from their checkpoints. `python -m trainer evidence tables` makes the table and the plot.
 
 `--levels` measures at a vocabulary that no codec was trained for: a lattice whose dimensions are whole multiples of
 the codec's cuts its cells finer, so that the same encoder and decoder serve, and a group of GCE is one code of theirs.
@@ -18,6 +18,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +35,9 @@ from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment
 
+TOLD = {"stopped": "stopped; the same command goes on"}
+# what may differ where the same command goes on
+FREE = "out minutes processes workers device commit worker start until first_seed".split()
 STARTING = 20.0  # seconds until the workers of a GPU run have agreed on their pace
 
 
@@ -59,8 +64,11 @@ def worker(args: argparse.Namespace) -> None:
     if args.steps == 0:
         args.steps = agreed_steps(args, bench, data)
     for seed in range(args.first_seed, args.seeds):
-        began = time.time()
-        model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data)
+        began, path = time.time(), args.out / f"run_{args.worker}_{seed}.json"
+        if path.exists():
+            continue
+        folder = args.out / f"arm_{args.worker}_{seed}"
+        model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data, folder=folder)
         trained = time.time() - began
         row = {
             "arm": args.worker,
@@ -74,7 +82,10 @@ def worker(args: argparse.Namespace) -> None:
             "train_seconds": round(trained, 1),
             "seconds": round(time.time() - began, 1),
         }
-        (args.out / f"run_{args.worker}_{seed}.json").write_text(json.dumps(row) + "\n")
+        aside = path.with_suffix(".tmp")
+        aside.write_text(json.dumps(row) + "\n")
+        os.replace(aside, path)
+        shutil.rmtree(folder)
         print(json.dumps({k: v for k, v in row.items() if k != "score"}), row["score"]["mean"], flush=True)
         if time.time() + 1.05 * (time.time() - began) > args.until:
             break
@@ -82,6 +93,9 @@ def worker(args: argparse.Namespace) -> None:
 
 def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
     """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+    agreed = args.out / "pace_agreed"
+    if agreed.exists():
+        return int(agreed.read_text())
 
     def together() -> None:
         (args.out / f"ready_{args.worker}").touch()
@@ -97,8 +111,10 @@ def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
         if time.time() > args.until:
             raise RuntimeError("the other runs never started; see their messages")
         time.sleep(0.02)
-    slowest = max(json.loads(p.read_text()) for p in paces)
-    return steps_for(args, slowest)
+    steps = steps_for(args, max(json.loads(p.read_text()) for p in paces))
+    part.write_text(str(steps))
+    part.rename(agreed)  # for those who go on with these runs
+    return steps
 
 
 def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
@@ -112,11 +128,46 @@ def coordinate(args: argparse.Namespace) -> None:
     args.out = out_folder(args.out)
     usable(args.device)
     until = began + 60 * args.minutes
+    asked = {k: str(v) for k, v in vars(args).items() if k not in FREE}
+    setup = args.out / "setup.json"
+    info = json.loads(setup.read_text()) if setup.exists() else {}
+    if info.pop("asked", None) == asked and (args.out / TENSORS).exists():
+        print("going on with the runs that were cut", flush=True)
+    else:
+        info = prepare(args, began)
+        setup.write_text(json.dumps({**info, "asked": asked}) + "\n")
+    alone = info["alone"]
+    for old in args.out.glob("ready_*"):
+        old.unlink()
+    waiting, running, start = list(alone), [], time.time() + STARTING
+    if not args.steps and args.processes < len(waiting):
+        raise ValueError(
+            "give --steps where not all arms run at once: they agree on a number by running together"
+        )
+    while waiting or running:
+        while waiting and len(running) < args.processes:
+            running.append(start_worker(waiting.pop(0), list(alone), start, until))
+        running = [p for p in running if p.poll() is None]
+        time.sleep(0.2)
+    rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
+    (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
+    if len(rows) < len(alone) * (args.seeds - args.first_seed):
+        print("runs are missing: the same command goes on with them", flush=True)
+    else:
+        (args.out / TENSORS).unlink()
+    print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
+
+
+def prepare(args: argparse.Namespace, began: float) -> dict:
+    """Draw the data, measure what every arm costs alone, and clear away what runs of before have left."""
+    for old in (args.out / "setup.json", *args.out.glob("pace_*"), *args.out.glob("run_*.json")):
+        old.unlink(missing_ok=True)
+    for old in args.out.glob("arm_*"):
+        shutil.rmtree(old)
     bench = Bench(args)
     bench.prepare()
     print(f"{args.scenes} scenes after {time.time() - began:.0f} s", flush=True)
     data = bench.load()
-    alone = probe(bench, data)
     info = {
         "environment": environment(bench.device, args.commit),
         "parameters": count_parameters(MaskedDiffusionTransformer(bench.model_config)),
@@ -131,30 +182,14 @@ def coordinate(args: argparse.Namespace) -> None:
         "grain": args.grain,
         "unseen": args.unseen,
         "controls": data["controls"],
-        "alone": alone,
+        "alone": probe(bench, data),
         "verifier_sha256": Verifier.load(args.verifier).card["sha256"],
     }
-    (args.out / "setup.json").write_text(json.dumps(info) + "\n")
     print(f"set up after {time.time() - began:.0f} s", flush=True)
-    for old in (*args.out.glob("ready_*"), *args.out.glob("pace_*"), *args.out.glob("run_*.json")):
-        old.unlink()
     del bench, data
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    waiting, running, start = list(alone), [], time.time() + STARTING
-    if not args.steps and args.processes < len(waiting):
-        raise ValueError(
-            "give --steps where not all arms run at once: they agree on a number by running together"
-        )
-    while waiting or running:
-        while waiting and len(running) < args.processes:
-            running.append(start_worker(waiting.pop(0), list(alone), start, until))
-        running = [p for p in running if p.poll() is None]
-        time.sleep(0.2)
-    rows = [json.loads(p.read_text()) for p in sorted(args.out.glob("run_*.json"))]
-    (args.out / "ablation.json").write_text(json.dumps({**info, "runs": rows}) + "\n")
-    (args.out / TENSORS).unlink()
-    print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
+    return info
 
 
 def start_worker(arm: str, arms: list[str], start: float, until: float) -> subprocess.Popen:
@@ -221,4 +256,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, **TOLD)

@@ -10,12 +10,14 @@ import argparse
 import copy
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdm_core.device import usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
@@ -27,7 +29,11 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
-from trainer.engine.optim import EMA, build_optimizers, trapezoid
+from trainer.conduct import Conduct
+from trainer.data.source import Batch
+from trainer.engine.optim import build_optimizers
+from trainer.engine.parallel import Parallel
+from trainer.engine.run import Run, leave_on_signals
 from trainer.evaluate.controls import frechet, verdicts
 from trainer.evaluate.generate import Artist, generate
 from trainer.evaluate.prompts import Prompt, make
@@ -58,6 +64,7 @@ SIZES = {  # of the model; width of the body's heads is 64, of the per-token one
         width=192, depth=4, heads=3, kv_heads=3, ffn=512, token_width=96, token_heads=3, token_ffn=192
     ),
 }
+BITS = ("masked_bits", "flipped_bits", "cell_bits")
 CHECKS = 4  # measurements on unseen scenes along a run, evenly spaced, the last at its end
 
 ARMS = {
@@ -137,77 +144,34 @@ class Bench:
 
     # ---- one run -----------------------------------------------------------------------------------------
 
-    def start(self, arm: Arm, seed: int):
-        torch.manual_seed(seed)
-        model = MaskedDiffusionTransformer(self.model_config).to(self.device)
-        optimizers = build_optimizers(model, lr=2e-3, matrix_lr=0.02, fused=self.device.type == "cuda")
-        groups = cells(self.codec_config.levels, arm.group).to(self.device) if arm.group > 1 else None
-        return model, optimizers, groups
+    def train(
+        self,
+        arm: Arm,
+        seed: int,
+        steps: int,
+        data: dict,
+        stop: int | None = None,
+        gate: Callable[[], None] = lambda: None,
+        folder: Path | None = None,
+    ) -> tuple[MaskedDiffusionTransformer, float, list[dict]]:
+        """The averaged model, seconds a step of this process without the first three, and bits along the way.
 
-    def loss(self, model, x0: Tensor, text: Tensor, arm: Arm, groups: Groups | None) -> Tensor:
-        corruption = CorruptionConfig(flip_uniform=0.5, flip_group=0.5)
-        c = corrupt(x0, self.model_config.mask_id, corruption, groups=self.flips)
-        drop = torch.rand(len(x0), device=self.device) < 0.1
-        config = ObjectiveConfig(group_weight=arm.weight if groups is not None else 0.0)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            hidden = model(c.zt, text, drop)  # [B, L, D]
-            # the head costs most at a large V, and the tokens of one picture say much the same: more pictures,
-            # fewer tokens of each, teach more in a second
-            some = torch.randperm(x0.numel(), device=self.device)[: int(self.args.rows * x0.numel())]  # [n]
-            few = (t.flatten()[some][None] for t in (x0, c.zt, c.masked, c.flipped))
-            x0, zt, masked, flipped = few  # [1, n]
-            hidden, c = hidden.flatten(0, 1)[some][None], Corrupted(zt, masked, flipped, c.ratio)
-            loss = objective(hidden, model.head_weight, x0, c, groups, config)
-            if arm.smoothing:
-                loss = loss + arm.smoothing * smoothing(hidden, model.head_weight, x0, c, config.edit_weight)
-        return loss
-
-    def train(self, arm: Arm, seed: int, steps: int, data: dict, stop: int | None = None, gate=lambda: None):
-        """Returns the averaged model, seconds a step without the first three, and bits along the way.
-
-        `gate` is called after the first three steps.
+        stop: end after so many steps of the schedule, without measuring. gate: called after the first three steps.
+        folder: of checkpoints, from which the run goes on where it was cut. KeyboardInterrupt when a signal ended it.
         """
-        a = self.args
-        model, optimizers, groups = self.start(arm, seed)
-        ema = EMA(model, 0.99)
-        base = [[g["lr"] for g in o.param_groups] for o in optimizers]
-        order = torch.Generator().manual_seed(1000 + seed)
-        queue: list[Tensor] = []
-        x0, text = data["x0"].to(self.device), data["text"].to(self.device)
-        began, aside, curve = time.perf_counter(), 0.0, []
-        for step in range(steps if stop is None else stop):
-            if not queue:
-                queue = list(torch.randperm(len(x0), generator=order).split(a.batch))
-            rows = queue.pop().to(self.device)
-            factor = trapezoid(step / steps, 0.02, 0.4)
-            for o, rates in zip(optimizers, base, strict=True):
-                for group, rate in zip(o.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
-            loss = self.loss(model, x0[rows].long(), text[rows].long(), arm, groups)
-            for o in optimizers:
-                o.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for o in optimizers:
-                o.step()
-            ema.update(model)
-            if stop is None and (step + 1) * CHECKS % steps < CHECKS:
-                wait(self.device)
-                paused = time.perf_counter()
-                average = copy.deepcopy(model)
-                ema.copy_to(average)
-                curve.append({"steps": step + 1, **self.bits(average, data)})
-                aside += time.perf_counter() - paused
-            if step == 2:
-                wait(self.device)
-                gate()
-                began, aside = time.perf_counter(), 0.0
-                if self.device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats()
+        settings = ArmSettings(seed=seed, steps=steps, save_every=10**9 if folder else 0)
+        run = ArmRun(self, arm, settings, data, folder or self.args.out, stop, gate)
+        if folder:
+            run.resume()
+            leave_on_signals(run)
+        first, already = run.step, run.seconds
+        run.run()
         wait(self.device)
-        took = (time.perf_counter() - began - aside) / max(1, (steps if stop is None else stop) - 3)
-        ema.copy_to(model)
-        return model.eval(), took, curve
+        if run.step < (stop or steps):
+            raise KeyboardInterrupt
+        took = (run.seconds - already) / max(1, run.step - first - run.untimed)
+        run.ema.copy_to(run.model)
+        return run.model.eval(), took, [{"steps": e["step"], **{k: e[k] for k in BITS}} for e in run.log]
 
     @torch.no_grad()
     def bits(self, model, data: dict) -> dict[str, float]:
@@ -216,7 +180,7 @@ class Bench:
         plain = CorruptionConfig(flip_uniform=1.0)
         generator = torch.Generator(self.device).manual_seed(1)
         near = cells(self.codec_config.levels, 8).to(self.device)
-        parts: dict[str, list[float]] = {"masked_bits": [], "flipped_bits": [], "cell_bits": []}
+        parts: dict[str, list[float]] = {name: [] for name in BITS}
         for part, words in zip(x0.split(64), text.split(64), strict=True):
             c = corrupt(part, self.model_config.mask_id, plain, generator=generator)
             with torch.autocast(self.device.type, torch.bfloat16):
@@ -240,6 +204,117 @@ class Bench:
             "frechet": round(frechet(features, data["features"].numpy()), 4),
             "edits_per_picture": round(float(np.mean(made.edits)), 2),
         }
+
+
+@dataclass(frozen=True)
+class ArmSettings(Conduct):
+    """As all arms are trained."""
+
+    warmup: float = 0.02
+    decay: float = 0.4
+    ema: float = 0.99
+    log_every: int = 0
+    save_minutes: float = 1.0
+    keep_last: int = 1
+
+
+class SharedRows:
+    """Batches of the shared data in the order of a seed, the same in every arm."""
+
+    numbered = True  # the last batch of an epoch is short
+
+    def __init__(self, x0: Tensor, text: Tensor, size: int, seed: int):
+        self.x0, self.text, self.size, self.seed = x0, text, size, seed
+        self.epoch, self.lots = -1, ()
+
+    def batch(self, index: int) -> Batch:
+        epoch, k = divmod(index, -(-len(self.x0) // self.size))
+        if epoch != self.epoch:
+            order = torch.Generator().manual_seed(1000 + self.seed)
+            for _ in range(epoch + 1):
+                rows = torch.randperm(len(self.x0), generator=order)
+            self.epoch, self.lots = epoch, rows.split(self.size)
+        rows = self.lots[-1 - k].to(self.x0.device)
+        return Batch(self.text[rows].long(), tokens=self.x0[rows].long())
+
+
+class ArmObjective(nn.Module):
+    """The model with the loss of an arm."""
+
+    def __init__(self, model: MaskedDiffusionTransformer, bench: Bench, arm: Arm):
+        super().__init__()
+        self.model, self.arm, self.flips, self.share = model, arm, bench.flips, bench.args.rows
+        levels, mine = bench.codec_config.levels, arm.group > 1
+        self.groups = cells(levels, arm.group).to(bench.device) if mine else None
+        self.objective = ObjectiveConfig(group_weight=arm.weight if mine else 0.0)
+
+    def forward(self, x0: Tensor, text: Tensor) -> Tensor:
+        model, arm, device, config = self.model, self.arm, x0.device, self.objective
+        corruption = CorruptionConfig(flip_uniform=0.5, flip_group=0.5)
+        c = corrupt(x0, model.config.mask_id, corruption, groups=self.flips)
+        drop = torch.rand(len(x0), device=device) < 0.1
+        with torch.autocast(device.type, torch.bfloat16):
+            hidden = model(c.zt, text, drop)  # [B, L, D]
+            # the head costs most at a large V, and the tokens of one picture say much the same: more pictures,
+            # fewer tokens of each, teach more in a second
+            some = torch.randperm(x0.numel(), device=device)[: int(self.share * x0.numel())]  # [n]
+            few = (t.flatten()[some][None] for t in (x0, c.zt, c.masked, c.flipped))
+            x0, zt, masked, flipped = few  # [1, n]
+            hidden, c = hidden.flatten(0, 1)[some][None], Corrupted(zt, masked, flipped, c.ratio)
+            loss = objective(hidden, model.head_weight, x0, c, self.groups, config)
+            if arm.smoothing:
+                loss = loss + arm.smoothing * smoothing(hidden, model.head_weight, x0, c, config.edit_weight)
+        return loss
+
+
+class ArmRun(Run):
+    """One arm, from the first step to the last."""
+
+    untimed = 3
+    model: MaskedDiffusionTransformer
+
+    def __init__(
+        self,
+        bench: Bench,
+        arm: Arm,
+        settings: ArmSettings,
+        data: dict,
+        out: Path,
+        last: int | None,
+        gate: Callable[[], None],
+    ):
+        super().__init__(settings, out, Parallel(bench.device))
+        self.bench, self.data, self.last, self.gate = bench, data, last, gate
+        model = MaskedDiffusionTransformer(bench.model_config).to(self.device)
+        optimizers = build_optimizers(model, lr=settings.lr, matrix_lr=0.02, fused=self.device.type == "cuda")
+        rows = [data[name].to(self.device) for name in ("x0", "text")]
+        source = SharedRows(*rows, bench.args.batch, settings.seed)
+        self.assemble(model, ArmObjective(model, bench, arm), optimizers, source, bench.args.batch)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        batch = next(self.stream)
+        return batch.tokens, batch.text
+
+    def validates(self) -> bool:
+        return self.last is None and self.step * CHECKS % self.settings.steps < CHECKS
+
+    def validate(self) -> dict[str, float]:
+        wait(self.device)
+        began = time.time()
+        average = copy.deepcopy(self.model)
+        self.ema.copy_to(average)
+        found = self.bench.bits(average, self.data)
+        self.aside += time.time() - began  # what an arm costs is its steps
+        return found
+
+    def warmed(self) -> None:
+        wait(self.device)
+        self.gate()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def after(self) -> None:
+        self.stop = self.stop or self.step == self.last
 
 
 def smoothing(hidden: Tensor, weight: Tensor, x0: Tensor, c: Corrupted, edit_weight: float) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mdm_core.diffusion.sampler import sample
+from mdm_core.diffusion.wrong import others
 from mdm_core.pipeline import Pipeline
 from mdm_core.settings import HEAL
 from trainer.evaluate.controls import verdicts
@@ -137,9 +138,7 @@ def repair(
         count = round(share * sound[0].size)
         flat = sound.reshape(len(sound), -1)
         where = rng.random(flat.shape).argsort(1).argsort(1) < count  # [B, L]
-        broken = np.where(
-            where, (flat + rng.integers(1, pipe.vocab_size, flat.shape)) % pipe.vocab_size, flat
-        )
+        broken = np.where(where, others(flat, pipe.vocab_size, rng), flat)
         level = {"broken_share": share, "off": _accepted(pipe, mine, judge, broken.reshape(sound.shape))}
         for name, settings in (
             ("on, as the sampler has it", {"edit": HEAL["edit"]}),

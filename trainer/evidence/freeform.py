@@ -1,10 +1,12 @@
 """Prompts as people type them: how often is the picture right, by the kind of difficulty?
 
     python -m trainer evidence freeform --out assets/evidence/freeform.json
+    python -m trainer evidence freeform --model runs/world/model --verifier runs/judge_256 --out runs/freeform.json
 
-The 100 prompts of assets/emojieval/freeform.jsonl were written by an AI before any picture of theirs was looked at,
-and have not been changed since. A prompt that names nothing the model knows has no right picture: there the record
-says whether the page would notice, and whether it would offer something near.
+The 100 prompts of a world (assets/emojieval/freeform.jsonl; freeform_world_256.jsonl for the one at 256 pixels) were
+written by an AI before any picture of theirs was looked at, and have not been changed since. A prompt that names
+nothing the model knows has no right picture: there the record says whether the page would notice, and whether it would
+offer something near.
 """
 
 from __future__ import annotations
@@ -23,20 +25,23 @@ from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
 from trainer.evaluate.report import grid, percent
 from trainer.evaluate.scoring import mistakes, share
+from trainer.evaluate.worlds import open_judge, world_of
 from trainer.judge.detector import Verifier
 from trainer.scenes.generator import Scene
+from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec
 
 SEED = 3_000_000  # noise of prompt 0; each prompt has its own
 
 
-def load(path: Path | None = None) -> list[tuple[str, Prompt]]:
-    """(kind, prompt) of every line. These prompts come without a scene."""
+def load(path: Path | None = None, spec: SceneSpec = EMOJI_128) -> list[tuple[str, Prompt]]:
+    """(kind, prompt) of every line of a world's file. These prompts come without a scene."""
     out = []
-    for i, row in enumerate((path or FOLDER / "freeform.jsonl").read_text(encoding="utf-8").splitlines()):
+    file = path or FOLDER / ("freeform.jsonl" if spec is EMOJI_128 else f"freeform_{spec.name}.jsonl")
+    for i, row in enumerate(file.read_text(encoding="utf-8").splitlines()):
         line = json.loads(row)
         scene = Scene(line["tag"], "", "", (), None, line["prompt"], False, False)
-        p = Prompt(SEED + i, line["tag"], "freeform", line["prompt"], line["include"], line["exclude"], scene)
-        out.append((line["kind"], p))
+        told = line["prompt"], line["include"], line["exclude"]
+        out.append((line["kind"], Prompt(SEED + i, line["tag"], "freeform", *told, scene, spec)))
     return out
 
 
@@ -77,15 +82,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument("--verifier", type=to_path, default=None)
+    parser.add_argument(
+        "--world",
+        choices=sorted(SPECS),
+        default=None,
+        help="of which scenes (default: as the model's card says)",
+    )
+    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
     parser.add_argument("--out", type=to_path, default=Path("assets/evidence/freeform.json"))
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
     out_file(args.out)
     device = usable(args.device)
     began = time.time()
-    judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
-    record = {**header(pipe, args.model, judge), **run(pipe, judge, load())}
+    pipe = Pipeline.from_pretrained(args.model, device)
+    spec = world_of(pipe, args.world)
+    judge = open_judge(spec, args.verifier, device)
+    record = {**header(pipe, args.model, judge), **run(pipe, judge, load(spec=spec))}
     args.out.write_text(json.dumps(record, indent=1) + "\n")
     print(table(record))
     print(f"{time.time() - began:.0f} s")

@@ -1,8 +1,11 @@
 """The judge of EmojiEval: a detector (place, object, colour) trained from scratch on rendered scenes.
 
 It shares no weights with the generator or the image tokenizer, and nothing is trained against it or picked by it.
-Objects are found as points on a 16x16 grid (CenterNet, Zhou et al. 2019): a heat map says where, and at each peak
-a class, a colour and a box are read. The last class, `NOTHING`, is an object that is too broken to name.
+Objects are found as points on a 16x16 grid (CenterNet, Zhou et al. 2019), whose cells are those of the world's lattice:
+a heat map says where, and at each peak a class, a colour and a box are read. The last class, `NOTHING`, is an object
+that is too broken to name. One judge knows one world: its card says which.
+
+Legend: H pixels a side of the world's pictures (128, 256), G = 16 cells a side.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from torch import Tensor, nn
 
 from mdm_core.paths import located, shipped
 from trainer.scenes.colours import COLOUR_NAMES
+from trainer.scenes.spec import EMOJI_128, SceneSpec, scene_spec
 
-VERIFIER_DIR = shipped("verifier")
-GRID, CELL = 16, 8  # cells a side, pixels a cell
+# world -> folder of its judge
+FOLDERS = {"emoji_128": "verifier", "world_256": "verifier_256"}
+VERIFIER_DIR = shipped(FOLDERS[EMOJI_128.name])
+# world -> channels of the stages, the finest first; four stages reduce a picture by 16, three by 8
+WIDTHS = {"emoji_128": (64, 160, 224), "world_256": (48, 64, 192, 256)}
 NOTHING = "nothing that can be named"
 COLOURS = (None, *COLOUR_NAMES)  # None: as the artist drew it
 MOST = 8  # detections read from one picture
@@ -66,13 +73,20 @@ def _entry(inputs: int, width: int, stride: int) -> nn.Sequential:
 
 
 class Detector(nn.Module):
-    """Pictures in [-1, 1] [B, 3, 128, 128] -> maps over the 16x16 grid. 4.5 M parameters at 311 objects."""
+    """Pictures in [-1, 1] [B, 3, H, H] -> maps over the 16x16 grid.
 
-    def __init__(self, n_objects: int, widths: tuple[int, int, int] = (64, 160, 224)):
+    4.5 M parameters at 128 pixels and 311 objects, 5.9 M at 256 pixels and 806. `widths`: see `WIDTHS`.
+    """
+
+    def __init__(self, n_objects: int, widths: tuple[int, ...] = WIDTHS["emoji_128"]):
         super().__init__()
-        fine, middle, coarse = widths
+        *first, fine, middle, coarse = widths
         self.n_objects = n_objects
-        self.stem = nn.Sequential(_entry(48, fine, 1), Residual(fine), Residual(fine))
+        self.cell = 4 * 2 ** (len(widths) - 2)  # pixels a side of what one cell of the maps stands for
+        # pictures that are twice as large have one stage more
+        self.first = nn.Sequential(*(m for w in first for m in (_entry(48, w, 1), Residual(w))))
+        enter = _entry(first[-1], fine, 2) if first else _entry(48, fine, 1)
+        self.stem = nn.Sequential(enter, Residual(fine), Residual(fine))
         self.grid = nn.Sequential(_entry(fine, middle, 2), *(Residual(middle) for _ in range(3)))
         self.wide = nn.Sequential(_entry(middle, coarse, 2), *(Residual(coarse) for _ in range(2)))
         self.back = nn.Conv2d(coarse, middle, 1, bias=False)
@@ -84,11 +98,12 @@ class Detector(nn.Module):
             self.head.bias[0] = -4.0  # most cells are no centre: start by saying so
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the maps [B, 1 + classes + colours + 4, 16, 16] and pooled features [B, 224]."""
-        x = self.stem(F.pixel_unshuffle(x, 4))  # [B, 64, 32, 32]
-        x = self.grid(x)  # [B, 160, 16, 16]
-        w = self.wide(x)  # [B, 224, 8, 8]
-        x = x + F.interpolate(self.back(w), scale_factor=2.0)  # [B, 160, 16, 16]
+        """Returns the maps [B, 1 + classes + colours + 4, 16, 16] and pooled features [B, coarse]."""
+        x = self.first(F.pixel_unshuffle(x, 4))  # [B, first, H / 4, H / 4]
+        x = self.stem(x)  # [B, fine, 32, 32]
+        x = self.grid(x)  # [B, middle, 16, 16]
+        w = self.wide(x)  # [B, coarse, 8, 8]
+        x = x + F.interpolate(self.back(w), scale_factor=2.0)  # [B, middle, 16, 16]
         return self.head(self.mix(x)), w.mean((2, 3))
 
     def parts(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -97,7 +112,7 @@ class Detector(nn.Module):
 
 
 def as_input(images: Tensor) -> Tensor:
-    """uint8 or float 0..255 [B, 128, 128, 3] -> [-1, 1] [B, 3, 128, 128]."""
+    """uint8 or float 0..255 [B, H, H, 3] -> [-1, 1] [B, 3, H, H]."""
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -107,6 +122,8 @@ class Verifier:
     def __init__(self, model: Detector, names: list[str], card: dict, device: torch.device):
         self.model, self.names, self.card = model.eval().to(device), names, card
         self.device = device
+        # cards older than the second world do not name theirs
+        self.spec: SceneSpec = scene_spec(card.get("world", EMOJI_128.name))
         self.place_above = card["place_above"]  # heat a detection needs
         # below this certainty the object counts as one that nobody can name
         self.name_above = card["name_above"]
@@ -127,20 +144,33 @@ class Verifier:
         return cls(model, card["objects"], card, torch.device(device))
 
     @torch.no_grad()
-    def detect(self, images: Tensor, batch: int = 256) -> list[list[Detection]]:
-        """uint8 [B, 128, 128, 3] -> the objects in each picture, the surest first."""
-        return [found for part in images.split(batch) for found in self._detect(part)]
+    def detect(self, images: Tensor, batch: int | None = None) -> list[list[Detection]]:
+        """uint8 [B, H, H, 3] -> the objects in each picture, the surest first.
+
+        ValueError where the pictures are not as large as those of the judge's world.
+        """
+        return [found for part in self._split(images, batch) for found in self._detect(part)]
 
     @torch.no_grad()
-    def features(self, images: Tensor, batch: int = 256) -> Tensor:
-        """uint8 [B, 128, 128, 3] -> pooled features float32 [B, 224], the space of the Fréchet distance."""
-        return torch.cat(
-            [self.model(as_input(p.to(self.device)))[1].float().cpu() for p in images.split(batch)]
-        )
+    def features(self, images: Tensor, batch: int | None = None) -> Tensor:
+        """uint8 [B, H, H, 3] -> pooled features float32 [B, coarse], the space of the Fréchet distance."""
+        parts = self._split(images, batch)
+        return torch.cat([self.model(as_input(p.to(self.device)))[1].float().cpu() for p in parts])
+
+    def _split(self, images: Tensor, batch: int | None) -> tuple[Tensor, ...]:
+        side = self.spec.image
+        if images.shape[1:] != (side, side, 3):
+            raise ValueError(
+                f"the judge of {self.spec.name} reads pictures of {side} pixels a side, not "
+                f"{'x'.join(map(str, images.shape[1:3]))}: give the judge of the model's world"
+            )
+        # as many pixels at once, whatever the size of a picture
+        return images.split(batch or max(1, 256 * EMOJI_128.image**2 // side**2))
 
     def _detect(self, images: Tensor) -> list[list[Detection]]:
         maps, _ = self.model(as_input(images.to(self.device)))
         heat, name, colour, box = self.model.parts(maps.float())
+        across = heat.shape[-1]
         heat = heat.sigmoid()[:, 0]  # [B, 16, 16]
         peak = heat == F.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]
         score, where = (heat * peak).flatten(1).topk(MOST)  # [B, 8]
@@ -151,9 +181,9 @@ class Verifier:
 
         certainty, index = at(name).softmax(-1).max(-1)  # [B, 8]
         hue, geometry = at(colour).argmax(-1), at(box)  # [B, 8], [B, 8, 4]
-        cell = torch.stack([where % GRID, where // GRID], -1)  # [B, 8, 2] (x, y)
-        centre = (cell + 0.5 + geometry[..., :2]) * CELL
-        side = geometry[..., 2:].exp() * 64
+        cell = torch.stack([where % across, where // across], -1)  # [B, 8, 2] (x, y)
+        centre = (cell + 0.5 + geometry[..., :2]) * self.spec.cell
+        side = geometry[..., 2:].exp() * (self.spec.image // 2)
         corners = torch.cat([centre - side / 2, centre + side / 2], -1).cpu().numpy()  # [B, 8, 4]
         columns = [c.cpu().numpy() for c in (score, certainty, index, hue)]
         return [self._picture(corners[b], *(c[b] for c in columns)) for b in range(len(images))]

@@ -2,30 +2,34 @@
 
 Nothing here comes from the generator or from the image tokenizer. The scenes are laid out more freely than those
 the generator learns from (any place, more sizes, up to six objects), with renderer seeds of their own, and they
-include the combinations held out from the generator: the judge must know those.
+include the combinations held out from the generator: the judge must know those. `SceneMaker` lays out EMOJI_128;
+worlds whose things lie anywhere and lean have one of their own in `trainer/judge/free_lessons.py`.
 
-Legend: B scenes, S = 6 slots, G backgrounds.
+Legend: B scenes, S = 6 slots, G backgrounds, H pixels a side, g = H / patch cells a side: what one token stands for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.judge.detector import CELL, GRID
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.colours import BACKGROUNDS, CLASHES, COLOUR_NAMES, IMAGE
+from trainer.scenes.colours import COLOUR_NAMES, IMAGE
+from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, paste
-from trainer.scenes.generator import MIN_CONTRAST, VARIANTS
+from trainer.scenes.generator import VARIANTS
+from trainer.scenes.scene import SceneBatch
+from trainer.scenes.spec import EMOJI_128, SceneSpec
 
 SEED = 900_000_000  # added to every seed: no scene of another generator starts from here
 SIZES = (40, 48, 56, 64, 72, 80, 96)
 S = 6
 IGNORE = -100
+WARP = 2.5 / 128  # of a side: by how much a picture is bent
 KEEP_BELOW, BREAK_ABOVE = 0.10, 0.35  # changed share of an object's area: still itself; not to be named
 _H = IMAGE // 2
 _T = IMAGE / 3
@@ -56,10 +60,25 @@ class Drawn:
     xy: np.ndarray  # int64 [B, S, 2]
     name: np.ndarray  # int64 [B, S], index of the object; -1
     colour: np.ndarray  # int64 [B, S], 0 = as drawn
+    angle: np.ndarray | None = None  # int64 [B, S], degrees; None: all stand straight
+    look: np.ndarray | None = None  # int64 [B], which picture of the ground; None: the first
+    spec: SceneSpec = EMOJI_128
 
-    def picture(self, bank: SpriteBank, sprite: np.ndarray) -> Tensor:
-        """Draw `sprite` or `twin`: uint8 [B, 128, 128, 3]. Rooms keep objects apart, so one paste a size will do."""
-        canvas = bank.grounds[torch.from_numpy(self.ground).to(bank.device)]  # [B, 128, 128, 3], a copy
+    def bare(self, bank: Bank) -> Tensor:
+        """The grounds alone: uint8 [B, H, H, 3], a copy."""
+        if isinstance(bank, FreeBank):
+            look = np.zeros_like(self.ground) if self.look is None else self.look
+            return bank.ground(self.ground, look)
+        return bank.grounds[torch.from_numpy(self.ground).to(bank.device)]
+
+    def picture(self, bank: Bank, sprite: np.ndarray) -> Tensor:
+        """Draw `sprite` or `twin`: uint8 [B, H, H, 3]. Rooms keep objects apart, so one paste a size will do."""
+        if isinstance(bank, FreeBank):
+            scenes = SceneBatch(
+                self.ground, sprite, self.size, self.xy, [""] * len(sprite), self.angle, self.look
+            )
+            return draw(scenes, bank)
+        canvas = self.bare(bank)
         for s in bank.sizes:
             scene, slot = np.nonzero((sprite >= 0) & (self.size == s))  # [K] each
             if len(scene):
@@ -67,9 +86,23 @@ class Drawn:
                 paste(canvas.view(-1, 3), bank, scene, sprite[scene, slot], s, self.xy[scene, slot])
         return canvas
 
+    def twin_of(self, slot: np.ndarray) -> Drawn:
+        """The same scenes with the twin of one slot [B] as their only object: a sixth of the work."""
+        row = np.arange(len(slot))
+        kept = {k: getattr(self, k)[row, slot][:, None] for k in ("twin", "size", "xy")}
+        lean = None if self.angle is None else self.angle[row, slot][:, None]
+        return replace(self, **kept, angle=lean)
+
+
+Bank = SpriteBank | FreeBank
+# sides [B, S], which slots are used [B, S], left top corners [B, S, 2], degrees [B, S], looks [B]
+Layouts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
+
 
 class SceneMaker:
     """Draws batches of scenes by whole arrays. The same seed gives the same scenes."""
+
+    spec = EMOJI_128
 
     def __init__(self, atlas: Atlas, n_objects: int, styles: list[str], shares: list[float], seed: int):
         self.styles, self.shares = len(styles), np.array(shares) / sum(shares)
@@ -81,27 +114,26 @@ class SceneMaker:
         self.visible = self._visible(atlas, n_objects, styles)
         self.rng = np.random.default_rng(SEED + seed)
 
-    @staticmethod
-    def _visible(atlas: Atlas, n_objects: int, styles: list[str]) -> np.ndarray:
+    def _visible(self, atlas: Atlas, n_objects: int, styles: list[str]) -> np.ndarray:
         """bool [rows of the bank, G]: whether a sprite can be told from the ground."""
-        rgb = np.array([b.rgb for b in BACKGROUNDS], np.float64)
-        out = np.ones((n_objects * len(styles), VARIANTS, len(BACKGROUNDS)), bool)
+        grounds = self.spec.grounds
+        rgb = np.array([b.rgb for b in grounds], np.float64)
+        out = np.ones((n_objects * len(styles), VARIANTS, len(grounds)), bool)
         for i in range(n_objects):
             for j, style in enumerate(styles):
                 if atlas.has(i, style):
-                    far = np.linalg.norm(rgb - np.array(atlas.means[i, style]), axis=1) >= MIN_CONTRAST
+                    far = np.linalg.norm(rgb - np.array(atlas.means[i, style]), axis=1) >= self.spec.contrast
                     out[i * len(styles) + j, 0] = far
         for k, colour in enumerate(COLOUR_NAMES):
-            out[:, k + 1] = [b.name not in CLASHES[colour] for b in BACKGROUNDS]
-        return out.reshape(-1, len(BACKGROUNDS))
+            out[:, k + 1] = [b.name not in self.spec.clashes[colour] for b in grounds]
+        return out.reshape(-1, len(grounds))
 
     def _objects(self, style: np.ndarray, b: int) -> np.ndarray:
         pick = (self.rng.random((b, S)) * self.count[style][:, None]).astype(np.int64)
         return self.member[style[:, None], pick]
 
-    def draw(self, b: int) -> Drawn:
-        """The next b scenes."""
-        rng = self.rng
+    def _layouts(self, b: int) -> Layouts:
+        rng, cell = self.rng, self.spec.cell
         layout = rng.choice(len(LAYOUTS), b, p=[s for s, _, _ in LAYOUTS])
         room, size, used = np.zeros((b, S, 4)), np.zeros((b, S), np.int64), np.zeros((b, S), bool)
         for k, (_, sizes, rooms) in enumerate(LAYOUTS):
@@ -112,11 +144,16 @@ class SceneMaker:
             used[rows, : len(rooms)] = True
         free = np.maximum(room[..., 2:] - size[..., None], 0)  # [B, S, 2]
         xy = room[..., :2] + rng.random((b, S, 2)) * free
-        snapped = np.round(xy / CELL) * CELL  # half of the scenes lie on the lattice
+        snapped = np.round(xy / cell) * cell  # half of the scenes lie on the lattice
         xy = np.where((rng.random(b) < 0.5)[:, None, None], snapped, xy)
         # whole pixels inside the room: thirds of the picture are no multiple of a cell
         xy = np.clip(np.round(xy), np.ceil(room[..., :2]), np.floor(room[..., :2] + free)).astype(np.int64)
+        return size, used, xy, None, None
 
+    def draw(self, b: int) -> Drawn:
+        """The next b scenes."""
+        rng = self.rng
+        size, used, xy, angle, look = self._layouts(b)
         style = rng.choice(self.styles, b, p=self.shares)
         name, other = self._objects(style, b), self._objects(style, b)
         same = rng.random(b) < 0.35
@@ -137,6 +174,9 @@ class SceneMaker:
             xy,
             np.where(used, name, -1),
             colour,
+            angle,
+            look,
+            self.spec,
         )
 
 
@@ -144,7 +184,7 @@ class SceneMaker:
 class Lesson:
     """What the detector is trained on."""
 
-    images: Tensor  # float [B, 3, 128, 128], 0..255
+    images: Tensor  # float [B, 3, H, H], 0..255
     name: Tensor  # int64 [B, S]; n_objects = broken; IGNORE where the class is not asked for
     colour: Tensor  # int64 [B, S]
     box: Tensor  # float [B, S, 3], centre x, centre y, side in pixels
@@ -153,22 +193,19 @@ class Lesson:
 
 
 def _pixels(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2).float()  # [B, 3, 128, 128]
+    return images.permute(0, 3, 1, 2).float()  # [B, 3, H, H]
 
 
-def _upscale(cells: Tensor) -> Tensor:
-    return cells.repeat_interleave(CELL, -2).repeat_interleave(CELL, -1)
+def _upscale(cells: Tensor, by: int) -> Tensor:
+    return cells.repeat_interleave(by, -2).repeat_interleave(by, -1)
 
 
 @torch.no_grad()
-def lesson(
-    drawn: Drawn, bank: SpriteBank, n_objects: int, g: torch.Generator, broken: float = 0.45
-) -> Lesson:
+def lesson(drawn: Drawn, bank: Bank, n_objects: int, g: torch.Generator, broken: float = 0.45) -> Lesson:
     """Render, break one object in a share of the scenes, then make the picture look less than perfect."""
-    device, b = bank.device, len(drawn.ground)
-    image = _pixels(drawn.picture(bank, drawn.sprite))
-    twin = _pixels(drawn.picture(bank, drawn.twin))
-    ground = _pixels(bank.grounds[torch.from_numpy(drawn.ground).to(device)])
+    device, b, spec = bank.device, len(drawn.ground), drawn.spec
+    side_of_picture, patch, grid = spec.image, spec.patch, spec.grid
+    image, ground = _pixels(drawn.picture(bank, drawn.sprite)), _pixels(drawn.bare(bank))
     size, xy = torch.from_numpy(drawn.size).to(device), torch.from_numpy(drawn.xy).to(device)
     name = torch.from_numpy(drawn.name.copy()).to(device)  # written to below
     colour = torch.from_numpy(drawn.colour).to(device)
@@ -181,38 +218,44 @@ def lesson(
     # the victim: one object of each picture, in the given share of the pictures
     victim = (rand(b, S) + used).argmax(1)  # [B]
     row = torch.arange(b, device=device)
+    if isinstance(bank, FreeBank):
+        alone = drawn.twin_of(victim.cpu().numpy())
+        twin, foreign = _pixels(alone.picture(bank, alone.twin)), image.roll(1, 0)
+    else:
+        twin = _pixels(drawn.picture(bank, drawn.twin))
+        foreign = twin.roll(1, 0)
     hit = used.any(1) & (rand(b) < broken)
     side, corner = size[row, victim], xy[row, victim]  # [B], [B, 2]
-    axis = torch.arange(IMAGE, device=device)
-    inside_x = (axis >= corner[:, :1]) & (axis < corner[:, :1] + side[:, None])  # [B, 128]
+    axis = torch.arange(side_of_picture, device=device)
+    inside_x = (axis >= corner[:, :1]) & (axis < corner[:, :1] + side[:, None])  # [B, H]
     inside_y = (axis >= corner[:, 1:]) & (axis < corner[:, 1:] + side[:, None])
-    inside = inside_y[:, :, None] & inside_x[:, None, :]  # [B, 128, 128]
+    inside = inside_y[:, :, None] & inside_x[:, None, :]  # [B, H, H]
 
     # where: a half plane, or scattered cells
-    cell = (torch.arange(GRID, device=device) + 0.5) * CELL
+    cell = (torch.arange(grid, device=device) + 0.5) * patch
     angle, cut = rand(b) * 6.2832, (rand(b) - 0.5) * 0.7 * side
     centre = corner + side[:, None] / 2
     plane = (cell[None, None] - centre[:, :1, None]) * angle.cos()[:, None, None]
     plane = plane + (cell[None, :, None] - centre[:, 1:, None]) * angle.sin()[:, None, None]
-    scattered = rand(b, GRID, GRID) < (0.05 + 0.9 * rand(b))[:, None, None]
-    where = torch.where((rand(b) < 0.5)[:, None, None], plane < cut[:, None, None], scattered)  # [B, 16, 16]
+    scattered = _scattered(rand, b, spec)
+    where = torch.where((rand(b) < 0.5)[:, None, None], plane < cut[:, None, None], scattered)  # [B, g, g]
 
     # with what: another object, the ground, its own cells in disorder, a blot, something from another picture
-    patches = F.unfold(image, CELL, stride=CELL).transpose(1, 2)  # [B, 256, 192]
-    span = torch.div(side, CELL, rounding_mode="floor")[:, None, None]  # cells
-    first = torch.div(corner, CELL, rounding_mode="floor")  # [B, 2]
-    sx = (first[:, 0, None, None] + (rand(b, GRID, GRID) * span).long()).clamp_max(GRID - 1)
-    sy = (first[:, 1, None, None] + (rand(b, GRID, GRID) * span).long()).clamp_max(GRID - 1)
-    mixed = patches.gather(1, (sy * GRID + sx).flatten(1)[..., None].expand(-1, -1, patches.shape[2]))
-    shuffled = F.fold(mixed.transpose(1, 2), (IMAGE, IMAGE), CELL, stride=CELL)
-    blot = F.interpolate(F.avg_pool2d(image, 16), scale_factor=16.0, mode="bilinear")
-    foreign = twin.roll(1, 0)
+    patches = F.unfold(image, patch, stride=patch).transpose(1, 2)  # [B, g * g, 3 * patch * patch]
+    span = torch.div(side, patch, rounding_mode="floor")[:, None, None]  # cells
+    first = torch.div(corner, patch, rounding_mode="floor")  # [B, 2]
+    sx = (first[:, 0, None, None] + (rand(b, grid, grid) * span).long()).clamp_max(grid - 1)
+    sy = (first[:, 1, None, None] + (rand(b, grid, grid) * span).long()).clamp_max(grid - 1)
+    mixed = patches.gather(1, (sy * grid + sx).flatten(1)[..., None].expand(-1, -1, patches.shape[2]))
+    shuffled = F.fold(mixed.transpose(1, 2), (side_of_picture,) * 2, patch, stride=patch)
+    coarse = side_of_picture // 8
+    blot = F.interpolate(F.avg_pool2d(image, coarse), scale_factor=float(coarse), mode="bilinear")
     mode = rand(b)[:, None, None, None]
     source = torch.where(mode < 0.30, twin, ground)
     source = torch.where((mode >= 0.50) & (mode < 0.70), shuffled, source)
     source = torch.where((mode >= 0.70) & (mode < 0.85), blot, source)
     source = torch.where(mode >= 0.85, foreign, source)
-    mask = _upscale(where) & inside & hit[:, None, None]
+    mask = _upscale(where, patch) & inside & hit[:, None, None]
     ruined = torch.where(mask[:, None], source, image)
 
     # how much of the object changed decides what it still is
@@ -228,23 +271,33 @@ def lesson(
     doubtful[row, victim] = hit & (left < 0.3)
 
     # stray cells anywhere change nothing that is true of the picture
-    stray = (rand(b, GRID, GRID) < 0.006) & (rand(b) < 0.25)[:, None, None]
-    ruined = torch.where(_upscale(stray)[:, None], foreign, ruined)
+    stray = (rand(b, grid, grid) < 0.006) & (rand(b) < 0.25)[:, None, None]
+    ruined = torch.where(_upscale(stray, patch)[:, None], foreign, ruined)
     box = torch.cat([xy + size[..., None] / 2, size[..., None].float()], -1)
-    return Lesson(soften(ruined, g), name, colour, box, used, doubtful)
+    return Lesson(soften(ruined, g, patch), name, colour, box, used, doubtful)
 
 
-def _dct(device: torch.device) -> Tensor:
-    """Orthonormal DCT-II matrix [8, 8]."""
-    n = torch.arange(CELL, device=device, dtype=torch.float32)
-    matrix = torch.cos(torch.pi / CELL * (n[None] + 0.5) * n[:, None]) * (2 / CELL) ** 0.5
+def _scattered(rand, b: int, spec: SceneSpec) -> Tensor:
+    """Cells here and there, bool [B, g, g]; where tokens are small, in half of the pictures four of them together."""
+    if spec.patch == spec.cell:
+        return rand(b, spec.grid, spec.grid) < (0.05 + 0.9 * rand(b))[:, None, None]
+    share = (0.05 + 0.9 * rand(b))[:, None, None]
+    fine, wide = rand(b, spec.grid, spec.grid) < share, rand(b, spec.grid // 2, spec.grid // 2) < share
+    return torch.where((rand(b) < 0.5)[:, None, None], fine, _upscale(wide, 2))
+
+
+def _dct(size: int, device: torch.device) -> Tensor:
+    """Orthonormal DCT-II matrix [size, size]."""
+    n = torch.arange(size, device=device, dtype=torch.float32)
+    matrix = torch.cos(torch.pi / size * (n[None] + 0.5) * n[:, None]) * (2 / size) ** 0.5
     matrix[0] /= 2**0.5
     return matrix
 
 
-def soften(x: Tensor, g: torch.Generator) -> Tensor:
-    """Warp, coarse 8x8 blocks, blur, colour jitter too small to change a hue's name, noise. [B, 3, 128, 128]."""
-    b, device = len(x), x.device
+def soften(x: Tensor, g: torch.Generator, block: int) -> Tensor:
+    """Warp, coarse blocks, blur, colour jitter too small to change a hue's name, noise. [B, 3, H, H]."""
+    b, device, image = len(x), x.device, x.shape[-1]
+    half, across = image // 2, image // block
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, device=device, generator=g)
@@ -252,18 +305,18 @@ def soften(x: Tensor, g: torch.Generator) -> Tensor:
     def some(share: float) -> Tensor:
         return (rand(b, 1, 1, 1) < share).float()
 
-    # warp: a smooth displacement of up to about two pixels
-    coarse = (rand(b, 2, 5, 5) - 0.5) * (2 * 2.5 / _H) * some(0.4)
-    shift = F.interpolate(coarse, size=(IMAGE, IMAGE), mode="bicubic", align_corners=True)
-    line = (torch.arange(IMAGE, device=device) + 0.5) / _H - 1
+    # warp: a smooth displacement of up to about a sixtieth of the picture
+    coarse = (rand(b, 2, 5, 5) - 0.5) * (4 * WARP) * some(0.4)
+    shift = F.interpolate(coarse, size=(image, image), mode="bicubic", align_corners=True)
+    line = (torch.arange(image, device=device) + 0.5) / half - 1
     # -> [H, W, 2] (x, y)
-    place = torch.stack([line[None].expand(IMAGE, -1), line[:, None].expand(-1, IMAGE)], -1)
+    place = torch.stack([line[None].expand(image, -1), line[:, None].expand(-1, image)], -1)
     x = F.grid_sample(x, place + shift.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
-    # coarse blocks: high frequencies of every 8x8 block dropped, the rest rounded
-    dct = _dct(device)
-    blocks = x.view(b, 3, GRID, CELL, GRID, CELL)
+    # coarse blocks: high frequencies of every block dropped, the rest rounded
+    dct = _dct(block, device)
+    blocks = x.view(b, 3, across, block, across, block)
     waves = torch.einsum("ui,bchiwj,vj->bchuwv", dct, blocks, dct)
-    order = torch.arange(CELL, device=device)
+    order = torch.arange(block, device=device)
     keep = (order[:, None] + order)[None] < (3 + rand(b, 1, 1) * 9)  # [B, 8, 8]
     step = 4 + rand(b, 1, 1, 1, 1, 1) * 36
     waves = (waves / step).round() * step * keep[:, None, None, :, None, :]

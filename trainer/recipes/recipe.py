@@ -14,12 +14,13 @@ from mdm_core.diffusion.loss import ObjectiveConfig
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig
 from mdm_core.ops import BACKENDS
 from trainer import checks
+from trainer.conduct import Conduct
 from trainer.fields import assignment, value_of
 from trainer.scenes.source import SceneDataConfig
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Conduct):
     """A whole training run. The command line overrides any field: `field=value` or `part.field=value`."""
 
     # what is trained, on what
@@ -32,47 +33,26 @@ class Recipe:
     group_size: int = 8  # kmeans and knn: codes in a group
     prompt_dropout: float = 0.1  # share of prompts replaced by "no prompt", for guidance
     self_flip_steps: float = 0.0  # share of the steps whose flips are the model's own mistakes
-    # how long, and how fast
-    steps: int = 10_000
-    minutes: float = 0.0  # > 0: the schedule runs over this time instead of `steps`
-    schedule: str = "trapezoid"  # of the learning rate: "trapezoid" (also called WSD) or "cosine"
-    warmup: float = 0.01  # share of the run
-    decay: float = 0.35  # trapezoid: share of the run in which the rate falls
-    lr: float = 2e-3  # AdamW: embeddings, head, norms
+    # how fast, and how it is computed; length, rates, guard and checkpoints stand in `Conduct`
     matrix_lr: float = 0.02  # Muon: the blocks' matrices; 0 trains all with AdamW
-    weight_decay: float = 0.0
-    clip: float = 1.0  # largest norm of the gradient; 0: no clipping
-    ema: float = 0.9995
-    # micro-batches a step and device; a step sees batch_size * accumulate * devices samples
-    accumulate: int = 1
-    # how it is computed
     precision: str = "bf16"  # of the products: "bf16" or "fp32"
-    compile: bool = False
     checkpointing: bool = False  # recompute the blocks in the backward pass: less memory, a third more work
     parallel: str = "ddp"  # with several devices: "ddp", or "fsdp" to shard the states over them
     backend: str = "auto"  # of the fused operators
-    seed: int = 0
-    # what is said and kept
-    on_nan: str = "stop"  # a loss or gradient that is not finite: "stop" the run, or "skip" the step
-    log_every: int = 20
+    # what is shown
     validate_every: int = 500
     sheet_every: int = 0  # steps between sheets of pictures; 0: none
-    save_every: int = 1000  # steps between checkpoints
-    save_minutes: float = 10.0  # a checkpoint also after so many minutes: what a power cut may cost; 0: never
-    keep_last: int = 2  # checkpoints
-    keep_best: int = 1  # checkpoints with the fewest bits per masked token in validation
     export_every: float = 120.0  # seconds between model folders written during the run; 0: only at the end
-    tensorboard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        checks.wholes(self, ("steps", "log_every", "validate_every", "save_every"), 1)
+        super().__post_init__()
         checks.choices(
             self,
             groups=("lattice", "kmeans", "knn", "none"),
-            schedule=("trapezoid", "cosine"),
             precision=("bf16", "fp32"),
             parallel=("ddp", "fsdp"),
             backend=BACKENDS,
-            on_nan=("stop", "skip"),
         )
         for name, kind in (
             ("model", ModelConfig),
@@ -83,15 +63,11 @@ class Recipe:
                 raise ValueError(f"{name} must be a {kind.__name__}, got {checks.told(getattr(self, name))}")
         if self.groups == "none" and self.corruption.flip_group > 0:
             raise ValueError("without groups corruption.flip_group must be 0")
-        checks.wholes(self, ("log_every", "validate_every", "save_every", "steps", "keep_last"), 1)
-        checks.wholes(self, ("accumulate", "group_factor", "group_size"), 1, 1 << 20)
-        checks.wholes(self, ("sheet_every", "keep_best"))
-        checks.seeds(self, "seed")
-        checks.numbers(
-            self, ("minutes", "lr", "matrix_lr", "weight_decay", "clip", "save_minutes", "export_every")
-        )
-        checks.shares(self, ("prompt_dropout", "self_flip_steps", "warmup", "decay", "ema"))
-        checks.flags(self, "compile", "checkpointing", "tensorboard")
+        checks.wholes(self, ("group_factor", "group_size"), 1, 1 << 20)
+        checks.wholes(self, ("sheet_every",))
+        checks.numbers(self, ("matrix_lr", "export_every"))
+        checks.shares(self, ("prompt_dropout", "self_flip_steps"))
+        checks.flags(self, "checkpointing")
         checks.batches(self.data)
 
     def for_codec(self, codec: ImageTokenizerConfig) -> Recipe:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -19,6 +20,7 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.repaint import regions_of
 from trainer.scenes.scene import SceneBatch
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.scenes.words import words
@@ -69,8 +71,8 @@ class SceneDataConfig:
         spec = scene_spec(self.spec)
         if self.atlas is None and spec.atlas == "":
             raise ValueError(
-                f"the sprites of {spec.name} are not shipped: set data.atlas to their folder, which "
-                "python -m trainer.art.build_atlas world makes"
+                f"the sprites of {spec.name} are not shipped: give their folder (data.atlas=DIR of a recipe, else "
+                "--atlas DIR), which python -m trainer.art.build_atlas world makes"
             )
         atlas = Atlas.load(self.atlas)
         largest = max([*spec.sizes, *(high for _, high in spec.free_sizes)])
@@ -132,6 +134,10 @@ class SceneSource:
             self._bank = self.config.bank(self.atlas, device)
         return picture(scenes, self._bank)
 
+    def boxes(self, scenes: SceneBatch) -> np.ndarray:
+        """int64 [B, S, 4]: left, top, right, bottom of every thing with its shadow, in pixels; zero where none is."""
+        return regions_of(scenes, self.scenes.spec)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bank": None}  # workers draw no pixels
 
@@ -143,7 +149,7 @@ class SceneSource:
     def card(self) -> dict[str, Any]:
         objects, styles = [o.name for o in self.scenes.objects], list(self.scenes.styles)
         told = words(self.atlas, objects, styles, self.scenes.spec)
-        return {"objects": objects, "styles": styles, "words": told}
+        return {"world": self.config.spec, "objects": objects, "styles": styles, "words": told}
 
 
 class SceneStream(IterableDataset):

@@ -14,7 +14,7 @@ from trainer.data.own import OwnDataConfig, PictureSource
 from trainer.data.source import Batch
 from trainer.scenes.source import SceneDataConfig, SceneSource
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
-from trainer.tokenizer.photos import HELD_SIDE, cut, load_pictures
+from trainer.tokenizer.photos import cut, load_pictures
 
 UNSEEN_SEED = 10_007  # of the scenes that figures are measured on
 
@@ -34,6 +34,7 @@ class Both:
     pictures: PictureSource | None
     number: int = 0  # the batch from which on the pictures are counted: see `TokenizerData.go_on`
     first: int = 0  # the picture that it begins with
+    packed: int = 0  # of a batch that is of packed photographs alone: they are cut on the device
     numbered = True
 
     def batch(self, index: int) -> Batch:
@@ -41,7 +42,7 @@ class Both:
         own = None
         if self.pictures:
             own = self.pictures.at(self.first + (index - self.number) * self.pictures.config.batch_size)
-        size = len(drawn.background) if drawn else len(own)
+        size = len(drawn.background) if drawn else len(own) if own else self.packed
         return Batch(
             torch.zeros(size, 0, dtype=torch.int64),
             images=own.images if own else None,
@@ -94,12 +95,8 @@ class TokenizerData:
         self.unseen: dict[str, Tensor] = {}  # uint8 [n, S, S, 3] that training never sees
         pictures = scenes = None
         if images is not None and Path(images).suffix == ".safetensors":
-            if size != HELD_SIDE:
-                raise ValueError(
-                    f"packed photographs are for {HELD_SIDE} pixels a side: give a folder of pictures instead"
-                )
+            self.unseen["pictures"] = held_out_pictures(images, size)
             self.packed = load_pictures(images).to(self.device)
-            self.unseen["pictures"] = load_pictures(images, "held_out")
         elif images is not None:
             config = OwnDataConfig(str(images), size, crop=0.5, flip=True, batch_size=self.own, seed=seed)
             pictures = _pictures(config, "train")
@@ -110,7 +107,7 @@ class TokenizerData:
             scenes = config.open(_NoText())
             unseen = SceneDataConfig(objects, batch_size=64, seed=UNSEEN_SEED, spec=world, atlas=atlas)
             self._unseen_scenes = SceneSource(scenes.atlas, unseen, _NoText())
-        self.source = Both(scenes, pictures)
+        self.source = Both(scenes, pictures, packed=self.own if self.packed is not None else 0)
 
     def go_on(self, batches: int, pictures: int) -> None:
         """So many batches were drawn so far, and so many pictures of one's own in them: none comes again."""
@@ -139,6 +136,23 @@ class TokenizerData:
         elif batch.images is not None:
             parts.append(batch.images.to(self.device, non_blocking=True))
         return torch.cat(parts)
+
+
+def held_out_pictures(images: Path, size: int, most: int = 256) -> Tensor:
+    """Pictures that no tokenizer is trained on, uint8 [n, size, size, 3].
+
+    Those that a packed file holds out, or at most `most` of the part of a folder or of tar shards that training leaves
+    out. ValueError where packed ones have another size.
+    """
+    if Path(images).suffix == ".safetensors":
+        held = load_pictures(images, "held_out")
+        if held.shape[1] != size:
+            raise ValueError(
+                f"the photographs in {images} are for {held.shape[1]} pixels a side: pack them again with "
+                f"--image-size {size}, or give a folder of pictures"
+            )
+        return held
+    return torch.from_numpy(_first(_pictures(OwnDataConfig(str(images), size), "seen"), most))
 
 
 def _pictures(config: OwnDataConfig, split: str) -> PictureSource:

@@ -1,27 +1,27 @@
-"""The training loop of the image tokenizer: exact resume, whole checkpoints, figures and sheets of unseen pictures."""
+"""The run that trains the image tokenizer, with figures and sheets of unseen pictures."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.paths import located
 from trainer import checks
-from trainer.data.source import batches
+from trainer.conduct import Conduct
 from trainer.engine import checkpoint
-from trainer.engine.optim import EMA, trapezoid
+from trainer.engine.parallel import Parallel
+from trainer.engine.run import Run
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 
@@ -29,23 +29,24 @@ SHOWN = 16  # unseen pictures of each kind on a sheet
 
 
 @dataclass(frozen=True)
-class TokenizerSettings:
+class TokenizerSettings(Conduct):
     """How a tokenizer is trained; see `python -m trainer tokenizer --help`."""
 
+    # the schedule runs over `minutes` unless steps > 0
+    steps: int = 0
+    minutes: float = 20.0
+    warmup: float = 0.02
+    decay: float = 0.4
+    ema: float = 0.999
+    log_every: int = 100
+    save_every: int = 500
     init: Path | None = None
     freeze_encoder: bool = False
     blend: float = 1.0
-    minutes: float = 20.0
-    steps: int = 0
-    lr: float = 2e-3
     augment: float = 0.125
-    seed: int = 0
-    compile: bool = False
-    log_every: int = 100
-    save_every: int = 500
     measure_on: int = 512
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.init is not None and not isinstance(self.init, str | os.PathLike):
             raise ValueError(f"init must be a file of weights or None, got {checks.told(self.init)}")
         if (
@@ -57,13 +58,11 @@ class TokenizerSettings:
                 "blend must lie above 0 and up to 1, and goes from the weights of --init, "
                 f"got {checks.told(self.blend)}"
             )
-        checks.wholes(self, ("steps",))
         checks.wholes(self, ("log_every", "save_every", "measure_on"), 1)
+        super().__post_init__()
         checks.numbers(self, ("minutes",), above=not self.steps)
-        checks.numbers(self, ("lr",))
         checks.shares(self, ("augment",))
-        checks.seeds(self, "seed")
-        checks.flags(self, "freeze_encoder", "compile")
+        checks.flags(self, "freeze_encoder")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -87,8 +86,35 @@ def mixed_loss(output: Tensor, target: Tensor, photos: int) -> Tensor:
     return sum(weight * reconstruction_loss(a, b).log() for a, b, weight in parts)
 
 
-class TokenizerTrainer:
+class Reconstruction(nn.Module):
+    """The tokenizer with its loss in one module, so that DDP sees everything that touches a weight."""
+
+    def __init__(self, codec: ImageTokenizer, settings: TokenizerSettings):
+        super().__init__()
+        self.codec, self.frozen = codec, settings.freeze_encoder
+        compiled = torch.compile if settings.compile else (lambda f: f)
+        self.decode, self.encode = compiled(codec.pixels), compiled(codec.features)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """float images [B, 3, H, W] in [-1, 1] -> their reconstruction, with the gradients that are wanted."""
+        codec = self.codec
+        if self.frozen:
+            with torch.no_grad():  # fp32, so that the codes are those that `encode` gives
+                codes = codec.fsq.value(codec.fsq.index(codec.features(images)))
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return self.decode(codes if self.frozen else codec.fsq(self.encode(images))).float()
+
+    def forward(self, images: Tensor, photos: int) -> Tensor:
+        """Scalar loss of images [B, 3, H, W], the last `photos` of which are photographs."""
+        return mixed_loss(self.reconstruct(images), images, photos)
+
+
+class TokenizerTrainer(Run):
     """Holds the parts of one run; `run` trains, saves and exports."""
+
+    counted = "images"
+    remedy = "lower --lr"
+    settings: TokenizerSettings
 
     def __init__(
         self,
@@ -96,180 +122,97 @@ class TokenizerTrainer:
         data: TokenizerData,
         settings: TokenizerSettings,
         out: Path,
-        device: torch.device,
+        parallel: Parallel,
     ):
-        self.config, self.data, self.settings, self.out, self.device = (
-            config,
-            data,
-            settings,
-            located(out),
-            device,
-        )
-        checkpoint.check_writable(self.out)
-        torch.manual_seed(settings.seed)
-        torch.set_float32_matmul_precision("high")
-        self.codec = ImageTokenizer(config)
+        super().__init__(settings, located(out), parallel)
+        self.config, self.data = config, data
+        self.untimed = 3 if settings.compile else 0
+        codec = ImageTokenizer(config)
         if settings.init:
-            load_weights(self.codec, located(settings.init))
-        self.codec.to(device)
-        self.start = {k: v.clone() for k, v in self.codec.state_dict().items()} if settings.init else None
+            load_weights(codec, located(settings.init))
+        self.codec = codec.to(self.device)
+        self.start = {k: v.clone() for k, v in codec.state_dict().items()} if settings.init else None
         if settings.freeze_encoder:
-            self.codec.encoder.requires_grad_(False)
-        self.learning = [p for p in self.codec.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.learning, lr=settings.lr, betas=(0.9, 0.99), weight_decay=0.0)
-        self.ema = EMA(self.codec, 0.999)
-        compiled = torch.compile if settings.compile else (lambda f: f)
-        self.decode, self.encode = compiled(self.codec.pixels), compiled(self.codec.features)
-        self.step, self.seen, self.seconds = 0, 0, 0.0
-        self.pictures = 0  # drawn from one's own so far
-        self.log: list[dict[str, Any]] = []
-        self.skipped: set[str] = set()
-        self.unseen = data.measure_on(settings.measure_on)
-        self.stop = False  # set by a signal: save and leave
+            codec.encoder.requires_grad_(False)
+        learning = [p for p in codec.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            learning, lr=settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay
+        )
+        net = parallel.wrap(Reconstruction(codec, settings))
+        # the place in the data is that of one's own pictures: scenes are drawn by the number of their batch
+        self.assemble(codec, net, [optimizer], data.source, data.own, data.workers)
+        self.unseen = data.measure_on(settings.measure_on) if parallel.main else {}
 
-    # ---- one step ----------------------------------------------------------------------------------
+    def draw(self) -> tuple[Tensor]:
+        """(images [B, 3, H, W] in [-1, 1]) of the next micro-batch."""
+        batch = next(self.stream)
+        self.reporter.skipped(batch.skipped)
+        index = self.micro_batches + self.parallel.rank
+        return (to_float(self.data.pixels(batch, index, self.settings.augment)),)
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """float images [B, 3, H, W] in [-1, 1] -> their reconstruction, with the gradients that are wanted."""
-        codec = self.codec
-        if self.settings.freeze_encoder:
-            with torch.no_grad():  # fp32, so that the codes are those that `encode` gives
-                codes = codec.fsq.value(codec.fsq.index(codec.features(images)))
-        with torch.autocast(self.device.type, torch.bfloat16):
-            return self.decode(
-                codes if self.settings.freeze_encoder else codec.fsq(self.encode(images))
-            ).float()
+    def loss(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+        return self.net(*batch, self.data.own)
 
-    def progress(self) -> float:
-        s = self.settings
-        return self.step / s.steps if s.steps else self.seconds / (60 * s.minutes)
-
-    def train_step(self, batch) -> Tensor:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * trapezoid(self.progress(), 0.02, 0.4)
-        images = to_float(self.data.pixels(batch, self.step, self.settings.augment))
-        loss = mixed_loss(self.reconstruct(images), images, self.data.own)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.learning, 1.0)
-        self.optimizer.step()
-        self.ema.update(self.codec)
-        self.step, self.seen = self.step + 1, self.seen + len(images)
-        self.pictures += self.data.own
-        return loss.detach()
-
-    # ---- the run -------------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Train until the schedule ends or `stop` is set, save and export.
-
-        RuntimeError when the loss is not finite (nothing is saved then), CheckpointError when a checkpoint cannot be
-        written; what was saved before is intact.
-        """
-        s = self.settings
-        self.data.go_on(self.step, self.pictures)
-        stream = batches(self.data.source, self.step, 1, self.data.workers)
-        began, already, first, saved = time.time(), self.seconds, self.step, self.step
-        while self.progress() < 1 and not self.stop:
-            batch = next(stream)
-            self.skipped.update(batch.skipped)
-            loss = self.train_step(batch)
-            if self.step == first + 3 and s.compile:
-                began = time.time()  # compilation is not training time
-            self.seconds = already + time.time() - began
-            if self.step % s.log_every == 0:
-                self._say(loss.item())
-            if self.step % s.save_every == 0:
-                self.save()
-                saved = self.step
-        if saved != self.step:
-            self.save()
-        self.export()
-        if self.skipped:
-            (self.out / "skipped.txt").write_text("".join(f"{line}\n" for line in sorted(self.skipped)))
-            print(
-                f"{len(self.skipped)} files could not be used: {self.out / 'skipped.txt'} names them",
-                flush=True,
-            )
-
-    def _say(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise RuntimeError(
-                f"the loss is {loss} at step {self.step}: lower --lr and run the command again"
-            )
-        rate = self.seen / max(1e-9, self.seconds)
-        entry = {
-            "step": self.step,
-            "images": self.seen,
-            "seconds": round(self.seconds, 1),
-            "loss": round(loss, 5),
-        }
-        self.log.append(entry)
-        print({**entry, "images/s": round(rate)}, flush=True)
+    def run(self, stop_after: float = math.inf) -> None:
+        """Train as `Run.run` says, and export."""
+        self.data.go_on(self.micro_batches, self.position)
+        super().run(stop_after)
+        if self.parallel.main:
+            self.export()
+        self.parallel.wait()
 
     # ---- state ---------------------------------------------------------------------------------------
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that a resumed run needs and that is a tensor, by name."""
-        found = {f"model.{k}": v for k, v in self.codec.state_dict().items()}
-        found |= {f"ema.{i}": s for i, s in enumerate(self.ema.shadow)}
-        for i, values in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in values.items()}
-        return found
-
-    def save(self) -> None:
-        """Write a checkpoint; RuntimeError instead of one that holds numbers that are not finite."""
-        tensors = self.tensors()
-        if bad := [k for k, v in tensors.items() if not torch.isfinite(v).all()]:
-            raise RuntimeError(
-                f"{bad[0]} is not finite at step {self.step}: lower --lr and run the command again"
-            )
-        state = {
-            "seen": self.seen,
-            "pictures": self.pictures,
-            "seconds": self.seconds,
-            "log": self.log,
-            "ema_step": self.ema.step,
-            "levels": list(self.config.levels),
-            "image_size": self.config.image_size,
-            "patch": self.config.patch,
-            "layers": self._layers(),
-        }
-        checkpoint.save(self.out / "checkpoints", self.step, tensors.items(), state)
-
-    def _layers(self) -> list[int]:
+    def shape(self) -> dict[str, Any]:
+        """What a checkpoint of this run must agree with."""
         c = self.config
-        return [c.encoder_width, c.decoder_width, c.decoder_depth, c.decoder_pixels]
+        layers = [c.encoder_width, c.decoder_width, c.decoder_depth, c.decoder_pixels]
+        return {
+            "levels": list(c.levels),
+            "image_size": c.image_size,
+            "patch": c.patch,
+            "layers": layers,
+        }
 
-    def resume(self) -> bool:
-        """Go on from the newest whole checkpoint, if there is one; ValueError when it is of another tokenizer."""
-        path = checkpoint.newest(self.out / "checkpoints")
-        if path is None:
-            return False
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), **self.shape()}
+
+    def opened(self, path: Path) -> checkpoint.Reader:
+        """A checkpoint of this tokenizer, also one of before; ValueError when it is of another."""
         reader = checkpoint.Reader(path)
-        state = reader.state
-        c, shape = self.config, (state.get("levels"), state.get("image_size"), state.get("patch", 8))
-        layers = state.get("layers", self._layers())
-        if (*shape, layers) != (list(c.levels), c.image_size, c.patch, self._layers()):
+        state, shape = reader.state, self.shape()
+        if {**shape, "patch": 8, **state} != {**state, **shape}:
             raise ValueError(f"{path} belongs to a tokenizer of another shape: choose another --out")
-        self.codec.load_state_dict({k: reader[f"model.{k}"] for k in self.codec.state_dict()})
-        for i, shadow in enumerate(self.ema.shadow):
-            shadow.copy_(reader[f"ema.{i}"])
-        restored: dict[int, dict[str, Tensor]] = {}
-        for name in reader:
+        if "seen" in state:  # written before there was one loop
+            self._renamed(reader, int(path.name.rpartition("-")[2]))
+        return reader
+
+    def _renamed(self, reader: checkpoint.Reader, step: int) -> None:
+        """Give the values of an old checkpoint the names that they have now."""
+        state, data = reader.state, self.data
+        every = [name for name, _ in self.codec.named_parameters()]
+        learnt = [name for name, p in self.codec.named_parameters() if p.requires_grad]
+        for name in list(reader):
             kind, _, rest = name.partition(".")
-            if kind == "optimizer":
-                i, key = rest.split(".")
-                restored.setdefault(int(i), {})[key] = reader[name]
-        whole = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**whole, "state": restored})
-        self.step = int(path.name.rpartition("-")[2])
-        self.seen, self.seconds, self.log = state["seen"], state["seconds"], state["log"]
+            number, _, key = rest.partition(".")
+            if kind == "ema":
+                reader.rename(name, f"ema.{every[int(number)]}")
+            elif kind == "optimizer":
+                reader.rename(name, f"optimizer.{learnt[int(number)]}.{key}")
         # checkpoints that do not say: the share of pictures was that of this command
-        whole = round(self.seen * self.data.own / self.data.size_of_batch)
-        self.pictures = int(state.get("pictures", whole))
-        self.ema.step = state["ema_step"]
-        return True
+        pictures = state.get("pictures", round(state["seen"] * data.own / data.size_of_batch))
+        reader.state = {
+            **{name: state[name] for name in ("seconds", "log", "ema_step")},
+            "step": step,
+            "samples": state["seen"],
+            "pending": [],
+            "skipped": 0,
+            "score": None,
+            "micro_batches": step,
+            "position": int(pictures),
+            "lr": [[self.settings.lr]],
+            "processes": [],
+        }
 
     # ---- results -------------------------------------------------------------------------------------
 
@@ -314,7 +257,7 @@ class TokenizerTrainer:
         record = {
             "levels": list(self.config.levels),
             "vocab_size": self.config.vocab_size,
-            "images_seen": self.seen,
+            "images_seen": self.samples,
             "steps": self.step,
             "minutes": round(self.seconds / 60, 2),
             "blend": self.settings.blend,

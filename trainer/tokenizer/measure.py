@@ -2,18 +2,24 @@
 
     python -m trainer tokenizer measure [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
     python -m trainer tokenizer measure --model OLD NEW --photos runs/photos.safetensors --sheet photos.png
+    python -m trainer tokenizer measure --model runs/world_codec --world world_256 --atlas ATLAS --photos PICTURES
 
+Scenes are those of --world, whose pictures must be as large as the tokenizer's; where things can lie anywhere, `free`
+are scenes in which all do. Photographs are a packed file of that size, or a folder, of which the part is taken that
+training leaves out.
 With several models, `tokens_as_first` is the share of tokens that equal the first model's: 1.0 means that weights
 trained on the first one's tokens may be used with it.
 Token consistency decides what a small model can learn (a token that changes with its surroundings must be learnt
 once per surrounding), so it is reported beside PSNR:
-  place       tokens of a sprite's cells kept when it stands at another lattice place on the same background
+  place       tokens of a sprite's cells kept when it stands at another lattice place on the same background (in worlds
+              whose grounds are nowhere alike: of its fully covered cells)
   background  tokens of fully covered cells kept when the background changes
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -24,25 +30,32 @@ import torch
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.pipeline import SHIPPED
 from trainer.codec import open_codec
-from trainer.command import out_file, out_picture, run_command, to_path
+from trainer.command import out_file, out_picture, run_command, to_path, whole
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
+from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch
-from trainer.scenes.source import SceneDataConfig, scene_batches
+from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch, SceneGenerator
+from trainer.scenes.source import SceneDataConfig, picture, scene_batches
+from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
+from trainer.tokenizer.data import UNSEEN_SEED, held_out_pictures
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
-from trainer.tokenizer.photos import load_pictures
 
 PLAIN = [i for i, b in enumerate(BACKGROUNDS) if not b.scene]
 
 
-def scenes(atlas: Atlas, bank: SpriteBank, n: int) -> torch.Tensor:
-    """n scenes of a seed that training never draws, uint8 [n, 128, 128, 3]."""
-    stream = scene_batches(
-        atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=10_007)
-    )
-    return torch.cat([render(next(stream)[0], bank) for _ in range(n // 64)])
+def scenes(atlas: Atlas, bank: SpriteBank | FreeBank, n: int, free: bool = False) -> torch.Tensor:
+    """About n scenes of a seed that training never draws, uint8 [n, H, H, 3]; free: with all things anywhere."""
+    if isinstance(bank, SpriteBank):
+        stream = scene_batches(
+            atlas, SceneDataConfig(bank.n_objects, tuple(bank.styles), batch_size=64, seed=UNSEEN_SEED)
+        )
+        return torch.cat([render(next(stream)[0], bank) for _ in range(max(1, n // 64))])
+    spec = dataclasses.replace(bank.spec, snapped=0.0) if free else bank.spec
+    drawn = SceneGenerator(atlas, n_objects=bank.n_objects, styles=bank.styles, seed=UNSEEN_SEED, spec=spec)
+    sizes = [min(64, n - k) for k in range(0, n, 64)]
+    return torch.cat([picture(drawn.batch(size), bank).cpu() for size in sizes])
 
 
 def one_sprite(rows: np.ndarray, ground: np.ndarray, size: int, xy: tuple[int, int]) -> SceneBatch:
@@ -53,6 +66,46 @@ def one_sprite(rows: np.ndarray, ground: np.ndarray, size: int, xy: tuple[int, i
     sizes, places = np.zeros_like(sprite), np.zeros((n, SLOTS, 2), np.int64)
     sizes[:, 0], places[:, 0] = size, xy
     return SceneBatch(ground, sprite, sizes, places, [""] * n)
+
+
+def free_consistency(codec: ImageTokenizer, bank: FreeBank, n: int, seed: int = 3) -> dict:
+    """`consistency` where grounds change from pixel to pixel: of cells that a sprite covers, alike wherever it is."""
+    spec, rng = bank.spec, np.random.default_rng(seed)
+    things = [
+        (i * len(bank.styles) + k) * VARIANTS
+        for i in range(bank.n_objects)
+        for k, style in enumerate(bank.styles)
+        if bank.atlas.has(i, style)
+    ]
+    kept = {"place": [0, 0], "background": [0, 0]}
+    for size in spec.sizes[::2]:
+        rows = rng.choice(things, n)
+        a, b = rng.integers(0, len(spec.grounds), (2, n))
+        b = np.where(a == b, (a + 1) % len(spec.grounds), b)
+        cells, far = size // spec.patch, (spec.image - size) // spec.patch * spec.patch
+
+        def seen(
+            ground: np.ndarray, x: int, y: int, rows=rows, size=size, cells=cells
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            """Tokens [n, cells, cells] and pixels of the cells where the sprite stands."""
+            whole = draw(one_sprite(rows, ground, size, (x, y)), bank).cpu()
+            tokens = codec.encode(whole)[:, y // spec.patch :, x // spec.patch :][:, :cells, :cells]
+            pixels = whole[:, y : y + size, x : x + size].view(
+                len(rows), cells, spec.patch, cells, spec.patch, 3
+            )
+            return tokens, pixels
+
+        here, pixels = seen(a, 0, 0)
+        for name, (other, again) in {
+            "place": seen(a, far, far // spec.cell * spec.cell),
+            "background": seen(b, 0, 0),
+        }.items():
+            covered = (pixels == again).all(5).all(4).all(2)
+            kept[name][0] += int((here == other)[covered].sum())
+            kept[name][1] += int(covered.sum())
+    return {f"kept_{k}": round(a / max(1, b), 5) for k, (a, b) in kept.items()} | {
+        f"cells_{k}": b for k, (_, b) in kept.items()
+    }
 
 
 def consistency(codec: ImageTokenizer, bank: SpriteBank, n: int, seed: int = 3) -> dict:
@@ -97,18 +150,41 @@ def decode_ms(codec: ImageTokenizer, runs: int = 20) -> float:
     return round(float(np.median(times[3:])) * 1000, 1)
 
 
-def report(folder: Path, n: int = 512, photos: torch.Tensor | None = None) -> dict:
-    """All figures of one tokenizer; photos: uint8 [B, 128, 128, 3] that it was not trained on."""
-    codec, atlas = open_codec(folder), Atlas.load()
-    bank = SpriteBank(atlas)
+def report(
+    folder: Path,
+    n: int = 512,
+    photos: torch.Tensor | None = None,
+    spec: SceneSpec = EMOJI_128,
+    atlas: Atlas | None = None,
+) -> dict:
+    """All figures of one tokenizer; photos: uint8 [B, H, H, 3] that it was not trained on.
+
+    ValueError where its pictures are not as large as the world's.
+    """
+    codec, atlas = open_codec(folder), Atlas.load() if atlas is None else atlas
+    if codec.config.image_size != spec.image:
+        fitting = [f"--world {s.name}" for s in SPECS.values() if s.image == codec.config.image_size]
+        raise ValueError(
+            f"{folder} is for pictures of {codec.config.image_size} pixels a side, and scenes of {spec.name} have "
+            f"{spec.image}" + (f": try {' or '.join(fitting)}" if fitting else "")
+        )
+    bank = SpriteBank(atlas) if spec is EMOJI_128 else FreeBank(atlas, spec)
+    if isinstance(bank, FreeBank):
+        told = {
+            "world": spec.name,
+            **fidelity(codec, scenes(atlas, bank, n)),
+            "free": fidelity(codec, scenes(atlas, bank, n, free=True)),
+            **free_consistency(codec, bank, max(2, n // 8)),
+        }
+    else:
+        told = {**fidelity(codec, scenes(atlas, bank, n)), **consistency(codec, bank, 200)}
     return {
         "levels": list(codec.config.levels),
         "vocab_size": codec.vocab_size,
         "bits_per_pixel": round(float(np.log2(codec.vocab_size)) / codec.config.patch**2, 3),
         "objects": bank.n_objects,
         "styles": len(bank.styles),
-        **fidelity(codec, scenes(atlas, bank, n)),
-        **consistency(codec, bank, 200),
+        **told,
         **({} if photos is None else {"photos": fidelity(codec, photos)}),
         "decode_ms": decode_ms(codec),
     }
@@ -125,9 +201,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=to_path, nargs="+", default=[SHIPPED], help="model folders")
+    parser.add_argument("--world", choices=sorted(SPECS), default=EMOJI_128.name, help="of which scenes")
+    parser.add_argument(
+        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
+    )
+    parser.add_argument("--scenes", type=whole(1, 1 << 20), default=512, help="unseen scenes to measure on")
     parser.add_argument("--out", type=to_path, default=None, help="write the record here")
     parser.add_argument(
-        "--photos", type=to_path, default=None, help="packed photographs (python -m trainer tokenizer photos)"
+        "--photos",
+        type=to_path,
+        default=None,
+        help="packed photographs (python -m trainer tokenizer photos), or a folder of pictures",
     )
     parser.add_argument(
         "--sheet", type=to_path, default=None, help="picture: each photograph, then every model's"
@@ -135,11 +219,13 @@ def main() -> None:
     args = parser.parse_args()
     out_file(args.out)
     out_picture(args.sheet)
-    photos = load_pictures(args.photos, "held_out") if args.photos else None
-    rows = [report(folder, photos=photos) for folder in args.model]
+    spec = scene_spec(args.world)
+    atlas = SceneDataConfig(spec=spec.name, atlas=args.atlas).load_atlas()
+    photos = held_out_pictures(args.photos, spec.image) if args.photos else None
+    rows = [report(folder, args.scenes, photos, spec, atlas) for folder in args.model]
     if len(rows) > 1:
-        atlas = Atlas.load()
-        everything = scenes(atlas, SpriteBank(atlas), 512)
+        bank = SpriteBank(atlas) if spec is EMOJI_128 else FreeBank(atlas, spec)
+        everything = scenes(atlas, bank, args.scenes)
         everything = everything if photos is None else torch.cat([everything, photos])
         for row, share in zip(rows, tokens_as_first(args.model, everything), strict=True):
             row["tokens_as_first"] = share

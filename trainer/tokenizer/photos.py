@@ -8,6 +8,7 @@
     pip download --no-deps scikit-image==0.26.0 scikit-learn==1.9.1
     for wheel in *.whl; do python -m zipfile -e "$wheel" "${wheel%%-*}"; done
     cd - && python -m trainer tokenizer photos /tmp/pictures --out runs/photos.safetensors
+    python -m trainer tokenizer photos /tmp/pictures --image-size 256 --limit-mib 120 --out runs/photos_256.safetensors
 
 Debian 12 holds these packages, and PyPI these wheels; nothing is fetched by Chisel itself, and no picture ships
 with it, only the decoder's weights that saw them. Licences (each package's own copyright file has the details):
@@ -40,8 +41,15 @@ from torch import Tensor
 from mdm_core.paths import located
 from trainer.command import number, out_file, run_command, to_path, whole
 
-SIDE = 160  # pixels a side of a stored training picture: room for a random crop of 128
-HELD_SIDE = 128
+HELD_SIDE = 128  # pixels a side of a held-out picture, unless another size is asked for
+
+
+def stored_side(size: int) -> int:
+    """Pixels a side of a stored training picture: room for a random crop of `size`."""
+    return size * 5 // 4
+
+
+SIDE = stored_side(HELD_SIDE)
 TWIN = 12.0  # mean difference of 8x8 thumbnails (0..255) under which two pictures are the same one
 LARGEST = 60_000_000  # pixels of a picture that is read
 
@@ -119,15 +127,17 @@ def square(
     return image.convert("RGB").resize((side, side), Image.LANCZOS, box=box)
 
 
-def crops(encoded: bytes, name: str, count: int, held_out: bool) -> list[Image.Image]:
+def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HELD_SIDE) -> list[Image.Image]:
     """The centre square, then random squares of 35 to 100 % of its side; seeded by the picture's name.
 
-    A transparent picture stands on white, as an upload would, or half of the time on a random colour.
+    A transparent picture stands on white, as an upload would, or half of the time on a random colour. `size`: of a
+    held-out one; those to train on have room for crops of it.
     """
+    stored = stored_side(size)
     image = Image.open(io.BytesIO(encoded))
     if image.width * image.height > LARGEST:
         return []
-    image.draft("RGB", (4 * SIDE, 4 * SIDE))
+    image.draft("RGB", (4 * stored, 4 * stored))
     image.load()
     side = min(image.size)
     if side < 48 or max(image.size) > 8 * side:
@@ -135,17 +145,17 @@ def crops(encoded: bytes, name: str, count: int, held_out: bool) -> list[Image.I
     left, top = (image.width - side) // 2, (image.height - side) // 2
     centre = (left, top, left + side, top + side)
     if held_out:
-        return [square(image, centre, HELD_SIDE, (255, 255, 255))]
+        return [square(image, centre, size, (255, 255, 255))]
     rng, result = random.Random(name), []
     for i in range(count):
         box = centre
         if i:
-            s = max(side * rng.uniform(0.35, 1.0), min(side, SIDE / 2))
+            s = max(side * rng.uniform(0.35, 1.0), min(side, stored / 2))
             x, y = rng.uniform(0, image.width - s), rng.uniform(0, image.height - s)
             box = (x, y, x + s, y + s)
         white = rng.random() < 0.5
         ground = (255, 255, 255) if white else tuple(rng.randrange(256) for _ in range(3))
-        result.append(square(image, box, SIDE, ground))
+        result.append(square(image, box, stored, ground))
     return result
 
 
@@ -154,11 +164,11 @@ def thumbnail(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((8, 8), Image.BOX), np.float32)
 
 
-def packed(job: tuple[bytes, str, int, bool]) -> tuple[list[bytes], np.ndarray | None, str]:
+def packed(job: tuple[bytes, str, int, bool, int]) -> tuple[list[bytes], np.ndarray | None, str]:
     """The stored crops of one picture, a thumbnail of its centre, and what was wrong with it."""
-    encoded, name, count, held_out = job
+    encoded, name, count, held_out, size = job
     try:
-        images = crops(encoded, name, count, held_out)
+        images = crops(encoded, name, count, held_out, size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return [], None, f"{name}: {error}"
     files = []
@@ -169,8 +179,8 @@ def packed(job: tuple[bytes, str, int, bool]) -> tuple[list[bytes], np.ndarray |
     return files, thumbnail(images[0]) if images else None, ""
 
 
-def pack(root: Path, out: Path, limit: int, processes: int = 2) -> dict:
-    """Write the pictures under `root` to `out`, at most `limit` bytes; returns the record.
+def pack(root: Path, out: Path, limit: int, processes: int = 2, size: int = HELD_SIDE) -> dict:
+    """Write the pictures under `root` to `out`, for pictures of `size` pixels, at most `limit` bytes; the record.
 
     ValueError when a source is missing. Over the limit, pictures are dropped at random from all sources.
     """
@@ -184,7 +194,7 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2) -> dict:
             digest = hashlib.sha256(encoded).digest()
             if digest not in seen:
                 seen.add(digest)
-                jobs.append((source, (encoded, name, source.crops, source.held_out)))
+                jobs.append((source, (encoded, name, source.crops, source.held_out, size)))
     with ProcessPoolExecutor(processes) as pool:
         results = list(pool.map(packed, [job for _, job in jobs], chunksize=16))
     held = np.stack(
@@ -206,8 +216,8 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2) -> dict:
     sizes = np.cumsum([len(f) for _, f in train])
     train = train[: int(np.searchsorted(sizes, room, "right"))]
     record = {
-        "side": SIDE,
-        "held_side": HELD_SIDE,
+        "side": stored_side(size),
+        "held_side": size,
         "train": len(train),
         "held_out": len(test),
         "skipped": dict(skipped),
@@ -238,7 +248,7 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2) -> dict:
 
 
 def load_pictures(path: Path, part: str = "train", count: int | None = None) -> Tensor:
-    """Pictures of a packed file, uint8 [n, s, s, 3]: `part` "train" (s = 160) or "held_out" (s = 128).
+    """Pictures of a packed file, uint8 [n, s, s, 3]: `part` "train" (s = 160) or "held_out" (s = 128), or larger.
 
     ValueError when the file is not one that `pack` wrote.
     """
@@ -288,12 +298,22 @@ def main() -> None:
     parser.add_argument(
         "--limit-mib", type=number(above=True, high=1 << 20), default=39.5, help="largest size of the file"
     )
+    parser.add_argument(
+        "--image-size",
+        type=whole(8, 4096),
+        default=HELD_SIDE,
+        help="pixels a side of the tokenizer's pictures",
+    )
     parser.add_argument("--processes", type=whole(1, 1024), default=2)
     args = parser.parse_args()
     out_file(args.out, (".safetensors",))
     if not args.root.is_dir():
         raise ValueError(f"{args.root} is no folder: give one with a sub-folder for each package")
-    print(json.dumps(pack(args.root, args.out, int(args.limit_mib * 2**20), args.processes), indent=1))
+    print(
+        json.dumps(
+            pack(args.root, args.out, int(args.limit_mib * 2**20), args.processes, args.image_size), indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

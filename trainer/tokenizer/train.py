@@ -5,6 +5,7 @@
     python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
     python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
+    torchrun --nproc-per-node 4 -m trainer tokenizer --minutes 3 --out runs/tokenizer          several GPUs
 
 The same command goes on where a run was cut: checkpoints are written whole or not at all, and a resumed run equals
 an unbroken one. `--out` is a folder that the commands train and tokens take as `--codec`;
@@ -18,10 +19,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mdm_core.device import usable
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.command import any_seed, number, run_command, to_path, whole
-from trainer.engine.train import leave_on_signals
+from trainer.engine.parallel import Parallel, open_device
+from trainer.engine.run import leave_on_signals
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
@@ -93,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=any_seed, default=0, help="of scenes, pictures and first weights")
     p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
     p.add_argument("--compile", action="store_true", help="torch.compile the tokenizer")
+    p.add_argument("--on-nan", choices=["stop", "skip"], default="stop", help="a loss that is not finite")
     p.add_argument("--log-every", type=whole(1), default=100, help="steps between lines (default: 100)")
     p.add_argument(
         "--save-every", type=whole(1), default=500, help="steps between checkpoints, figures and sheets"
@@ -106,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
 def build(argv: list[str] | None = None) -> TokenizerTrainer:
     """The run that a command line asks for, gone on with where it was cut."""
     args = parser().parse_args(argv)
-    device = usable(args.device)
+    parallel = Parallel(open_device(args.device))
     size = scene_spec(args.world).image if args.image_size is None else args.image_size
     config = ImageTokenizerConfig(
         size, args.patch, tuple(args.levels), args.encoder_width, args.decoder_width, args.decoder_depth
@@ -121,13 +123,12 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
         args.seed,
         args.workers,
         args.objects,
-        device,
+        parallel.device,
         args.world,
         args.atlas,
     )
-    trainer = TokenizerTrainer(config, data, settings, args.out, device)
-    if trainer.resume():
-        print(f"resumed at step {trainer.step}", flush=True)
+    trainer = TokenizerTrainer(config, data, settings, args.out, parallel)
+    trainer.resume()
     return trainer
 
 
@@ -135,6 +136,7 @@ def main() -> None:
     trainer = build()
     leave_on_signals(trainer)
     trainer.run()
+    trainer.parallel.close()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ui.fields import Ask
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused, RunSettings
-from ui.server.frames import VERSION, message, pack_record
+from ui.server.frames import VERSION, message
 from ui.server.line import Ticket
 from ui.server.runs import MAX_RECORDS, Request, Run, largest_run
 from ui.server.studio import (
@@ -90,10 +90,13 @@ def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int, here: MadeBy
     return loaded
 
 
-def form(settings: RunSettings, model: dict[str, Any]) -> tuple[Any, ...]:
-    """The settings as values of the form's fields; what they leave open is as the `model` has it."""
+def form(settings: RunSettings, model: dict[str, Any], facts: Any = None) -> tuple[Any, ...]:
+    """The settings as values of the form's fields; what they leave open is as the `model` has it.
+
+    facts: of the opened model, which may not be able to do all that its runs were made with.
+    """
     values = {"prompt": settings.prompt, "seed": settings.seed}
-    values |= limits.shown({**model, **settings.chosen})
+    values |= limits.able(limits.shown({**model, **settings.chosen}), facts)
     return tuple(values[name] for name in limits.FIELDS)
 
 
@@ -173,7 +176,7 @@ class Opening:
                 gr.skip(),
                 "",
                 *buttons(running=True),
-                *form(link.entries[-1].settings, limits.defaults(pipe)),
+                *form(link.entries[-1].settings, limits.defaults(pipe), getattr(pipe, "facts", None)),
             )
             words = ""
             try:
@@ -204,7 +207,7 @@ class Opening:
             try:
                 # the browser does not have the steps before a branch: they are sent with it
                 before = run.records[: run.prefix] if shown else []
-                run.frames = [pack_record(r, studio.picture(run, r.tokens), 0) for r in before]
+                run.frames = studio.framed(run, before)
                 for n, _ in enumerate(studio.steps(run, parent, ticket), start=1):
                     words = (
                         ""

@@ -2,7 +2,7 @@
 // Save and share: asks the server for a file of the run on screen and hands it to the browser as a download.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { bytesOf, pack } from "../stage/bytes.js";
+import { bytesOf, pack } from "../stage/run/bytes.js";
 
 const WITHOUT_HAND = ", without what was changed by hand.";
 const RELEASE_MS = 30_000;

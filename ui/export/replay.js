@@ -2,15 +2,15 @@
 // The replay page: one finished run, its frames written into the page. Shares run, canvas and timeline with the studio.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { cellUnder, moved } from "../stage/cells.js";
-import { Painter } from "../stage/paint.js";
-import { Player, tellPlaying } from "../stage/player.js";
-import { gridLabel, Run } from "../stage/run.js";
-import { Timeline } from "../stage/timeline.js";
-import { capital, percent, place } from "../stage/words.js";
+import { cellUnder, moved } from "../stage/run/cells.js";
+import { Painter } from "../stage/canvas/paint.js";
+import { Player, tellPlaying } from "../stage/time/player.js";
+import { gridLabel, Run } from "../stage/run/run.js";
+import { Timeline } from "../stage/time/timeline.js";
+import { capital, percent, place } from "../stage/run/words.js";
 
 class Replay {
-  /** @param {import("../stage/run.js").Message} message */
+  /** @param {import("../stage/run/run.js").Message} message */
   constructor(message) {
     this.run = new Run(message);
     /** @type {[label: string, value: any][]} */
@@ -141,7 +141,7 @@ class Replay {
     }));
   }
 
-  /** @param {import("../stage/run.js").Happened} event */
+  /** @param {import("../stage/run/run.js").Happened} event */
   happened(event) {
     if (event.kind === "start") return event.to === this.run.maskId ? "masked" : `given as ${event.to}`;
     if (event.kind === "set") return `set to ${event.to}, ${percent(event.p)}`;

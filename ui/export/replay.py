@@ -16,7 +16,7 @@ STYLES = (
     "layout/page.css",
     "layout/controls.css",
     "stage/stage.css",
-    "stage/timeline.css",
+    "stage/time/timeline.css",
     "inspector/inspector.css",
     "export/replay.css",
 )

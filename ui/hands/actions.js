@@ -13,12 +13,14 @@ export function actions(stage, hands) {
   const { sheet, asks } = stage;
   const settled = () => !stage.busy && !stage.variations.open;
   const hasMasks = () => stage.free && stage.countMasked() > 0;
+  const isWhole = () => stage.free && stage.countMasked() === 0;
   const hasLocks = () => stage.free && sheet.countLocked() > 0;
   const hasTraces = () => stage.free && (sheet.countLocked() > 0 || Boolean(stage.draft));
   const holdsToken = () => stage.free && hands.holdsToken;
   return {
     repaint: { can: hasMasks, act: () => asks.act("repaint") },
-    heal: { can: () => stage.free && stage.countMasked() === 0, act: () => asks.act("heal") },
+    heal: { can: () => stage.revises && isWhole(), act: () => asks.act("heal") },
+    "remask-unsure": { can: () => !stage.revises && isWhole(), act: () => asks.act("remask") },
     vary: { can: hasMasks, act: () => asks.act("repaint", { role: "variation", count: 3 }) },
     around: { can: hasLocks, act: () => asks.act("generate") },
     branch: { can: () => stage.free && stage.shown < stage.run.last, act: () => asks.act("branch") },

@@ -9,8 +9,22 @@ export const HINTS = {
   break: "Put wrong tokens in on purpose, then press Heal and watch the model mend them.",
   choose: "Pick a cell and choose its token in the panel, or stamp its token onto other cells.",
 };
+/** What is otherwise where the model was never trained to doubt a token that is set. @type {Record<string, string>} */
+export const WITHOUT_DOUBT = {
+  break: "Put wrong tokens in on purpose, then press Remask the unsure: those that do not fit are made anew.",
+};
 export const TOOLS = Object.keys(HINTS);
 const BROKEN_SHARE = 0.1;
+
+/**
+ * Any token but this one, each as likely as another.
+ * @param {number} token the mask counts as none @param {number} vocab
+ */
+export function other(token, vocab) {
+  if (token >= vocab) return Math.floor(Math.random() * vocab);
+  const drawn = Math.floor(Math.random() * (vocab - 1));
+  return drawn + Number(drawn >= token);
+}
 
 export class Hands {
   /** @param {import("../stage/stage.js").Stage} stage */
@@ -57,10 +71,7 @@ export class Hands {
   /** Gives each cell a token that is not its own, from the whole codebook. @param {number[]} cells */
   break(cells) {
     const { run, tokens, sheet } = this.stage;
-    this.put(cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => {
-      const token = Math.floor(Math.random() * (run.maskId - 1));
-      return [cell, token + Number(token >= tokens[cell])];
-    }));
+    this.put(cells.filter((cell) => !sheet.isLocked(cell)).map((cell) => [cell, other(tokens[cell], run.maskId)]));
   }
 
   /** Breaks a share of the free cells, anywhere. */

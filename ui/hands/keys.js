@@ -2,7 +2,7 @@
 // The keyboard: keys of the grid, those that work anywhere, undo and redo.
 
 import { find } from "../layout/dom.js";
-import { moved } from "../stage/cells.js";
+import { moved } from "../stage/run/cells.js";
 import { TOOLS } from "./hands.js";
 
 const ANYWHERE = ["[", "]", " "];
@@ -11,7 +11,7 @@ const FIELD = "input:not([type=range]):not([type=checkbox]), textarea, select, [
 /**
  * @param {import("../stage/stage.js").Stage} stage
  * @param {import("./tools.js").Tools} tools
- * @param {import("../stage/zoom.js").Zoom} zoom
+ * @param {import("../stage/canvas/zoom.js").Zoom} zoom
  * @param {HTMLCanvasElement} canvas
  */
 export function listen(stage, tools, zoom, canvas) {

@@ -1,7 +1,7 @@
 // @ts-check
 // A round glass above the finger, which hides what it points at.
 
-import { MARK } from "../stage/colours.js";
+import { MARK } from "../stage/canvas/colours.js";
 
 export class Loupe {
   /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glass */

@@ -2,8 +2,8 @@
 // The buttons of the hands, wherever they stand on the page: which can be pressed, which are on, what they say.
 
 import { findAll } from "../layout/dom.js";
-import { count } from "../stage/words.js";
-import { HINTS } from "./hands.js";
+import { count } from "../stage/run/words.js";
+import { HINTS, WITHOUT_DOUBT } from "./hands.js";
 
 export class HandsPanel {
   /**
@@ -48,6 +48,8 @@ export class HandsPanel {
     const put = (/** @type {string} */ name, /** @type {Record<string, any>} */ has) => {
       for (const node of findAll(name)) Object.assign(node, has);
     };
+    put("[data-press=heal]", { hidden: !stage.revises });
+    put("[data-press=remask-unsure]", { hidden: stage.revises });
     put(".cz-tool-hint", { textContent: this.hint() });
     put(".cz-brush", { hidden: !tools.paints || (tools.tool === "choose" && hands.stamp < 0) });
     put("[data-press=stamp]", {
@@ -64,10 +66,11 @@ export class HandsPanel {
   }
 
   hint() {
-    const { run, variations } = this.stage;
+    const { run, revises, variations } = this.stage;
     if (!run) return "Make a picture first: Create, then Generate.";
     if (variations.open) return "Accept one of the variations, or discard them, to go on.";
-    return HINTS[/** @type {keyof typeof HINTS} */ (this.tools.tool)];
+    const { tool } = this.tools;
+    return (!revises && WITHOUT_DOUBT[tool]) || HINTS[/** @type {keyof typeof HINTS} */ (tool)];
   }
 
   /** "3 masked · 12 locked · 2 changed by hand" */

@@ -1,7 +1,7 @@
 // @ts-check
 // Decoded pictures of hand-made edits: one question at a time, and always the newest state first.
 
-import { pack } from "../stage/bytes.js";
+import { pack } from "../stage/run/bytes.js";
 
 export class Previews {
   /** @param {import("../stage/stage.js").Stage} stage @param {Record<string, (data: any) => Promise<any>>} server */
@@ -9,7 +9,7 @@ export class Previews {
     this.stage = stage;
     this.server = server;
     this.busy = false;
-    /** @type {{run: import("../stage/run.js").Run, draft: import("../stage/sheet.js").Draft} | null} */
+    /** @type {{run: import("../stage/run/run.js").Run, draft: import("../stage/kept/sheet.js").Draft} | null} */
     this.wanted = null;
     stage.on("look", () => {
       this.wanted = { run: stage.run, draft: stage.draft };
@@ -31,7 +31,7 @@ export class Previews {
     this.busy = false;
   }
 
-  /** @param {import("../stage/run.js").Run} run @param {import("../stage/sheet.js").Draft} draft */
+  /** @param {import("../stage/run/run.js").Run} run @param {import("../stage/kept/sheet.js").Draft} draft */
   async ask(run, draft) {
     const told = await this.server.preview({ run: run.id, tokens: pack(draft.tokens, Int32Array) });
     if (told.error) return this.stage.say(told.error);

@@ -2,7 +2,7 @@
 // Hands on the grid: which cells a pointer or a key means, with brush, rectangle, mouse, finger and keyboard. What is then
 // done to those cells is the business of `Hands`.
 
-import { between, brush, cellUnder, way } from "../stage/cells.js";
+import { between, brush, cellUnder, way } from "../stage/run/cells.js";
 import { TOOLS } from "./hands.js";
 
 export class Tools {

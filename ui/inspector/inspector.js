@@ -2,12 +2,12 @@
 // The panel about one token: its patch, its numbers at the step on screen, and its whole history.
 
 import { find, make, makeSvg } from "../layout/dom.js";
-import { columnAndRow } from "../stage/cells.js";
-import { MARK } from "../stage/colours.js";
-import { capital, percent, place } from "../stage/words.js";
+import { columnAndRow } from "../stage/run/cells.js";
+import { MARK } from "../stage/canvas/colours.js";
+import { capital, percent, place } from "../stage/run/words.js";
 import { Lookup } from "./lookup.js";
 
-/** @typedef {import("../stage/run.js").Happened} Happened */
+/** @typedef {import("../stage/run/run.js").Happened} Happened */
 
 const THUMB_PX = 32;
 
@@ -16,7 +16,7 @@ export class Inspector {
    * @param {import("../stage/stage.js").Stage} stage
    * @param {HTMLElement} root
    * @param {Record<string, (data: any) => Promise<any>>} server
-   * @param {import("../stage/paint.js").Painter} painter whose stone stands for masked cells
+   * @param {import("../stage/canvas/paint.js").Painter} painter whose stone stands for masked cells
    * @param {(cell: number, token: number) => void} choose puts a token by hand
    */
   constructor(stage, root, server, painter, choose) {
@@ -131,6 +131,7 @@ export class Inspector {
     this.find(".cz-history").replaceChildren(...run.history(selected).map((event) => {
       const { k, kind } = event;
       const thumb = make("canvas", { width: THUMB_PX, height: THUMB_PX, "aria-hidden": "true" });
+      this.stage.want(run, k);
       this.patch(thumb, run.frames[k].image, run.frames[k].tokens, 0);
       const step = make("b", { textContent: k === 0 ? "start" : `step ${k}` });
       const words = make("span", { textContent: sentence(event, run.maskId) });

@@ -3,10 +3,10 @@
 // An answer is kept, so that looking back costs nothing. While steps stream or play, nothing is asked.
 
 import { find, make } from "../layout/dom.js";
-import { percent } from "../stage/words.js";
+import { percent } from "../stage/run/words.js";
 import { patchButton } from "./patches.js";
 
-/** @typedef {import("../stage/run.js").Run} Run */
+/** @typedef {import("../stage/run/run.js").Run} Run */
 /**
  * See ui/inspect.py. top and group are [[token, p], ...].
  * @typedef {{error?: string, step: number, cell: number, p: number, mass: number, top: [number, number][],

@@ -73,8 +73,7 @@ class Lookups:
         """
         run, step, cell = self.find(data)
         pipe, record = self.studio.pipe, run.records[step]
-        sizes = core.group_sizes(pipe)
-        size = core.trained_size(pipe) or (8 if 8 in sizes else None)
+        size = core.usual_size(pipe)
         groups = core.code_groups(pipe, size) if size else None
         top = min(TOP, run.vocab)
         told = self.outlook(run, step).candidates(cell, int(record.tokens[cell]), top, groups)

@@ -2,7 +2,7 @@
 // Decoded patches of tokens as the server sends them: base64 of uint8 [side, side, 3].
 
 import { make } from "../layout/dom.js";
-import { bytesOf } from "../stage/bytes.js";
+import { bytesOf } from "../stage/run/bytes.js";
 
 /**
  * A button with one decoded patch, pixel for pixel, and a line under it.

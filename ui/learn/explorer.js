@@ -4,7 +4,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { patchButton } from "../inspector/patches.js";
-import { percent, place } from "../stage/words.js";
+import { percent, place } from "../stage/run/words.js";
 
 /** @typedef {{run: string, step: number, cell: number}} Place where the probabilities come from */
 /**
@@ -21,8 +21,9 @@ export class Explorer {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
+   * @param {boolean} able whether the model's tokens have neighbours
    */
-  constructor(stage, { element, server }) {
+  constructor(stage, { element, server }, able = true) {
     this.stage = stage;
     this.element = element;
     this.server = server;
@@ -37,6 +38,7 @@ export class Explorer {
     this.page = 0;
     this.asked = 0;
     this.fold = this.find("details");
+    this.fold.hidden = !able;
     this.slider = this.find("input[type=range]");
     this.fold.addEventListener("toggle", () => this.open());
     this.slider.addEventListener("input", () => this.pull());

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from mdm_core.explain import outlook as core
+from ui import opened
 from ui.inspector.lookups import Lookups, pairs, patches, whole
 from ui.server.form import Refused
 from ui.server.studio import answered
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
-PROMPT = "a panda"  # whose first look serves while there is no picture yet
 STRIDE = 6203  # a prime: steps of it spread over the whole codebook
 NO_LATTICE = "This model's tokens have no lattice, so they have no neighbours to show."
 
@@ -46,9 +46,8 @@ class Explorer:
             ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
             first = page * HANDFUL % max(len(ranked), 1)
             ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
-        sizes = core.group_sizes(pipe)
-        if page == 0 and sizes:
-            size = core.trained_size(pipe) or sizes[-1]
+        size = core.usual_size(pipe)
+        if page == 0 and size:
             _, seen = self.first_look(data.get("run"))
             _, telling = seen.most_telling(core.code_groups(pipe, size))
             ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
@@ -69,7 +68,7 @@ class Explorer:
         sizes, trained = core.group_sizes(pipe), core.trained_size(pipe)
         if not sizes:
             raise Refused(NO_LATTICE)
-        size = data.get("size") or trained or sizes[-1]
+        size = data.get("size") or core.usual_size(pipe)
         if isinstance(size, bool) or size not in sizes:
             raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
         groups = core.code_groups(pipe, int(size))
@@ -111,9 +110,15 @@ class Explorer:
             ],
         }
 
+    def example(self) -> str:
+        """A prompt whose first look serves while there is no picture yet."""
+        facts = getattr(self.studio.pipe, "facts", None)
+        told = opened.examples(facts) if facts is not None else ()
+        return min(told, key=len, default="a picture")
+
     def first_look(self, run_id: Any) -> tuple[str, core.Outlook]:
-        """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one of ours."""
-        prompt = PROMPT if run_id is None else self.studio.store.get(run_id).prompt
+        """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one that suits the model."""
+        prompt = self.example() if run_id is None else self.studio.store.get(run_id).prompt
         masked = np.full(self.studio.pipe.grid, self.studio.pipe.vocab_size)
         return prompt, self.lookups.kept((f"first look: {prompt}", 0, False), prompt, masked, 0.0)
 

@@ -2,9 +2,9 @@
 // The self-correction lab: asks for a breakage of the picture on the canvas, shows it heal pass by pass, keeps the counts.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { rollSeed } from "../stage/ask.js";
-import { columnAndRow } from "../stage/cells.js";
-import { MARK } from "../stage/colours.js";
+import { rollSeed } from "../stage/ask/ask.js";
+import { columnAndRow } from "../stage/run/cells.js";
+import { MARK } from "../stage/canvas/colours.js";
 
 /**
  * See ui/learn/lab.py: `broken` are the cells broken, `off` and `on` those of them that came back.

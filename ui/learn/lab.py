@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from mdm_core.diffusion import wrong
 from mdm_core.settings import HEAL
 from ui.inspector.lookups import whole
 from ui.server.form import SEED_LAST, Refused
@@ -109,9 +110,5 @@ class Lab:
 
 
 def break_some(tokens: np.ndarray, share: int, seed: int, vocab: int) -> tuple[np.ndarray, np.ndarray]:
-    """(cells, tokens after): `share` per cent of the cells, sorted, each with another token than it had."""
-    rng = np.random.default_rng([seed, share])
-    where = np.sort(rng.choice(len(tokens), max(1, round(len(tokens) * share / 100)), replace=False))
-    broken = tokens.copy()
-    broken[where] = (tokens[where] + rng.integers(1, vocab, len(where))) % vocab
-    return where, broken
+    """(cells, tokens after): `share` per cent of the cells broken; which, and to what, depends on the seed alone."""
+    return wrong.break_some(tokens, share / 100, vocab, np.random.default_rng([seed, share]))

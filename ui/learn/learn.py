@@ -1,7 +1,7 @@
 """The Learn task, and what helps a visitor to learn elsewhere: the words the model knows, hints about a prompt.
 
-panel(studio)    in the left column of the Learn task: tour, class mode, GCE explorer, lab, lessons
-words(studio)    under the prompt: a hint about unknown words, and the palette
+panel(studio, ...)              in the left column of the Learn task: tour, class mode, GCE explorer, lab, lessons
+hint(studio), palette(studio)   under the prompt, for a model that names what it knows
 """
 
 from typing import Any
@@ -33,8 +33,8 @@ class Live(Static):
         return {"type": "object", "description": "one message of the piece's own kind"}
 
 
-def panel(studio: Any) -> None:
-    """The components of the Learn task."""
+def panel(studio: Any, lab: bool = True, lessons: bool = True) -> None:
+    """The components of the Learn task; lab and lessons are about our own world, and may be left out."""
     Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(
         markup("learn/explorer.html"),
@@ -42,6 +42,15 @@ def panel(studio: Any) -> None:
         elem_id="explorer",
         server_functions=explorer.functions(lookups.of(studio)),
     )
+    if lab:
+        _lab(studio)
+    if lessons and LESSONS.is_file():
+        with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):
+            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons-text")
+    Static(NARRATOR, "narrator", elem_id="narrator")
+
+
+def _lab(studio: Any) -> None:
     lab = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
     lab.heal(
         Lab(studio).heal,
@@ -53,10 +62,6 @@ def panel(studio: Any) -> None:
         concurrency_id="lab",
         concurrency_limit=None,  # each enters its handler at once and waits in studio.line
     )
-    if LESSONS.is_file():
-        with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):
-            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons-text")
-    Static(NARRATOR, "narrator", elem_id="narrator")
 
 
 def hint(studio: Any) -> None:

@@ -3,7 +3,7 @@
 // a voice at every step would drown everything.
 
 import { find, findAll } from "../layout/dom.js";
-import { count } from "../stage/words.js";
+import { count } from "../stage/run/words.js";
 
 const LOOK_MS = 500;
 

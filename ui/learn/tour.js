@@ -12,7 +12,8 @@ import { find, findAll, make } from "../layout/dom.js";
  * One step: `spot` is the place that is ringed, `then` the next one once it is `half` done; what is said `after` it was
  * `done` may be an`other` thing, `otherwise`.
  * @typedef {{title: string, text: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
- *   view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean}} Step
+ *   view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean,
+ *   revises?: boolean}} Step revises: a step for models that do, or for those that do not, alone
  */
 
 const PHONE_PX = 860;
@@ -47,6 +48,7 @@ const TOUR = [
   },
   {
     title: "Changing its mind",
+    revises: true,
     text: "An orange bar below the timeline is an edit: a token the model took back. Go to a step that has one.",
     task: "learn",
     view: "picture",
@@ -69,6 +71,7 @@ const TOUR = [
   },
   {
     title: "Break it, and heal it",
+    revises: true,
     view: "picture",
     text: "Choose Break and draw over a part of the picture. Then press Heal.",
     task: "edit",
@@ -77,6 +80,18 @@ const TOUR = [
     half: (s) => s.drafted > 0,
     done: (s) => s.kind === "heal" && s.state === "done",
     after: "Nobody told it which cells were wrong. It found tokens that do not fit and took them back: that is editing.",
+  },
+  {
+    title: "Break it, and make it anew",
+    revises: false,
+    view: "picture",
+    text: "Choose Break and draw over a part of the picture. Then press Remask the unsure.",
+    task: "edit",
+    spot: "[data-tool=break]",
+    then: "[data-press=remask-unsure]",
+    half: (s) => s.drafted > 0,
+    done: (s) => s.kind === "repaint" && s.state === "done",
+    after: "Each token was judged by its neighbours alone. The least likely ones were masked, and made anew.",
   },
 ];
 
@@ -92,6 +107,7 @@ export class Tour {
   constructor(stage, hands, { element }) {
     this.stage = stage;
     this.hands = hands;
+    this.steps = TOUR.filter(({ revises }) => revises === undefined || revises === stage.revises);
     this.at = -1;
     this.met = false; // the visitor did what this step asks for
     /** @type {HTMLElement | null} */
@@ -104,7 +120,7 @@ export class Tour {
     this.title = part("h2", "cz-tour-title");
     this.words = part("p", "cz-tour-words");
     this.said = part("p", "cz-tour-said", { role: "status" });
-    this.dots = TOUR.map(() => part("i", ""));
+    this.dots = this.steps.map(() => part("i", ""));
     this.back = part("button", "cz-button", { textContent: "Back", onclick: () => this.open(Math.max(this.at - 1, 0)) });
     this.next = part("button", "cz-button", { textContent: "Skip", onclick: () => this.go(1) });
     const leave = { textContent: "×", "aria-label": "Leave the tour", onclick: () => this.end(false) };
@@ -137,13 +153,13 @@ export class Tour {
 
   watch() {
     if (this.at < 0) return;
-    const step = TOUR[this.at];
+    const step = this.steps[this.at];
     const seen = this.look();
     if (!this.met && step.done(seen)) {
       this.met = true;
       this.said.textContent = step.otherwise?.(seen) ? step.other : step.after;
       this.card.classList.add("is-met");
-      this.next.textContent = this.at === TOUR.length - 1 ? "Finish" : "Next";
+      this.next.textContent = this.at === this.steps.length - 1 ? "Finish" : "Next";
       this.next.classList.add("is-main");
       this.ring(null);
       if (this.at === 0) bring(find(".cz-frame"));
@@ -174,14 +190,14 @@ export class Tour {
   /** @param {number} at */
   open(at) {
     const { stage } = this;
-    const step = TOUR[at];
+    const step = this.steps[at];
     this.at = at;
     this.met = false;
     if (at === 0) this.runAtStart = stage.run?.id ?? "";
     stage.choose(step.task);
     if (step.view) stage.view(step.view);
     if (step.task === "edit" && stage.run) stage.go(stage.run.last); // hands work on the finished picture
-    this.where.textContent = `Step ${at + 1} of ${TOUR.length}`;
+    this.where.textContent = `Step ${at + 1} of ${this.steps.length}`;
     this.title.textContent = step.title;
     this.words.textContent = step.text;
     this.said.textContent = "";
@@ -197,7 +213,7 @@ export class Tour {
   /** A step on, or back. @param {number} by */
   go(by) {
     const at = this.at + by;
-    if (at >= TOUR.length) this.end(true);
+    if (at >= this.steps.length) this.end(true);
     else if (at >= 0) this.open(at);
   }
 
@@ -219,7 +235,7 @@ export class Tour {
 
   /** @param {KeyboardEvent} event */
   key(event) {
-    const last = this.at + 1 === TOUR.length;
+    const last = this.at + 1 === this.steps.length;
     const move = { ArrowRight: () => last || this.go(1), ArrowLeft: () => this.go(-1), Escape: () => this.end(false) }[event.key];
     if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

@@ -72,7 +72,11 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def serving(
-    *arguments: str, seconds: float = 90, environment: dict[str, str] | None = None, port_by: str = ""
+    *arguments: str,
+    seconds: float = 90,
+    environment: dict[str, str] | None = None,
+    port_by: str = "",
+    program: Path = ROOT / "app.py",
 ) -> Iterator[Served]:
     """The real app in a process of its own on a free port, ended afterwards.
 
@@ -85,7 +89,7 @@ def serving(
     where = [] if port_by else ["--port", str(port)]
     if port_by:
         environment = {**(environment or os.environ), port_by: str(port)}
-    command = [sys.executable, str(ROOT / "app.py"), *where, *arguments]
+    command = [sys.executable, str(program), *where, *arguments]
     began = time.monotonic()
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

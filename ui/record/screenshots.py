@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from ui.page import EXAMPLES
+from ui.opened import examples, shipped
 from ui.record.browser import NoBrowser, chromium, dataset, scrub, serving, settled
 
 DESKTOP = {"viewport": {"width": 1320, "height": 860}, "device_scale_factor": 1.5}
@@ -195,15 +195,16 @@ def _shot(page: Any, path: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Takes all of them; returns the exit status."""
+    first, second, *_ = examples(shipped())
     parser = argparse.ArgumentParser(
         prog="python -m ui.record.screenshots", description=__doc__.splitlines()[0]
     )
     parser.add_argument(
         "--out", type=Path, default=Path("assets/screenshots"), help="folder for the pictures"
     )
-    parser.add_argument("--prompt", default=EXAMPLES[0])
+    parser.add_argument("--prompt", default=first)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--carve", default=EXAMPLES[1], help="prompt of the animation")
+    parser.add_argument("--carve", default=second, help="prompt of the animation")
     parser.add_argument(
         "--repaint", default="a penguin left of an umbrella", help="prompt of the half made anew"
     )

@@ -1,9 +1,9 @@
 """What the canvas asks for, checked: start tokens, locks, region, and the run and step they grew from.
 
-An ask is a JSON object made in stage/ask.js:
+An ask is a JSON object made in stage/ask/ask.js:
 
-    {"kind": "generate" | "repaint" | "heal" | "branch", "role": "main" | "beside" | "variation", "count": 1..4,
-     "run": id or null, "step": k, "tokens": i32 [L] or null, "locked": u8 [L] or null}
+    {"kind": "generate" | "repaint" | "heal" | "remask" | "branch", "role": "main" | "beside" | "variation",
+     "count": 1..4, "run": id or null, "step": k, "tokens": i32 [L] or null, "locked": u8 [L] or null}
 
 Arrays are base64 of little-endian values, as in `ui.server.frames`. No ask at all means: a new picture.
 """
@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from mdm_core.explain.doubt import unsure
 from ui.server.form import SEED_LAST, Refused, RunSettings
 from ui.server.runs import MAX_RECORDS, ROLES, Request, Run, Store
 
-ASKED = ("generate", "repaint", "heal", "branch")
+ASKED = ("generate", "repaint", "heal", "remask", "branch")
 VARIATIONS = 4
 WRONG = "The page sent something that the studio does not understand: reload the page and try again."
 
@@ -39,7 +40,7 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
     if not isinstance(value, dict):
         raise Refused(WRONG)
     kind, role, count = value.get("kind"), value.get("role", "main"), value.get("count", 1)
-    if kind not in ASKED or role not in ROLES:
+    if kind not in ASKED or role not in ROLES or (kind == "remask" and role == "variation"):
         raise Refused(WRONG)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= VARIATIONS:
         raise Refused(f"Variations come in 1 to {VARIATIONS} at a time.")
@@ -99,7 +100,24 @@ def checked(request: Request, vocab: int) -> Request:
         return replace(request, region=masked)
     if kind == "heal" and masked.any():
         raise Refused("Healing mends finished tokens and some cells are masked: press Repaint first.")
+    if kind == "remask" and masked.any():
+        raise Refused("Some cells are masked already: press Repaint to make them anew.")
     return request
+
+
+def decided(request: Request, pipe: Any) -> Request:
+    """The request once the model was asked what it leaves open: which cells a "remask" makes anew, as a repaint.
+
+    Refused where nothing is unsure. It costs two forward passes.
+    """
+    if request.kind != "remask":
+        return request
+    guidance = pipe.settings(**request.settings.chosen).guidance
+    where = unsure(pipe, request.prompt, request.tokens, guidance, locked=request.locked).reshape(-1)
+    if not where.any():
+        raise Refused("The model would choose every free token again: there is nothing unsure to make anew.")
+    tokens = np.where(where, pipe.vocab_size, request.tokens).astype(np.int32)
+    return replace(request, kind="repaint", tokens=tokens, region=where)
 
 
 def _array(text: Any, dtype: str, length: int) -> np.ndarray | None:

@@ -32,6 +32,7 @@ def _ordered() -> dict[str, Control]:
 
 CONTROLS: Mapping[str, Control] = MappingProxyType(_ordered())
 (SEED_CONTROL,) = SEED.controls("seed")
+(EDITING,) = (one.name for one in SETTINGS["edit"].controls("edit") if one.switch)
 # The form's values by name, in the order of the page's inputs and of the endpoint's parameters.
 FIELDS = ("prompt", "seed", *CONTROLS)
 
@@ -109,9 +110,7 @@ def prompt(value: Any) -> str:
     spaced = "".join(" " if unicodedata.category(c) == "Cc" else c for c in value)
     words = " ".join(spaced.split())
     if not words:
-        raise Refused(
-            "Type what you would like to see first, for example: three strawberries on a teal background."
-        )
+        raise Refused("Type what you would like to see first.")
     return words
 
 
@@ -196,6 +195,13 @@ def allowed(settings: Mapping[str, Any]) -> dict[str, Any]:
         except Refused:
             out[one.name] = one.default
     return out
+
+
+def able(values: Mapping[str, Any], facts: Any) -> dict[str, Any]:
+    """What controls show, with editing off where the model was never trained to doubt a token that is set."""
+    if facts is None or facts.revises:
+        return dict(values)
+    return {**values, EDITING: False}
 
 
 def defaults(pipe: Any) -> dict[str, Any]:

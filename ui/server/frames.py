@@ -8,7 +8,7 @@ Wire format (version 1), one JSON message per yield of a model event:
      "grid": [h, w], "vocab": V, "planned": steps, "parent": [id, step] or null, "prefix": n, "ground": bool,
      "frames": [frame, ...]}
 
-    frame = {"k": index, "phase": "start" | "unmask" | "polish", "ms": elapsed, "image": data URI or "",
+    frame = {"k": index, "phase": "start" | "unmask" | "polish", "ms": elapsed, "image": data URI, "" or null,
              "tokens": i32 [L], "set": u16 [n], "edited": i32 [m * 3], "p": u16 [L], "h": u16 [L],
              "locked": u8 [L]}
 
@@ -17,6 +17,9 @@ a nat, both clipped. A masked token is the value V. A running message carries it
 it (WINDOW in all), because a busy browser may merge two messages into one; the last message of a run repeats
 all of them, so that a tab which slept through most of a run still ends with the whole. The first `prefix`
 steps of a branch are its parent's own: the browser has them and they are not sent again.
+
+An `image` is "" where there is nothing to see, and null where it was not decoded, or is too heavy to be sent once
+more: who looks at that step asks `Studio.functions`' picture for it.
 
 Two more messages. Waiting for the model: {"v": 1, "state": "waiting", "ahead": n}. Variations of a region:
 {"v": 1, "role": "variation", "state": ..., "of": n, "variations": [message, ...]}, those finished so far.
@@ -33,6 +36,7 @@ from ui.server.form import shown
 VERSION = 1
 JPEG_QUALITY = 96
 WINDOW = 3
+PICTURES = 2 * 2**20  # characters of pictures in one message, the newest first; that one always goes
 
 
 def pack(values: Any, dtype: str) -> str:
@@ -58,7 +62,7 @@ def jpeg_uri(image: Any) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def pack_record(record: Any, image_uri: str, elapsed_ms: int) -> dict[str, Any]:
+def pack_record(record: Any, image_uri: str | None, elapsed_ms: int) -> dict[str, Any]:
     """One frame of the wire format from a StepRecord (arrays [L]) and the picture decoded at that step."""
     return {
         "k": int(record.step),
@@ -93,5 +97,14 @@ def message(run: Any, state: str) -> dict[str, Any]:
         "parent": list(request.parent) if request.parent else None,
         "prefix": run.prefix,
         "ground": run.ground is not None,
-        "frames": run.frames[-WINDOW:] if state == "running" else list(run.frames),
+        "frames": light(run.frames[-WINDOW:] if state == "running" else run.frames),
     }
+
+
+def light(frames: list[dict[str, Any]], room: int = PICTURES) -> list[dict[str, Any]]:
+    """The frames with as many of their pictures, the newest first, as there is room for."""
+    out: list[dict[str, Any]] = []
+    for frame in reversed(frames):
+        room -= len(frame.get("image") or "")
+        out.append(frame if room >= 0 or not out or not frame["image"] else {**frame, "image": None})
+    return out[::-1]

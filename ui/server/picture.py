@@ -1,5 +1,7 @@
 """The picture of a run's tokens, over an uploaded picture where there is one."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,36 @@ class Ground:
     def height(self) -> int:
         """Pixels down."""
         return self.image.height
+
+
+QUICK_S = 0.1  # a picture that is decoded in this time is no question
+SHARE = 1 / 3  # of the time of a run that its pictures may take besides
+
+
+class Pace:
+    """Which steps of a run get their picture at once: all of them where that is quick, else as many as leave most of
+    the time to the model. The others are decoded when somebody looks at them."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._cost = self._spent = 0.0
+
+    @property
+    def allows(self) -> bool:
+        """True when there is time for another picture; the first is never refused."""
+        if self._cost <= QUICK_S:
+            return True
+        return self._spent + self._cost <= SHARE * (self._clock() - self._began + self._cost)
+
+    def spend(self, decode: Callable[[], str]) -> str:
+        """decode(), and what it took is noted. A step before which nothing was set is no measure."""
+        began = self._clock()
+        made = decode()
+        if made:
+            self._cost = self._clock() - began
+            self._spent += self._cost
+        return made
 
 
 def picture(pipe: Any, tokens: Any, under: Ground | None) -> Image.Image:

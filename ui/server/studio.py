@@ -14,7 +14,7 @@ from ui.server import asks
 from ui.server import form as limits
 from ui.server.frames import VERSION, jpeg_uri, message, pack_record
 from ui.server.line import Line, Ticket
-from ui.server.picture import picture
+from ui.server.picture import Pace, picture
 from ui.server.runs import Request, Run, Store
 
 log = logging.getLogger("chisel")
@@ -93,7 +93,12 @@ class Studio:
                 yield from ticket.at_work(self._one(asked, ticket, session))
 
     def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
-        run = self.begin(asked.requests[0], asked, session)
+        try:
+            request = asks.decided(asked.requests[0], self.pipe)
+        except Exception as error:
+            yield gr.skip(), complaint(error), *buttons(running=False), gr.skip()
+            return
+        run = self.begin(request, asked, session)
         first = True
         state, words = LEFT, ""
         try:
@@ -162,12 +167,13 @@ class Studio:
 
     def steps(self, run: Run, parent: Run | None, ticket: Ticket) -> Iterator[None]:
         """Carves step by step into run.records and run.frames. Stop is looked at between two steps."""
-        records = run.request.stream(self.pipe)
+        records, pace = run.request.stream(self.pipe), Pace()
         try:
             for record in records:
                 record = _continued(record, run, parent)
                 run.records.append(record)
-                run.frames.append(pack_record(record, self.picture(run, record.tokens), run.elapsed_ms()))
+                image = self.at_pace(pace, run, record)
+                run.frames.append(pack_record(record, image, run.elapsed_ms()))
                 yield
                 if ticket.cancelled:
                     return
@@ -180,6 +186,8 @@ class Studio:
         A run that showed nothing is forgotten, and there is no message.
         """
         run.state = state
+        if state == "done" and run.frames and run.frames[-1]["image"] is None:
+            run.frames[-1] = {**run.frames[-1], "image": self.picture(run, run.records[-1].tokens)}
         said = message(run, state) if run.frames else None
         run.frames = []
         if len(run.records) > run.prefix:
@@ -190,10 +198,18 @@ class Studio:
 
     def show(self, run: Run) -> dict[str, Any]:
         """The closing message of a run whose records are all there (opened from a file, uploaded)."""
-        run.frames = [
-            pack_record(record, self.picture(run, record.tokens), 0) for record in run.records[run.prefix :]
-        ]
+        run.frames = self.framed(run, run.records[run.prefix :])
         return self.close(run, "done") or {}
+
+    def framed(self, run: Run, records: list[Any]) -> list[dict[str, Any]]:
+        """Frames of steps that are there already, the last one with its picture and the others where that is quick."""
+        pace = Pace()
+        images = [self.at_pace(pace, run, record) for record in reversed(records)]
+        return [pack_record(r, image, 0) for r, image in zip(records, reversed(images), strict=True)]
+
+    def at_pace(self, pace: Pace, run: Run, record: Any) -> str | None:
+        """The picture after a step, None where it can wait until somebody looks at it."""
+        return pace.spend(lambda: self.picture(run, record.tokens)) if pace.allows else None
 
     def picture(self, run: Run, tokens: Any) -> str:
         """Tokens of a run as a data URI; empty while every token is masked, there is nothing to see."""
@@ -215,7 +231,16 @@ class Studio:
             """Edited tokens as a picture: {"run": id, "tokens": i32 [L]} -> {"image": data URI}."""
             return answered(lambda: self._preview(data))
 
-        return [preview]
+        def picture(data: Any) -> dict[str, Any]:
+            """A step that came without its picture: {"run": id, "step": k} -> {"image": data URI}."""
+            return answered(lambda: self._picture(data))
+
+        return [preview, picture]
+
+    def _picture(self, data: Any) -> dict[str, Any]:
+        data = data if isinstance(data, dict) else {}
+        run = self.store.get(data.get("run"))
+        return {"image": self.picture(run, run.record(data.get("step")).tokens)}
 
     def _preview(self, data: Any) -> dict[str, Any]:
         run = self.store.get(data.get("run") if isinstance(data, dict) else None)

@@ -8,28 +8,33 @@
 //   done     a run has ended (its id)                          compare  a run was put beside, or taken away (its id)
 //   ask      a model event starts                              message  a run's message arrived
 //   task     create, edit or learn                             look     cells may lack their picture
+//   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
 //   follow   the prompt box goes along with this run
 
 import { Listening } from "../layout/listening.js";
-import { Asks } from "./ask.js";
-import { Player } from "./player.js";
-import { Run } from "./run.js";
-import { Sheet } from "./sheet.js";
-import { Shelf } from "./shelf.js";
-import { Variations } from "./variations.js";
+import { Asks } from "./ask/ask.js";
+import { Player } from "./time/player.js";
+import { Run } from "./run/run.js";
+import { Sheet } from "./kept/sheet.js";
+import { Shelf } from "./kept/shelf.js";
+import { Variations } from "./kept/variations.js";
 
-/** @typedef {import("./run.js").Message} Message */
-/** @typedef {import("./sheet.js").Draft} Draft */
+/** @typedef {import("./run/run.js").Message} Message */
+/** @typedef {import("./kept/sheet.js").Draft} Draft */
 
 const OVER_MS = 300; // after the end of an event; what has not ended by then never will
 
 export class Stage extends EventTarget {
-  /** @param {import("./cells.js").Grid} blank the grid of the model, drawn before there is a run */
-  constructor(blank = { rows: 1, columns: 1 }) {
+  /**
+   * @param {import("./run/cells.js").Grid} blank the grid of the model, drawn before there is a run
+   * @param {boolean} revises whether the model was trained to doubt tokens that are set
+   */
+  constructor(blank = { rows: 1, columns: 1 }, revises = true) {
     super();
     this.blank = blank;
+    this.revises = revises;
     /** @type {Run | null} */
     this.run = null;
     /** @type {Run | null} the run compared with */
@@ -38,6 +43,8 @@ export class Stage extends EventTarget {
     this.shown = 0; // the step of `run` on screen
     this.follow = true; // stay on the newest step while the run streams
     this.holding = false; // another run is coming onto the canvas; what is there stays until its picture is decoded
+    this.asked = 0; // steps gone to so far; `come` is the last of them that is on screen
+    this.come = 0;
     this.moving = false; // the step came from streaming or playing, not from scrubbing
     this.arrived = 0; // when the step on screen came up, for the motion of its changes
     this.selected = -1;
@@ -115,16 +122,18 @@ export class Stage extends EventTarget {
 
   /**
    * Shows step k as soon as its picture is decoded; the step before stays up until then, so nothing flickers.
-   * @param {number} k @param {boolean} withMotion
+   * @param {number} k @param {boolean} withMotion @param {boolean} follow whether to go on to the steps to come
    */
-  go(k, withMotion = false) {
+  go(k, withMotion = false, follow = false) {
     const { run, beside } = this;
     if (!run) return;
     const position = Math.min(Math.max(k, 0), this.longest);
     const shown = Math.min(position, run.last);
-    this.follow = shown === run.last;
+    this.follow = follow || shown === run.last;
+    const asked = ++this.asked;
     const settle = () => {
-      if (this.run !== run) return;
+      if (this.run !== run || asked < this.come) return; // somewhere else by now
+      this.come = asked;
       this.holding = false;
       Object.assign(this, { position, shown, moving: withMotion, arrived: performance.now() });
       this.look();
@@ -133,8 +142,15 @@ export class Stage extends EventTarget {
     };
     const frames = [run.frames[shown], beside && beside.frames[Math.min(position, beside.last)]];
     const late = frames.filter((frame) => frame && !frame.image && !frame.settled);
+    this.want(run, shown);
+    if (beside) this.want(beside, Math.min(position, beside.last));
     if (late.length) Promise.all(late.map((frame) => frame.ready)).then(settle);
     else settle();
+  }
+
+  /** The picture of a step, which may have come without it. @param {Run} run @param {number} k */
+  want(run, k) {
+    if (run.frames[k]?.late) this.emit("picture", { run, k });
   }
 
   /** Goes there, and plays no further. @param {number} k */
@@ -171,7 +187,7 @@ export class Stage extends EventTarget {
     this.arrive(next);
   }
 
-  /** The state to redo to where only the run matters. @param {Run} run @returns {import("./sheet.js").State} */
+  /** The state to redo to where only the run matters. @param {Run} run @returns {import("./kept/sheet.js").State} */
   whole(run) {
     return { run, k: null, draft: null, locks: this.sheet.locks };
   }
@@ -278,8 +294,10 @@ export class Stage extends EventTarget {
       this.asks.finished = this.asks.sent;
       this.emit("done", target.id);
     }
-    const follows = this.holding || (this.follow && !this.player.playing && this.shown !== this.run.last);
-    if (target === this.run && follows) this.go(this.run.last, this.run.last > this.run.base);
+    // while it streams, a step without its picture is passed over; at the end it is looked at, and so decoded
+    const newest = message.state === "running" ? this.run.seen : this.run.last;
+    const follows = this.holding || (this.follow && !this.player.playing && this.shown < newest);
+    if (target === this.run && follows) this.go(newest, newest > this.run.base, true);
     else this.changed();
   }
 
@@ -302,7 +320,7 @@ export class Stage extends EventTarget {
     }
     this.beside.take(message);
     if (message.state !== "running") this.emit("done", this.beside.id);
-    this.go(message.state === "running" ? this.beside.last : this.longest, true);
+    this.go(message.state === "running" ? this.beside.seen : this.longest, true);
   }
 
   /** @param {Message} message */

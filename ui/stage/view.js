@@ -3,13 +3,14 @@
 // the menu of comparisons.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { columnAndRow } from "./cells.js";
-import { tellPlaying } from "./player.js";
-import { RUNS_SHOWN } from "./shelf.js";
-import { Timeline } from "./timeline.js";
-import { percent, place } from "./words.js";
+import { columnAndRow } from "./run/cells.js";
+import { entropyTop } from "./canvas/colours.js";
+import { tellPlaying } from "./time/player.js";
+import { RUNS_SHOWN } from "./kept/shelf.js";
+import { Timeline } from "./time/timeline.js";
+import { percent, place } from "./run/words.js";
 
-/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./run/run.js").Run} Run */
 
 const PANEL_PX = 300; // this much of the panel should be in sight
 const ABOVE_PX = 60; // and this much above the chosen cell
@@ -80,6 +81,7 @@ export class StageView {
   /** The legend names only what is there to see. */
   refreshKeys() {
     const { run, sheet, tokens, byHand } = this.stage;
+    if (run) this.find(".cz-entropy-top").textContent = entropyTop(run.maskId).toFixed(1);
     this.find(".cz-key-locked").classList.toggle("is-off", !sheet.countLocked());
     this.find(".cz-key-hand").classList.toggle("is-off", ![...byHand].some((cell) => tokens[cell] !== run.maskId));
   }
@@ -133,7 +135,11 @@ export class StageView {
     menu.disabled = !free || run.state !== "done";
     this.find(".cz-compare-stop").hidden = !beside;
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
-    for (const option of findAll("[data-again]", menu)) option.disabled = !own;
+    for (const option of findAll("[data-again]", menu)) {
+      const switched = option.value === "editing";
+      option.disabled = !own || (switched && !this.stage.revises);
+      option.hidden = switched && !this.stage.revises;
+    }
     const others = shelf.runs.filter((other) => other !== run);
     const group = find("optgroup", menu);
     group.hidden = !others.length;

@@ -19,6 +19,7 @@ from mdm_core.paths import located
 from mdm_core.settings import SampleConfig
 
 FAMILY = "chisel"
+MOST_GUIDANCE = 5.0  # g up to which `ModelConfig.guided` weights are trained; more is taken as this
 FORMAT_VERSION = 1
 _LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
 
@@ -83,6 +84,8 @@ class ModelConfig:
     token_ffn: int = 512
     resample: int = 2  # tokens a side merged into one body position; 1 switches resampling off
     rope_base: float = 100.0
+    # takes beta = 1 / (1 + g) as an input: guidance is in the weights, and costs no second pass
+    guided: bool = False
 
     @property
     def length(self) -> int:
@@ -125,6 +128,8 @@ class ModelConfig:
             self, whole_number, {"vocab_size": (2, _LARGEST), **few, **dict.fromkeys(sizes, (1, _LARGEST))}
         )
         check_fields(self, real_number, {"rope_base": (1, 1e12)})
+        if not isinstance(self.guided, bool):
+            raise ValueError(f"guided must be True or False, got {self.guided!r}")
         if self.code_levels is not None:
             object.__setattr__(self, "code_levels", _levels("code_levels", self.code_levels))
             if math.prod(self.code_levels) != self.vocab_size:
@@ -139,6 +144,11 @@ class ModelConfig:
             raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
         if (self.width // self.heads) % 4 or (self.token_width // self.token_heads) % 4:
             raise ValueError("the width of one head must be a multiple of 4 for 2-D rotary positions")
+
+
+def beta_of(guidance: float) -> float:
+    """beta = 1 / (1 + g) as guided weights are given it."""
+    return 1 / (1 + min(guidance, MOST_GUIDANCE))
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,7 @@ class PipelineConfig:
             revises=told["revises"],
             examples=tuple(told["examples"]),
             licence=told["licence"],
+            trained_guidance=MOST_GUIDANCE if self.model.guided else None,
             fingerprint=fingerprint,
             card=self.card,
         )

@@ -24,11 +24,13 @@ CODEC, MODEL, TEXT, CONFIG = "image_tokenizer.safetensors", "model.safetensors",
 M = TypeVar("M", bound=nn.Module)
 
 
-def open_folder(path: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Parts:
+def open_folder(path: Path, device: torch.device, dtype: torch.dtype | None = None) -> Parts:
     """The parts of a model folder on `device`; ValueError names the file that is missing or does not fit.
 
-    dtype: what the weights are held in. The fingerprint is that of the file, whatever they are narrowed to.
+    dtype: what the weights are held in, fp32 for None. The fingerprint is that of the file, whatever they are
+    narrowed to.
     """
+    dtype = dtype or torch.float32
     config, told = load_config(path / CONFIG), Fingerprint()
     narrow = dtype != torch.float32
     codec, model = empty(ImageTokenizer, config.tokenizer), empty(MaskedDiffusionTransformer, config.model)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdm_core.families.chisel.config import MOST_GUIDANCE
 from mdm_core.families.chisel.layers import TransformerBlock
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 
@@ -22,8 +23,9 @@ TABLE_TOKENS = 1 << 17  # of a larger vocabulary the embedding is computed for t
 class InferenceModel:
     """A frozen copy of a model for guided forward passes on a device that Triton serves."""
 
-    def __init__(self, model: MaskedDiffusionTransformer, dtype: torch.dtype):
-        """dtype: of the products; bf16 on a GPU."""
+    def __init__(self, model: MaskedDiffusionTransformer, dtype: torch.dtype, one_pass: bool | None = None):
+        """dtype: of the products; bf16 on a GPU. one_pass: guide by beta (default: where the weights know it)."""
+        self.one_pass = model.config.guided if one_pass is None else one_pass
         self.model, self.config, self.dtype = model, model.config, dtype
         self.stamp = stamp(model)
         with torch.inference_mode():
@@ -40,12 +42,15 @@ class InferenceModel:
         """Hidden states fp32 [B, L, D], guidance folded in.
 
         zt, text: ids int64 [B, L] and [B, T]. guidance: g [] of (1+g) cond - g uncond, on the device; None: no
-        guidance, half the work.
+        guidance, half the work. With `one_pass` half the work too.
         """
         from mdm_core.ops.block import inference_triton as fused
 
         c = self.config
         B, T, L, D, r, W = len(zt), c.text_length, c.length, c.token_width, c.resample, c.width
+        beta = None
+        if guidance is not None and self.one_pass:
+            beta, guidance = 1 / (1 + guidance.clamp(max=MOST_GUIDANCE)), None
         g, branches = c.grid // r, 1 if guidance is None else 2
         e = self._embed(zt) if self.table is None else F.embedding(zt, self.table)  # [B, L, D]
         fold = e.view(B, g, r, g, r, D).transpose(2, 3).reshape(B * g * g, r * r * D)
@@ -54,6 +59,11 @@ class InferenceModel:
         if branches == 2:
             x[1, :, :T] = self.without_text
         x[:, :, T:] = F.linear(fold.to(self.dtype), self.merge).view(B, g * g, W)
+        last = self.model.norm.weight  # [D]
+        if beta is not None:
+            shift, scale = self.model.guide(beta.view(1))  # [1, 1, W], [1, 1, D]
+            x += shift
+            last = last.float() * scale.view(D)
         x = x.view(-1, W)  # [branches B (T + L/r^2), W], fp32
 
         update = None
@@ -71,7 +81,7 @@ class InferenceModel:
             update = block(h, update, branches * B, self.model.token_cos, self.model.token_sin)
         if update is None:
             update = torch.zeros_like(h)
-        return fused.guided_norm(h, update, self.model.norm.weight, guidance).view(B, L, D)
+        return fused.guided_norm(h, update, last, guidance).view(B, L, D)
 
     def _embed(self, zt: Tensor) -> Tensor:
         with torch.autocast(zt.device.type, self.dtype, enabled=self.dtype != torch.float32):

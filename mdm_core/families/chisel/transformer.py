@@ -55,6 +55,28 @@ class LatticeEmbedding(nn.Module):
         return torch.where((zt == self.mask_id)[..., None], self.mask_embed.to(e.dtype), e)
 
 
+class GuidanceEmbedding(nn.Module):
+    """What beta = 1 / (1 + g) adds, so that one pass gives guided hidden states (Chen et al. 2025, arXiv 2501.15420).
+
+    A vector for every position of the body, and factors for the last norm: guided states are longer than others, and
+    a norm alone could not make them so. Both are zero at beta = 1, whatever the weights: there the model is as it was.
+    """
+
+    waves = 8  # sines of 1 - beta, from a quarter of a wave up
+
+    def __init__(self, width: int, token_width: int):
+        super().__init__()
+        self.shift = nn.Linear(self.waves, width, bias=False)
+        self.scale = nn.Linear(self.waves, token_width, bias=False)
+
+    def forward(self, beta: Tensor) -> tuple[Tensor, Tensor]:
+        """float [B] in (0, 1] -> fp32 [B, 1, width] to add, and [B, 1, token_width] to multiply with."""
+        turn = torch.arange(1, self.waves + 1, device=beta.device) * (torch.pi / 2)  # [waves]
+        wave = torch.sin((1 - beta.float())[:, None, None] * turn)  # [B, 1, waves]
+        shift, scale = (part(wave.to(part.weight.dtype)).float() for part in (self.shift, self.scale))
+        return shift, 1 + scale
+
+
 class MaskedDiffusionTransformer(nn.Module):
     """tokens [B, L] with masks, text ids [B, T] -> hidden states [B, L, D]; logits = hidden @ head_weight.T.
 
@@ -90,6 +112,7 @@ class MaskedDiffusionTransformer(nn.Module):
         )
         self.norm = RMSNorm(D)
         self.head = nn.Linear(D, c.vocab_size, bias=False)
+        self.guide = GuidanceEmbedding(c.width, D) if c.guided else None
         self.reset_buffers()
         self.reset_parameters()
 
@@ -110,7 +133,7 @@ class MaskedDiffusionTransformer(nn.Module):
                 if name.endswith("bias"):
                     nn.init.zeros_(p)
                 continue
-            if name.endswith(("attention.out.weight", "ffn.down.weight")):
+            if name.endswith(("attention.out.weight", "ffn.down.weight")) or name.startswith("guide."):
                 nn.init.zeros_(p)
             elif name.endswith("embed.weight"):
                 nn.init.normal_(p, std=1.0 if name.startswith("text") else 0.5)
@@ -127,7 +150,9 @@ class MaskedDiffusionTransformer(nn.Module):
         """[V, D]"""
         return self.head.weight
 
-    def forward(self, zt: Tensor, text: Tensor, drop: Tensor | None = None) -> Tensor:
+    def forward(
+        self, zt: Tensor, text: Tensor, drop: Tensor | None = None, beta: Tensor | None = None
+    ) -> Tensor:
         """Hidden states of every image position.
 
         Args:
@@ -135,6 +160,8 @@ class MaskedDiffusionTransformer(nn.Module):
             text: prompt ids int64 [B, T], padded to config.text_length.
             drop: bool [B]; True replaces the whole prompt by the learned "no text" embedding, the
                 unconditional branch of classifier-free guidance.
+            beta: float [B], 1 / (1 + g) of the guidance that the states are to hold; only for `config.guided`
+                weights. None is 1: no guidance.
         Returns:
             [B, L, D] in the dtype of the computation.
         """
@@ -150,6 +177,12 @@ class MaskedDiffusionTransformer(nn.Module):
             p = torch.where(drop[:, None, None], self.no_text.to(p.dtype), p)  # [B, T, W]
         p = p + self.text_position  # [B, T, W]
         x = torch.cat([p, self.merge(self._fold(e))], dim=1)  # [B, T + L/r^2, W]
+        scale = None
+        if beta is not None:
+            if self.guide is None:
+                raise ValueError("these weights were not trained with beta: guidance takes two passes")
+            shift, scale = self.guide(beta)  # [B, 1, W], [B, 1, D]
+            x = x + shift.to(x.dtype)
         if block_ops.fused(x):  # as FSDP2 does: residual sums are kept in the type of the products
             x = x.to(block_ops.product_dtype(x))
         for block in self.blocks:
@@ -158,7 +191,8 @@ class MaskedDiffusionTransformer(nn.Module):
         h = e + self._unfold(y)  # [B, L, D]
         for block in self.token_blocks:
             h = block(h, self.token_cos, self.token_sin)  # [B, L, D]
-        return self.norm(h)  # [B, L, D]
+        h = self.norm(h)  # [B, L, D]
+        return h if scale is None else (h * scale).to(h.dtype)
 
     def compile_blocks(self) -> None:
         """torch.compile every block by itself: one short compilation serves all; the whole model takes a minute."""

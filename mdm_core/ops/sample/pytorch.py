@@ -11,6 +11,8 @@ rides in. The two levels of the draw, and why, are told in noise.py.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,13 +21,17 @@ from mdm_core.ops.gemm import roomy
 from mdm_core.ops.noise import BLOCK, TOKEN_NOISE, gumbel
 
 ROWS = 64
+LOG_BLOCK = math.log(BLOCK)
 COLUMNS = 6144  # at most; fp32 [64, 6144] is 1.5 MiB, and three such buffers are alive at most
 
 
 class _Scan:
     """What one pass over the vocabulary remembers of each row; `absorb` takes the tiles in order."""
 
-    def __init__(self, current: Tensor, temperature: float, seed: Tensor, row_ids: Tensor, step: int):
+    def __init__(
+        self, current: Tensor, temperature: float, seed: Tensor, row_ids: Tensor, step: int, blocks: int
+    ):
+        """blocks: of the whole vocabulary, with those of padding."""
         n, device = len(current), current.device
         self.current, self.temperature, self.step = current, temperature, step
         self.seed, self.row_ids = seed, row_ids
@@ -40,9 +46,11 @@ class _Scan:
         self.drawn_block = torch.zeros_like(self.best_block)  # [n]
         self.drawn_inner = torch.full_like(self.best_inner, -torch.inf)  # [n, 64]  its logits
         self.current_logit = low.clone()  # [n]
+        if temperature > 0:
+            self.noise = gumbel(seed, row_ids, step, self.best_block.new_zeros(()), blocks)  # [n, V / 64]
 
     def absorb(self, z: Tensor, first_block: int, work: Tensor, allowed: Tensor | None = None) -> None:
-        """z [n, C]: logits of the tile's tokens, padded with -inf; work [n, C] is scratch.
+        """z [n, C]: logits of the tile's tokens, padded with -inf; work [2, n, C] is scratch.
 
         allowed [n, C]: the logits to draw from, if not z itself (top-k, top-p). The rest always tells of z.
         """
@@ -52,22 +60,22 @@ class _Scan:
         peak = blocked.amax(2)  # [n, m]
         safe = peak.clamp(min=torch.finfo(peak.dtype).min)  # a block of nothing but -inf would give NaN
 
-        shifted = torch.sub(z.view(n, blocks, BLOCK), safe[..., None], out=work.view(n, blocks, BLOCK))
-        mass, moment = self._block_sums(shifted)  # [n, m] each
+        shifted, spare = (part.view(n, blocks, BLOCK) for part in work)  # [n, m, 64] each
+        torch.sub(blocked, safe[..., None], out=shifted)
+        mass, moment = self._block_sums(shifted, spare)  # [n, m] each
         tile_top, block = peak.max(1)  # [n], [n]
         self._merge_moments(tile_top, safe, mass, moment)
         self._merge_best(blocked, peak, tile_top, block, first_block, rows)
 
         if self.temperature > 0:
+            noise = self.noise[:, first_block : first_block + blocks]  # [n, m]
             if allowed is not None:
                 blocked = allowed.view(n, blocks, BLOCK)
                 safe = blocked.amax(2).clamp(min=torch.finfo(peak.dtype).min)
-            if allowed is not None or self.temperature != 1:
-                torch.sub(blocked, safe[..., None], out=shifted)
-                mass = shifted.div_(self.temperature).exp_().sum(2)  # [n, m]
-            score = mass.log() + safe / self.temperature  # [n, m]  log-sum-exp of each block
-            first = self.best_block.new_tensor(first_block)  # []
-            score += gumbel(self.seed, self.row_ids, self.step, first, blocks)
+            if allowed is None and self.temperature == 1:
+                score = mass.log() + safe + noise  # [n, m]  log-sum-exp of each block, and its noise
+            else:
+                score = self._scores(blocked, safe, noise)
             value, block = score.max(1)  # [n], [n]
             wins = value > self.drawn_score  # [n]
             self.drawn_score = torch.where(wins, value, self.drawn_score)
@@ -79,10 +87,29 @@ class _Scan:
         logit = z[rows, column.clamp(0, z.shape[1] - 1)]
         self.current_logit = torch.where(here, logit, self.current_logit)
 
+    def _scores(self, blocked: Tensor, safe: Tensor, noise: Tensor) -> Tensor:
+        """Each block's log-sum-exp at the temperature plus its noise, [n, m]; -inf where it cannot be the largest.
+
+        A log-sum-exp lies between the block's largest logit and log 64 above it, so that most blocks lose before
+        they are summed.
+        """
+        scaled = safe / self.temperature  # [n, m]
+        least = scaled + noise
+        bar = torch.maximum(self.drawn_score, least.amax(1))[:, None]  # [n, 1]
+        # far more than rounding takes
+        room = LOG_BLOCK + 0.01 + 1e-5 * (scaled.abs() + noise.abs())  # [n, m]
+        row, block = (least + room >= bar).nonzero(as_tuple=True)  # [c] each
+        inside = blocked[row, block].sub_(safe[row, block][:, None])  # [c, 64]
+        mass = inside.div_(self.temperature).exp_().sum(1)  # [c]
+        score = torch.full_like(least, -torch.inf)
+        score[row, block] = mass.log() + scaled[row, block] + noise[row, block]
+        return score
+
     @staticmethod
-    def _block_sums(shifted: Tensor) -> tuple[Tensor, Tensor]:
-        """Per block, the sums of e^x and of x e^x, x [n, m, 64] <= 0; x is overwritten with e^x."""
-        lowered = shifted.clamp(min=-80.0)  # e^-80 counts for nothing, and 0 * -inf would be NaN
+    def _block_sums(shifted: Tensor, spare: Tensor) -> tuple[Tensor, Tensor]:
+        """Per block, the sums of e^x and of x e^x, x [n, m, 64] <= 0; x and spare, of its shape, are overwritten."""
+        # e^-80 counts for nothing, and 0 * -inf would be NaN
+        lowered = torch.clamp(shifted, min=-80.0, out=spare)
         mass = shifted.exp_()
         return mass.sum(2), lowered.mul_(mass).sum(2)
 
@@ -179,22 +206,25 @@ def sample_rows(
     row_ids: Tensor,
     top_k: int | None,
     top_p: float | None,
+    draw: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """The seven fields of SampleStep, each [N]."""
+    """The seven fields of SampleStep, each [N]; where `draw` is False the best token stands for the drawn one."""
+    if draw is not None:
+        return _apart(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p, draw)
     count, size = hidden.shape[0], weight.shape[0]
     tiles = -(-size // COLUMNS)
     columns = -(-size // (tiles * 2 * BLOCK)) * 2 * BLOCK  # nearly equal tiles of whole pairs of blocks
     # Top-k and top-p rank a whole row, so there the logits of 64 rows stay together; else one tile is enough.
     ranked = temperature > 0 and (top_k is not None or top_p is not None)
     store = torch.empty(ROWS, tiles * columns if ranked else columns, device=hidden.device)  # [64, V or C]
-    work = store.new_empty(ROWS, columns)  # [64, C]
+    work = store.new_empty(2, ROWS, columns)  # [2, 64, C]
     results = []
     for first in range(0, count, ROWS):
         short = max(0, first + ROWS - count)  # rows of padding
         part = functional.pad(hidden[first : first + ROWS], (0, 0, 0, short)).to(weight.dtype)
         part = roomy(part)  # [64, D]
         ids = [functional.pad(x[first : first + ROWS], (0, short)) for x in (current, seed, row_ids)]
-        scan = _Scan(ids[0], temperature, ids[1], ids[2], step)
+        scan = _Scan(ids[0], temperature, ids[1], ids[2], step, tiles * columns // BLOCK)
         for v0 in range(0, size, columns):
             tile = store[:, v0 : v0 + columns] if ranked else store  # [64, C]
             _product(tile, part, weight[v0 : v0 + columns])
@@ -217,6 +247,28 @@ def sample_rows(
         empty = hidden.new_empty(0, dtype=torch.float32)
         return tuple(empty.long() if j in (0, 2) else empty for j in range(7))
     return tuple(torch.cat(field) for field in zip(*results, strict=True))
+
+
+def _apart(
+    hidden: Tensor,
+    weight: Tensor,
+    current: Tensor,
+    temperature: float,
+    seed: Tensor,
+    step: int,
+    row_ids: Tensor,
+    top_k: int | None,
+    top_p: float | None,
+    draw: Tensor,
+) -> tuple[Tensor, ...]:
+    """`sample_rows`, of rows that need a drawn token and of rows that need none, each by themselves."""
+    kinds = [(draw.nonzero()[:, 0], temperature, top_k, top_p), ((~draw).nonzero()[:, 0], 0.0, None, None)]
+    parts = []
+    for rows, heat, k, p in kinds:
+        now, seeds, own = (x[rows] for x in (current, seed, row_ids))
+        parts.append(sample_rows(hidden[rows], weight, now, heat, seeds, step, own, k, p))
+    back = torch.cat([rows for rows, *_ in kinds]).argsort()  # [N]
+    return tuple(torch.cat(field)[back] for field in zip(*parts, strict=True))
 
 
 def _product(tile: Tensor, part: Tensor, weight: Tensor) -> None:

@@ -37,6 +37,7 @@ def sample_step(
     row_ids: Tensor | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
+    draw: Tensor | None = None,
     backend: str = "auto",
 ) -> SampleStep:
     """Draw a token per row from a linear head, and weigh it against the best and the current one.
@@ -55,11 +56,12 @@ def sample_step(
     seed, step, row_ids: a row's draw depends on these, its hidden state and the weight, and on nothing else:
         not on the batch, the row's place in it, tiles or the backend. row_ids: [N], default 0 .. N-1. seed
         may be an int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
+    draw: bool [N], or None for all: rows that need a drawn token. The others are given the best one, which costs less.
     backend: as for the loss. Triton leaves top-k, top-p and fp64 to torch, which then holds the logits of 64 rows.
     """
     for name, x in (("hidden", hidden), ("weight", weight), ("current", current), ("bias", bias)):
         refuse_sharded(name, x)
-    _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p)
+    _check_sample(hidden, weight, current, temperature, seed, step, row_ids, top_k, top_p, draw)
     hidden, weight = fold_bias(hidden, weight, bias)
     device, count = hidden.device, len(hidden)
     if row_ids is None:
@@ -72,12 +74,22 @@ def sample_step(
     backend = choose_backend(backend, device)
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
-            return SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p))
+            return _only(draw, SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p)))
         if backend == "triton" and top_k is None and top_p is None and weight.dtype != torch.float64:
             from mdm_core.ops.sample import sample_triton
 
-            return SampleStep(*sample_triton.sample_rows(*arguments))
-        return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p))
+            return _only(draw, SampleStep(*sample_triton.sample_rows(*arguments)))
+        draw = None if draw is None else draw.to(device)
+        return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p, draw))
+
+
+def _only(draw: Tensor | None, made: SampleStep) -> SampleStep:
+    """With the best token wherever none was to be drawn."""
+    if draw is None:
+        return made
+    draw = draw.to(made.token.device)
+    token = torch.where(draw, made.token, made.best)
+    return made._replace(token=token, confidence=torch.where(draw, made.confidence, made.best_p))
 
 
 def _check_sample(
@@ -90,6 +102,7 @@ def _check_sample(
     row_ids: Tensor | None,
     top_k: int | None,
     top_p: float | None,
+    draw: Tensor | None,
 ) -> None:
     """Reject wrong arguments with one sentence."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
@@ -101,6 +114,10 @@ def _check_sample(
             raise ValueError(
                 f"{name} must hold one integer per row of hidden, not {list(ids.shape)} {ids.dtype}."
             )
+    if draw is not None and (draw.dtype != torch.bool or draw.shape != hidden.shape[:1]):
+        raise ValueError(
+            f"draw must say True or False of each row of hidden, not {list(draw.shape)} {draw.dtype}."
+        )
     if isinstance(seed, int) and not -(2**63) <= seed < 2**63:
         raise ValueError(f"The seed must fit in 64 bits, and {seed} does not.")
     if not 0 <= step < 2**31:

@@ -1,5 +1,5 @@
 """The contract of a family: one that shares nothing with ours runs through the whole core, and what does not fit is
-refused in one sentence. A new family is put through the same by giving `run_contract` its pipeline."""
+refused in one sentence. A new family is put through the same by giving its pipeline to `run_contract`."""
 
 import ast
 import collections
@@ -12,68 +12,21 @@ import numpy as np
 import pytest
 import torch
 from fake_family import GRID, OWN_MASK, PATCH, BookCodec, Letters, StripeCodec, Table, V, fake_pipeline, told
+from family_contract import SETTINGS, run_contract
 from PIL import Image
 
 from mdm_core import conditions, families
-from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.explain import outlook
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.ops import sample_step
 from mdm_core.pipeline import Pipeline
-from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder
 from mdm_core.settings import SCHEDULES, SampleConfig
-
-SETTINGS = dict(steps=4, polish=2, edit="overwrite", edit_threshold=0.05, edit_budget=0.5)
 
 
 @pytest.fixture
 def pipe():
     return fake_pipeline()
-
-
-def run_contract(pipe: Pipeline, prompt: str, other: str, folder) -> None:
-    """Whatever the family: all that the core does with a model."""
-    (h, w), V, p = pipe.grid, pipe.vocab_size, pipe.patch
-    settings = {**SETTINGS, "edit_threshold": 0.0}
-    assert isinstance(pipe.codec, ImageCodec) and isinstance(pipe.prompts, PromptEncoder)
-    assert isinstance(pipe.backbone, Backbone) and pipe.image_size == pipe.facts.image_size == (h * p, w * p)
-
-    run = pipe.generate(prompt, seed=3, **settings)
-    assert run.tokens.shape == (h, w) and (run.tokens < V).all() and run.image.size == (w * p, h * p)
-    assert run.image_at(0).getpixel((0, 0)) == (201, 196, 188)  # masked
-    assert not np.array_equal(run.tokens, pipe.generate(prompt, seed=4, **settings).tokens)
-    assert np.array_equal(list(pipe.stream(prompt, seed=3, **settings))[-1].tokens, run.tokens.reshape(-1))
-
-    many = pipe.generate_batch([prompt, other, prompt], [3, 3, 4], **settings)
-    for got, text, seed in zip(many, (prompt, other, prompt), (3, 3, 4), strict=True):
-        assert np.array_equal(got.tokens, pipe.generate(text, seed=seed, **settings).tokens)
-    assert not np.array_equal(many[0].tokens, many[1].tokens)  # prompts matter
-
-    cells = np.zeros((h, w), bool)
-    cells[0, : w // 2] = True
-    painted = pipe.repaint(run.image, cells, other, seed=5, **settings)
-    assert np.array_equal(painted.tokens[~cells], pipe.encode(run.image)[~cells])
-    outside = ~np.kron(cells, np.ones((p, p), bool))
-    assert np.array_equal(np.asarray(painted.image)[outside], np.asarray(run.image)[outside])
-
-    broken = run.tokens.copy()
-    broken[0] = (broken[0] + 5) % V
-    healed = pipe.heal(broken, prompt, region=range(w), edit_threshold=0.0)
-    assert np.array_equal(healed.tokens[1:], broken[1:]) and healed.n_edits > 0
-
-    for index in (1, 2):
-        for cell in range(h * w):
-            seen = outlook.candidates(pipe, run, index, cell, k=3)
-            assert seen.p == pytest.approx(run.records[index].confidence[cell], abs=2e-5)
-            assert seen.entropy == pytest.approx(run.records[index].entropy[cell], abs=2e-4)
-    assert outlook.patches_in_place(pipe, run.records[1].tokens, h * w - 1, [1, 2]).shape == (2, p, p, 3)
-    assert outlook.patches_alone(pipe, [0, 1]).shape == (2, p, p, 3)
-
-    run.save(folder / "run.json")
-    again = Trajectory.load(folder / "run.json")
-    assert again.grid == pipe.grid and np.array_equal(again.tokens, run.tokens)
-    assert again.settings == json.loads(json.dumps(run.settings))
 
 
 def test_the_contract_is_kept_by_a_family_that_shares_nothing_with_ours(pipe, tmp_path):
@@ -352,7 +305,9 @@ def test_a_folder_names_its_family(monkeypatch, tmp_path):
 def test_an_unknown_family_is_named_with_those_that_are_known(tmp_path, name):
     (tmp_path / "config.json").write_text(json.dumps({"family": name}))
     for call in (Pipeline.from_pretrained, families.facts):
-        with pytest.raises(ValueError, match="names the family .* unknown here; known are chisel") as caught:
+        with pytest.raises(
+            ValueError, match="names the family .* unknown here; known are amused, chisel"
+        ) as caught:
             call(tmp_path)
         assert "\n" not in str(caught.value)
 

@@ -50,6 +50,28 @@ def test_it_is_the_same_function(changes):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("one_pass", [True, False])
+def test_weights_that_hold_guidance_take_one_pass_there_too(one_pass):
+    config, _, old, _ = build_tiny()
+    model = MaskedDiffusionTransformer(dataclasses.replace(config.model, guided=True)).eval()
+    model.load_state_dict(old.state_dict(), strict=False)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        model.guide.shift.weight.normal_(std=0.3)
+        model.guide.scale.weight.normal_(std=0.1)
+    model = model.to(DEVICE)
+    fast, c = InferenceModel(model, torch.float32, one_pass), model.config
+    g = torch.Generator().manual_seed(0)
+    zt = torch.randint(0, c.vocab_size + 1, (3, c.length), generator=g).to(DEVICE)
+    text = torch.randint(0, c.text_vocab_size, (3, c.text_length), generator=g).to(DEVICE)
+    for strength in (None, 2.5, 9.0):
+        with torch.inference_mode():
+            beta = torch.full((3,), 1 / (1 + min(strength or 0, 5.0)), device=DEVICE)
+            expected = model(zt, text, None, beta) if one_pass else guided(model, zt, text, strength)
+        got = fast.hidden(zt, text, None if strength is None else torch.tensor(strength, device=DEVICE))
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_changed_weight_shows():
     model = build_tiny()[2]
     before = stamp(model)

@@ -2,18 +2,19 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from crew import Crew
+from distributed_worker import sharded_muon, train
 from tiny_run import codec_folder, tiny_run
 
 from mdm_core.pipeline import Pipeline
 
-HERE = Path(__file__).parents[2] / "helpers"
+ROOT = Path(__file__).parents[3]
 MUON = {"steps": 6, "save_every": 3, "validate_every": 6, "sheet_every": 6}
 
 ROUNDED = 2e-3  # Muon iterates in bf16: the last bit of a gradient's norm, summed in shards, becomes this
@@ -25,92 +26,15 @@ def codec(tmp_path_factory):
 
 
 def launch(kind, codec, out, options, world=2) -> dict:
-    """Run the worker in `world` processes, as `accelerate launch` would, and return what it recorded."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}{os.pathsep}{HERE.parents[1]}",
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-    arguments = [sys.executable, HERE / "distributed_worker.py", kind, codec, out, json.dumps(options)]
-    processes = [
-        subprocess.Popen(
-            arguments,
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    for process in processes:
-        said, _ = process.communicate(timeout=180)
-        assert process.returncode == 0, said
-    return json.loads((Path(out) / "record.json").read_text())
-
-
-SHARDED_MUON = """
-import json, os, sys
-import torch
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Shard, distribute_tensor
-from trainer.engine.muon import Muon
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo")
-mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),))
-g = torch.Generator().manual_seed(0)
-shapes = [(7, 5), (7, 5), (4, 9), (2, 3), (7, 5), (7, 5), (12, 12)]  # some with fewer rows than processes
-plain = [torch.nn.Parameter(torch.randn(*shape, generator=g)) for shape in shapes]
-split = [torch.nn.Parameter(distribute_tensor(p.detach().clone(), mesh, [Shard(0)])) for p in plain]
-runs = [(Muon(plain, lr=0.1, weight_decay=0.1), plain), (Muon(split, lr=0.1, weight_decay=0.1), split)]
-for _ in range(4):
-    gradients = [torch.randn(*shape, generator=g) for shape in shapes]
-    for optimizer, params in runs:
-        for p, grad in zip(params, gradients):
-            p.grad = grad.clone() if params is plain else distribute_tensor(grad.clone(), mesh, [Shard(0)])
-        optimizer.step()
-differences = [float((q.detach().full_tensor() - p).abs().max()) for p, q in zip(plain, split)]
-moved = [float(p.detach().abs().max()) for p in plain]
-if torch.distributed.get_rank() == 0:
-    with open(sys.argv[1], "w") as file:
-        json.dump({"differences": differences, "moved": moved}, file)
-torch.distributed.destroy_process_group()
-os._exit(0)  # as Parallel.close does, and why
-"""
+    """Train in `world` processes; what the first of them found."""
+    return Crew(world, train, kind, codec, out, options).results()[0]
 
 
 @pytest.mark.parametrize("one_machine", [False, True])
-def test_muon_shares_its_work_and_changes_nothing(tmp_path, one_machine):
+def test_muon_shares_its_work_and_changes_nothing(one_machine):
     """Three processes, so that rows and matrices do not divide evenly; on one machine whole matrices are shared too."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "WORLD_SIZE": "3",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "PYTHONPATH": str(HERE.parents[1]),
-        "GLOO_SOCKET_IFNAME": "lo",
-        "LOCAL_WORLD_SIZE": "3" if one_machine else "1",
-    }
-    command = [sys.executable, "-c", SHARDED_MUON, str(tmp_path / "record.json")]
-    processes = [
-        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(3)
-    ]
-    for process in processes:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-    record = json.loads((tmp_path / "record.json").read_text())
-    assert max(record["differences"]) < 1e-2 * min(record["moved"])  # bf16 products in other batches
+    differences, moved = Crew(3, sharded_muon, one_machine).results()[0]
+    assert max(differences) < 1e-2 * min(moved)  # bf16 products in other batches
 
 
 def alone(codec, out, **options):
@@ -145,7 +69,7 @@ def test_accelerate_launches_the_command(tmp_path):
     ).split()
     done = subprocess.run(
         [sys.executable, "-m", "accelerate.commands.launch", *arguments, "--out", str(tmp_path / "run")],
-        cwd=HERE.parents[1],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -186,6 +110,14 @@ def test_sharded_training_equals_one_process_and_opens_in_the_pipeline(codec, re
     assert run.step == 8
 
 
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_weights_that_hold_guidance_train_alike_in_two_processes(codec, tmp_path, kind):
+    options = {**MUON, "guided": True, "validate_every": 1000, "sheet_every": 0}
+    one = alone(codec, tmp_path / "alone", **options)
+    assert one[0].model.guide.shift.weight.abs().max() > 0
+    assert_equal_runs(launch(kind, codec, tmp_path / kind, options), one, ROUNDED)
+
+
 def test_a_sharded_run_resumes_exactly(codec, tmp_path):
     options = {
         **MUON,
@@ -197,7 +129,6 @@ def test_a_sharded_run_resumes_exactly(codec, tmp_path):
     }
     straight = launch("fsdp", codec, tmp_path / "straight", options)
     launch("fsdp", codec, tmp_path / "cut", {**options, "steps": 3, "schedule": "trapezoid", "decay": 0.0})
-    launch("fsdp", codec, tmp_path / "whole", {**options, "decay": 0.0})
+    whole = launch("fsdp", codec, tmp_path / "whole", {**options, "decay": 0.0})
     second = launch("fsdp", codec, tmp_path / "cut", {**options, "decay": 0.0})
-    whole = json.loads((tmp_path / "whole" / "record.json").read_text())
     assert second["weights"] == whole["weights"] != straight["weights"]

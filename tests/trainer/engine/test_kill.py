@@ -7,14 +7,13 @@ server that has PyTorch loaded already, so that all of it takes seconds.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
 
 import pytest
+from crew import context
 from tiny_run import assert_same, codec_folder, tiny_run, whole_state
 
 from trainer.engine import checkpoint
@@ -41,34 +40,17 @@ def work(codec, out, ready, point=None, nth=1) -> None:
     run.run()
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Python below 3.12.8 gives the server no sys.path, and what it cannot import each process would import anew."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tiny_run"])
-    first = context.Process(target=int)  # starts the server
-    first.start()
-    first.join()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
-    return context
-
-
-def start(processes, *arguments):
+def start(*arguments):
     """(process, step it resumed at)"""
-    mine, theirs = processes.Pipe(duplex=False)
+    mine, theirs = context().Pipe(duplex=False)
     codec, out, *rest = arguments
-    process = processes.Process(target=work, args=(codec, out, theirs, *rest))
+    process = context().Process(target=work, args=(codec, out, theirs, *rest))
     process.start()
     theirs.close()
     return process, mine.recv()
 
 
-def test_fifty_kills_leave_no_trace(processes, tmp_path):
+def test_fifty_kills_leave_no_trace(tmp_path):
     codec = codec_folder(tmp_path / "codec")
     undisturbed = tiny_run(codec, tmp_path / "undisturbed", **OPTIONS)
     undisturbed.run()
@@ -82,9 +64,9 @@ def test_fifty_kills_leave_no_trace(processes, tmp_path):
             kind = "inside" if kills["inside"] <= kills["anywhere"] else "anywhere"
             if kind == "inside":
                 point, nth = chance.choice(checkpoint.POINTS), chance.randint(1, 3)
-                process, _ = start(processes, codec, out, point, nth)
+                process, _ = start(codec, out, point, nth)
             else:
-                process, _ = start(processes, codec, out)
+                process, _ = start(codec, out)
                 time.sleep(chance.uniform(0, 0.25))
                 process.kill()
             process.join()
@@ -99,10 +81,10 @@ def test_fifty_kills_leave_no_trace(processes, tmp_path):
 
 
 @pytest.mark.parametrize("point", checkpoint.POINTS)
-def test_a_kill_at_each_point_of_a_save(processes, tmp_path, point):
+def test_a_kill_at_each_point_of_a_save(tmp_path, point):
     """What is found after a kill in the third save: that save from the rename on, the second one before it."""
     codec = codec_folder(tmp_path / "codec")
-    process, _ = start(processes, codec, tmp_path / "run", point, 3)
+    process, _ = start(codec, tmp_path / "run", point, 3)
     process.join()
     assert process.exitcode == -signal.SIGKILL
     reached = 6 if checkpoint.POINTS.index(point) >= checkpoint.POINTS.index("renamed") else 4

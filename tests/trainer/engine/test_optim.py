@@ -70,21 +70,16 @@ def test_a_parameter_without_a_gradient_stays_and_others_resume_exactly():
     assert torch.equal(params[0], before) and not torch.equal(params[1], again[1])
 
 
-def test_an_older_pytorch_trains_with_muon_too(monkeypatch):
+def test_an_older_pytorch_trains_with_muon_too(tmp_path, monkeypatch):
     """The Muon here needs nothing of PyTorch's, which 2.9 brought: neither the trainer nor table A leaves it out."""
-    from types import SimpleNamespace
+    from tiny_arm import tiny_arm
 
-    from tiny_model import tiny_config
-
-    from trainer.evidence.arms import Arm, Bench
+    from trainer.evidence.arms import Arm
     from trainer.recipes.recipe import Recipe
 
     monkeypatch.delattr(torch.optim, "Muon", raising=False)
-    config = tiny_config()
-    shared = SimpleNamespace(
-        model_config=config.model, codec_config=config.tokenizer, device=torch.device("cpu")
-    )
-    model, optimizers, _ = Bench.start(shared, Arm(), seed=0)
+    run = tiny_arm(tmp_path, Arm())
+    model, optimizers = run.model, run.optimizers
     assert [type(o) for o in optimizers] == [Muon, torch.optim.AdamW]
     assert len(optimizers[0].param_groups[0]["params"]) == len(parameter_groups(model)[0]) > 0
     recipe = Recipe()

@@ -1,14 +1,10 @@
 """The place in the data: a run that goes on with other devices, accumulation or batches repeats and misses nothing."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from crew import Crew
 from picture_files import captioned_folder
 from place_worker import work
 from tiny_run import TinyData, TinySource, codec_folder
@@ -16,11 +12,10 @@ from tiny_run import TinyData, TinySource, codec_folder
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.data.source import Placed, joined
 from trainer.engine import checkpoint
+from trainer.engine.parallel import Parallel
 from trainer.scenes.source import SceneDataConfig
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
-
-HERE = Path(__file__).parents[2] / "helpers"
 
 
 @pytest.fixture(scope="module")
@@ -33,34 +28,7 @@ def go(codec, out, world=1, **options) -> list[dict]:
     if world == 1:
         torch.set_num_threads(1)
         return [work(codec, out, options)]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}{os.pathsep}{HERE.parents[1]}",
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    command = [sys.executable, HERE / "place_worker.py", codec, out, json.dumps(options)]
-    processes = [
-        subprocess.Popen(
-            command,
-            env={**environment, "RANK": str(r), "LOCAL_RANK": str(r)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for r in range(world)
-    ]
-    for process in processes:
-        said, _ = process.communicate(timeout=180)
-        assert process.returncode == 0, said
-    return [json.loads((Path(out) / f"rank-{r}.json").read_text()) for r in range(world)]
+    return Crew(world, work, codec, out, options).results()
 
 
 def samples_of(records) -> list[int]:
@@ -179,7 +147,7 @@ def test_a_tokenizer_run_goes_on_with_another_size_and_share_of_its_batches(tmp_
     def go_on(batch, share, steps):
         data = TokenizerData(tmp_path / "pictures", share, batch, 128, objects=4)
         settings = TokenizerSettings(steps=steps, log_every=100, save_every=100, measure_on=1)
-        run = TokenizerTrainer(config, data, settings, tmp_path / "run", torch.device("cpu"))
+        run = TokenizerTrainer(config, data, settings, tmp_path / "run", Parallel(torch.device("cpu")))
         run.resume()
         sample, scene = data.source.pictures.sample, data.source.scenes.batch if data.source.scenes else None
         data.source.pictures.sample = lambda i: (met["pictures"].append(i), sample(i))[1]
@@ -189,9 +157,9 @@ def test_a_tokenizer_run_goes_on_with_another_size_and_share_of_its_batches(tmp_
         run.run()
         return run
 
-    assert go_on(4, 0.5, 3).pictures == 6
-    assert go_on(6, 0.5, 5).pictures == 12
-    assert go_on(3, 1.0, 7).pictures == 18
+    assert go_on(4, 0.5, 3).position == 6
+    assert go_on(6, 0.5, 5).position == 12
+    assert go_on(3, 1.0, 7).position == 18
     state = checkpoint.Reader(checkpoint.newest(tmp_path / "run" / "checkpoints")).state
-    assert state["pictures"] == 18 and state["seen"] == 30
+    assert state["position"] == 18 and state["samples"] == 30
     assert met == {"pictures": list(range(18)), "scenes": [0, 1, 2, 3, 4]}

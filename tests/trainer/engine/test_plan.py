@@ -171,7 +171,7 @@ def test_what_a_block_keeps_is_what_the_plan_says(tmp_path, recomputed):
         folder = tmp_path / f"{recomputed}-{depth}"
         folder.mkdir()
         run = make_trainer(r, CPU, folder)
-        x0, text = run.draw()
+        x0, text, _ = run.draw()
         step(run)
         plan_of = memory(r, 1, run.model, kernels=False)
         found.append((peak_bytes(gradients_only(run, x0, text), CPU), [plan_of[name] for name in names]))

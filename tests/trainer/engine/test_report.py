@@ -16,7 +16,7 @@ from tiny_run import TinyData, codec_folder, tiny_run
 from mdm_core.pipeline import Pipeline
 from trainer import command
 from trainer.engine import train
-from trainer.engine.loop import DivergedError
+from trainer.engine.run import DivergedError
 from trainer.recipes.recipe import Recipe, known
 
 ROOT = Path(__file__).parents[3]

@@ -111,7 +111,7 @@ def test_micro_batches_follow_one_another_whatever_the_accumulation(codec, tmp_p
         drawn, draw = [], run.draw
         run.draw = lambda draw=draw, drawn=drawn: drawn.append(draw()) or drawn[-1]
         run.run()
-        seen.append(torch.cat([x0 for x0, _ in drawn]))
+        seen.append(torch.cat([x0 for x0, _, _ in drawn]))
     assert torch.equal(*seen)
 
 

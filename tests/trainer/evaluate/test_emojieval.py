@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.art.object_list import read_objects
 from trainer.evaluate.__main__ import override
 from trainer.evaluate.controls import frechet, shuffled
 from trainer.evaluate.generate import Artist
@@ -17,7 +18,6 @@ from trainer.evaluate.prompts import FOLDER, PER_TAG, SPLITS, STYLES, TAGS, load
 from trainer.evaluate.report import score_table
 from trainer.evaluate.scoring import (
     bootstrap_mean,
-    lies,
     mistakes,
     paired_difference,
     summary,
@@ -27,9 +27,11 @@ from trainer.evaluate.templates import Templates
 from trainer.evidence.freeform import load as load_freeform
 from trainer.evidence.tune import prompts_apart
 from trainer.judge.detector import NOTHING, Detection
-from trainer.scenes.atlas import Atlas
+from trainer.judge.rules import lies
+from trainer.scenes.atlas import ATLAS_DIR, Atlas
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.generator import RELATIONS, Scene, SceneGenerator
+from trainer.scenes.spec import WORLD_256
 from trainer.scenes.splits import is_held_out
 
 
@@ -151,9 +153,9 @@ def test_relations_need_more_along_than_across():
     assert set(ways) == set(RELATIONS)
     for relation, there in ways.items():
         for other in ways:
-            assert lies(there, other, here) == (other == relation)
-    assert not lies((30, 20), "left of", here), "further above than left"
-    assert not lies((60, 64), "left of", here), "nearly in the same place"
+            assert lies(there, other, here, 8) == (other == relation)
+    assert not lies((30, 20), "left of", here, 8), "further above than left"
+    assert not lies((60, 64), "left of", here, 8), "nearly in the same place"
 
 
 def test_shuffled_prompts_take_the_next_of_the_tag(prompts):
@@ -276,3 +278,18 @@ def test_a_setting_of_the_command_line_is_read_as_its_field_is(text, wanted):
 def test_a_setting_that_cannot_be_is_refused_before_any_work(text, said):
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(said)):
         override(text)
+
+
+def test_free_form_prompts_of_the_world_at_256_pixels_ask_for_things_that_it_has():
+    lines, old = load_freeform(spec=WORLD_256), {p.prompt for _, p in load_freeform()}
+    named = {o["name"] for o in read_objects(ATLAS_DIR / "world.txt")}
+    assert len(lines) == 100 and len({p.prompt for _, p in lines} - old) == 100
+    assert Counter(kind for kind, _ in lines) == {
+        "synonyms": 25,
+        "plurals and numbers": 25,
+        "unknown words beside a known thing": 25,
+        "typos": 25,
+    }
+    for _, p in lines:
+        assert p.spec is WORLD_256 and p.include and sum(e["count"] for e in p.include) <= WORLD_256.slots
+        assert all(e["class"] in named and e.get("color") in (None, *COLOUR_NAMES) for e in p.include)

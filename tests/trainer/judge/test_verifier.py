@@ -22,7 +22,7 @@ from trainer.judge.detector import (
     sha256,
 )
 from trainer.judge.lessons import IGNORE, SIZES, SceneMaker, lesson
-from trainer.judge.train import SHARES, detection_loss
+from trainer.judge.loop import SHARES, detection_loss
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.render import SpriteBank
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from trainer.tokenizer import photos
+from trainer.tokenizer.data import TokenizerData, held_out_pictures
 from trainer.tokenizer.photos import HELD_SIDE, SIDE, Source, cut, load_pictures, pack, unpack
 
 
@@ -96,3 +97,15 @@ def test_another_file_is_refused(tmp_path):
         load_pictures(tmp_path / "p.safetensors")
     with pytest.raises(ValueError, match="does not exist"):
         load_pictures(tmp_path / "q.safetensors")
+
+
+def test_pictures_are_packed_for_larger_tokenizers_too(root):
+    file = root / "large.safetensors"
+    record = pack(root, file, 1 << 24, processes=1, size=256)
+    assert (record["side"], record["held_side"]) == (320, 256)
+    assert load_pictures(file).shape[1:] == (320, 320, 3)
+    assert held_out_pictures(file, 256).shape == (1, 256, 256, 3)
+    data = TokenizerData(file, 1.0, 2, 256)
+    assert data.pixels(data.source.batch(0), 0, 0.0).shape == (2, 256, 256, 3)
+    with pytest.raises(ValueError, match="are for 256 pixels a side: pack them again with --image-size 128"):
+        TokenizerData(file, 1.0, 2, 128)

@@ -1,7 +1,7 @@
 """Training the image tokenizer: exact resume, an encoder that stays, figures, and a folder that others can use."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from crew import Crew, context
+from distributed_worker import tokenizer_command, train_tokenizer
 from picture_files import captioned_folder
 from safetensors.torch import load_file
 
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.codec import open_codec
 from trainer.engine import checkpoint
+from trainer.engine.parallel import Parallel
+from trainer.engine.run import DivergedError
+from trainer.engine.state import split
 from trainer.tokenizer.data import TokenizerData, augment
 from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer, mixed_loss, reconstruction_loss
 from trainer.tokenizer.train import build
 
+CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ImageTokenizerConfig(
     image_size=32, levels=(4, 4, 2), encoder_width=24, decoder_width=16, decoder_depth=1, decoder_pixels=4
@@ -36,7 +42,11 @@ def folder(tmp_path_factory):
 def trainer(folder, out, workers=0, **settings):
     data = TokenizerData(folder, 1.0, 4, 32, workers=workers)
     settings = {"steps": 8, "log_every": 2, "save_every": 100} | settings
-    return TokenizerTrainer(SMALL, data, TokenizerSettings(**settings), out, torch.device("cpu"))
+    return TokenizerTrainer(SMALL, data, TokenizerSettings(**settings), out, Parallel(CPU))
+
+
+def tensors(run):
+    return dict(split(run.parts)[0])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -44,14 +54,14 @@ def test_a_resumed_run_equals_an_unbroken_one(folder, tmp_path, workers):
     whole = trainer(folder, tmp_path / "a", workers)
     whole.run()
     first = trainer(folder, tmp_path / "b", workers)
-    take = first.train_step
-    first.train_step = lambda batch: (take(batch), setattr(first, "stop", first.step == 3))[0]
+    update = first.update
+    first.update = lambda: (update(), setattr(first, "stop", first.step == 3))
     first.run()
     assert first.step == 3
     again = trainer(folder, tmp_path / "b", workers)
-    assert again.resume() and again.step == 3 and again.seen == 12
+    assert again.resume() and again.step == 3 and again.samples == 12
     again.run()
-    expected, found = whole.tensors(), again.tensors()
+    expected, found = tensors(whole), tensors(again)
     assert expected.keys() == found.keys() and len(expected) > 30
     assert all(torch.equal(expected[k], found[k]) for k in expected)
     assert [e["loss"] for e in again.log] == [e["loss"] for e in whole.log]
@@ -59,50 +69,43 @@ def test_a_resumed_run_equals_an_unbroken_one(folder, tmp_path, workers):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
-    def command(out, *more):
-        return [
-            sys.executable,
-            "-m",
-            "trainer",
-            "tokenizer",
-            "--images",
-            str(folder),
-            "--images-share",
-            "1",
-            "--out",
-            str(tmp_path / out),
-            "--image-size",
-            "32",
-            "--levels",
-            "4",
-            "4",
-            "2",
-            "--batch",
-            "2",
-            "--steps",
-            "40",
-            "--save-every",
-            "1",
-            "--device",
-            "cpu",
-            *more,
-        ]
+def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
+    """And what two have saved goes on in one."""
+    pictures, options = tmp_path / "pictures", {"keep_last": 2}
+    alone, weights = train_tokenizer(pictures, tmp_path / "alone", {**options, "accumulate": 2})
+    together = Crew(2, train_tokenizer, pictures, tmp_path / "two", options).results()
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "step-000000008")
+    cut = train_tokenizer(pictures, tmp_path / "two", {**options, "accumulate": 2})
+    for losses, found in (*together[:1], cut):
+        assert losses == pytest.approx(alone, rel=1e-4)
+        for name, values in weights.items():
+            assert torch.allclose(torch.tensor(found[name]), torch.tensor(values), rtol=1e-3, atol=1e-3), name
+    log = json.loads((tmp_path / "two" / "log.json").read_text())
+    assert log[-1]["images"] == 8 * 3 * 2 and (tmp_path / "two" / "tokenizer.json").exists()
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        command("whole", "--save-every", "100"), cwd=ROOT, env=environment, check=True, capture_output=True
-    )
-    process = subprocess.Popen(command("cut"), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    while process.poll() is None and not list((tmp_path / "cut" / "checkpoints").glob("step-00000000[5-9]")):
+
+def test_killed_and_gone_on_with_equals_undisturbed(folder, tmp_path):
+    """The command, in processes of its own."""
+    options = (
+        "--images-share 1 --image-size 32 --levels 4 4 2 --batch 2 --steps 40 --device cpu "
+        "--encoder-width 16 --decoder-width 16 --decoder-depth 1"
+    ).split()
+
+    def start(out, *more):
+        arguments = [*options, "--images", str(folder), "--out", str(tmp_path / out), *more]
+        process = context().Process(target=tokenizer_command, args=(arguments,))
+        process.start()
+        return process
+
+    undisturbed, cut = start("whole", "--save-every", "100"), start("cut", "--save-every", "1")
+    while cut.is_alive() and not list((tmp_path / "cut" / "checkpoints").glob("step-00000000[5-9]")):
         time.sleep(0.005)
-    process.kill()
-    process.wait()
+    cut.kill()
+    cut.join()
     assert not (tmp_path / "cut" / "tokenizer.json").exists()  # it was cut, not finished
-    done = subprocess.run(
-        command("cut"), cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
-    assert "resumed at step" in done.stdout
+    for process in (start("cut", "--save-every", "1"), undisturbed):
+        process.join()
+        assert process.exitcode == 0
     a, b = (load_file(tmp_path / n / "image_tokenizer.safetensors") for n in ("whole", "cut"))
     assert all(torch.equal(a[k], b[k]) for k in a)
 
@@ -124,19 +127,27 @@ def test_results_of_a_run(folder, tmp_path):
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_spare_the_checkpoint(folder, tmp_path):
-    run = trainer(folder, tmp_path, save_every=2, log_every=4)
-    take = run.train_step
+    run = trainer(folder, tmp_path, save_every=2)
+    update = run.update
 
-    def spoil(batch):
+    def spoil():
+        update()
         if run.step == 3:
             run.codec.embed.weight.data.fill_(float("nan"))
-        return take(batch)
 
-    run.train_step = spoil
-    with pytest.raises(RuntimeError, match="at step 4"):
+    run.update = spoil
+    with pytest.raises(DivergedError, match="at step 4: lower --lr and resume; .*000000002"):
         run.run()
     assert checkpoint.newest(tmp_path / "checkpoints").name == "step-000000002"
     assert trainer(folder, tmp_path).resume()
+
+
+def test_a_step_that_is_not_finite_can_be_skipped(folder, tmp_path, capsys):
+    run = trainer(folder, tmp_path, on_nan="skip")
+    net = run.net
+    run.net = lambda *batch: net(*batch) * (float("nan") if run.step == 3 else 1.0)
+    run.run()
+    assert "at step 4: this step is skipped" in capsys.readouterr().out and run.step == 8
 
 
 def test_a_checkpoint_of_another_shape_is_refused(folder, tmp_path):
@@ -146,7 +157,7 @@ def test_a_checkpoint_of_another_shape_is_refused(folder, tmp_path):
     data = TokenizerData(folder, 1.0, 4, 32)
     for config in (other, coarse):
         with pytest.raises(ValueError, match="another shape"):
-            TokenizerTrainer(config, data, TokenizerSettings(), tmp_path, torch.device("cpu")).resume()
+            TokenizerTrainer(config, data, TokenizerSettings(), tmp_path, Parallel(CPU)).resume()
 
 
 def test_a_frozen_encoder_keeps_every_token_and_blending_stays_on_the_line(folder, tmp_path):
@@ -195,7 +206,7 @@ def test_scenes_and_pictures_together(tmp_path):
     )
     run.run()
     record = json.loads((out / "tokenizer.json").read_text())
-    assert run.seen == 8 and record["unseen"].keys() == {"scenes", "pictures"}
+    assert run.samples == 8 and record["unseen"].keys() == {"scenes", "pictures"}
     assert record["unseen"]["scenes"]["images"] == 4
 
 

@@ -8,7 +8,7 @@ from studio_hands import GOOD
 
 from mdm_core.pipeline import SHIPPED
 from mdm_core.settings import EDITS, SETTINGS, SampleConfig
-from ui import launch, page
+from ui import launch, opened
 from ui.server import form as limits
 
 
@@ -85,7 +85,7 @@ def test_prompts_are_tidied_not_changed():
     assert limits.prompt("  a panda\n on\ta hill ") == "a panda on a hill"
     assert limits.prompt("größer 熊猫 🐼 <b>") == "größer 熊猫 🐼 <b>"
     assert len(limits.prompt("x" * 500)) == 500
-    for example in page.EXAMPLES:
+    for example in opened.examples(opened.shipped()):
         assert limits.prompt(example) == example
 
 
@@ -144,8 +144,9 @@ def test_the_page_starts_from_the_shipped_defaults():
     """The page is built before the model is loaded: it asks the model's folder."""
     told = json.loads((SHIPPED / "config.json").read_text())["sample"]
     shipped = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    assert launch.sample_defaults(None) == shipped
-    values = page.initial(shipped)
+    facts = launch.known_facts(None)
+    assert facts.defaults == shipped == opened.shipped().defaults
+    values = opened.initial(facts)
     assert limits.shown(limits.allowed(shipped)).items() <= values.items()
     for name, value in limits.allowed(shipped).items():  # none of them is beyond the page's own range
         assert value == shipped[name]

@@ -8,6 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
+from fake_family import told as told_facts
 from studio_hands import GOOD
 
 from mdm_core.diffusion.trajectory import StepRecord, Trajectory, most_bytes
@@ -94,7 +95,7 @@ def test_what_would_be_too_large_to_open_is_not_saved(monkeypatch):
 
 @pytest.mark.parametrize("grid", [(1, 1), (16, 16), (8, 24), (64, 64), (256, 256)])
 def test_the_page_and_the_guard_are_told_the_limit_of_the_opened_grid(grid):
-    told = page.launch_arguments(grid=grid)
+    told = page.launch_arguments(facts=told_facts(grid=grid))
     facts = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', told["head"])[1]))
     longest = min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
     assert facts["runBytes"] == largest_run(grid) == longest

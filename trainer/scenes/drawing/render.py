@@ -34,7 +34,8 @@ def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     The luminance of each pixel, taken relative to the sprite's mean, picks a colour from the ramp: the mean
     lands on the colour itself, so that black and white animals take the hue too.
 
-    sprites: uint8 [n, s, s, 4]; ramp: uint8 [256, 3]. Returns uint8 [n, s, s, 4].
+    sprites: uint8 [n, s, s, 4]; ramp: uint8 [256, 3], or [n, 256, 3] with one for each sprite. Returns uint8
+    [n, s, s, 4].
     """
     rgba = sprites.to(torch.int64)
     luma = (rgba[..., 0] * 77 + rgba[..., 1] * 150 + rgba[..., 2] * 29) >> 8  # [n, s, s], Rec. 601 weights
@@ -42,7 +43,9 @@ def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     total = alpha.sum((1, 2)).clamp_min(1)
     mean = torch.div((luma * alpha).sum((1, 2)), total, rounding_mode="floor")  # [n]
     shade = (128 + ((luma - mean[:, None, None]) * CONTRAST >> 8)).clamp_(0, 255)
-    return torch.cat([ramp[shade], sprites[..., 3:]], dim=-1)
+    if ramp.ndim == 3:
+        shade += torch.arange(len(ramp), device=ramp.device)[:, None, None] * ramp.shape[1]
+    return torch.cat([ramp.reshape(-1, 3)[shade], sprites[..., 3:]], dim=-1)
 
 
 def area_weights(size: int, out: int) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Published models brought to this machine: `python -m mdm_core.fetch owner/name`."""

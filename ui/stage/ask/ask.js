@@ -1,0 +1,149 @@
+// @ts-check
+// Asks for the model: what a button wants done, from the canvas as it stands. An ask travels in the last field of the
+// form (see ui/server/asks.py); the form's other fields are the visitor's own settings, some changed for a comparison.
+
+import { find } from "../../layout/dom.js";
+import { facts } from "../../layout/facts.js";
+import { pack } from "../run/bytes.js";
+
+/** @typedef {import("../run/run.js").Run} Run */
+/**
+ * @typedef {{kind: string, run: string | null, step: number, tokens: string | null, locked: string | null,
+ *   role?: string, count?: number}} Ask
+ * @typedef {Record<string, any>} Values of the form, by name
+ */
+
+const RETRY_MS = 150;
+
+export class Asks {
+  /** @param {import("../stage.js").Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    /** @type {{ask: Ask, changes: Values} | null} for the coming event */
+    this.next = null;
+    this.sent = ""; // the form as it was last sent
+    this.finished = ""; // the form of the last run that ended well
+    this.waiting = false; // for the first step
+    this.pressed = false; // Generate, or Enter in the prompt, was pressed and no event has begun yet
+  }
+
+  /**
+   * Notes the presses of Generate as they happen, before Gradio hears of them. taken() tells whether the page looks as
+   * if it would take one: a second click on a press that is being answered is none.
+   * @param {() => boolean} taken
+   */
+  listen(taken) {
+    const note = (/** @type {any} */ on) => { if (on && !find("#generate").disabled && taken()) this.pressed = true; };
+    const at = (/** @type {Event} */ event, /** @type {string} */ name) => {
+      return event.target instanceof Element && event.target.closest(name);
+    };
+    document.addEventListener("click", (event) => note(at(event, "#generate")), true);
+    document.addEventListener("keydown", (event) => {
+      note(event.key === "Enter" && !event.shiftKey && !event.isComposing && at(event, "#prompt"));
+    }, true);
+  }
+
+  /** The ask for `kind` from the canvas as it stands. @param {string} kind @param {Partial<Ask>} more @returns {Ask} */
+  wish(kind, more = {}) {
+    const { run, shown, sheet } = this.stage;
+    const locked = sheet.lockedCells();
+    const tokens = pack(sheet.start(run, shown), Int32Array);
+    return { kind, run: run.id, step: shown, tokens, locked: locked && pack(locked, Uint8Array), ...more };
+  }
+
+  /** @param {string} kind @param {Partial<Ask>} more @param {Values} changes of the form */
+  act(kind, more = {}, changes = {}) {
+    return this.start(this.wish(kind, more), changes);
+  }
+
+  /** Presses the hidden button behind all model events but Generate. @param {Ask} ask @param {Values} changes */
+  start(ask, changes = {}) {
+    if (this.waiting) return false;
+    this.next = { ask, changes };
+    find("#act").click();
+    return true;
+  }
+
+  /**
+   * Gradio drops a press that comes before it has closed the event of the last run: it is made again a moment later.
+   * (At once would be too early: the answers to a press that comes while the last run's stream closes are never read.)
+   */
+  retry() {
+    if (!this.next && !this.pressed) return;
+    setTimeout(() => {
+      const name = this.next ? "#act" : this.pressed ? "#generate" : "";
+      this.pressed = false;
+      if (name) find(name).click();
+    }, RETRY_MS);
+  }
+
+  /**
+   * The run on screen made again with one thing changed, and put beside it.
+   * @param {"editing" | "half" | "seed"} what
+   */
+  compareWith(what) {
+    const { ask, changes } = again(facts().form, this.stage.run);
+    if (what === "editing") changes.editing = !changes.editing;
+    if (what === "half") changes.steps = Math.max(1, Math.round(changes.steps / 2));
+    if (what === "seed") changes.seed = rollSeed();
+    this.start({ ...ask, role: "beside" }, changes);
+  }
+
+  /**
+   * As a model event starts: the values of the form as they really leave the page.
+   * @param {any[]} values in the order of the form
+   */
+  before(values) {
+    const { stage } = this;
+    let { ask, changes } = this.next || { ask: null, changes: {} };
+    this.next = null;
+    this.pressed = false;
+    stage.emit("ask");
+    // Enter in the prompt while editing
+    if (!ask && stage.task === "edit" && stage.free && stage.countMasked() > 0) ask = this.wish("repaint");
+    if (!ask && stage.run && stage.sheet.countLocked()) ask = this.wish("generate");
+    this.waiting = true;
+    stage.listening.expect();
+    const keep = find("#keep-seed input")?.checked;
+    const filled = fill(Object.keys(facts().form), values, ask, changes, this.finished, keep);
+    this.sent = JSON.stringify(filled);
+    stage.say("waiting for the first step …");
+    stage.changed();
+    return filled;
+  }
+}
+
+/**
+ * The form filled in. The same press twice (`finished` is the form of the last run) rolls a new seed unless it is kept:
+ * it always gives something new to look at, and a changed slider keeps the seed, so that two pictures can be compared.
+ * @param {string[]} names of the form's fields @param {any[]} values of them, and a last one for the ask
+ * @param {Ask | null} ask @param {Values} changes @param {string} finished @param {boolean} keep
+ */
+export function fill(names, values, ask, changes, finished, keep) {
+  const out = [...names.map((name, i) => (name in changes ? changes[name] : values[i])), ask];
+  const fixed = "seed" in changes || keep;
+  if (!fixed && JSON.stringify(out) === finished) out[names.indexOf("seed")] = rollSeed();
+  return out;
+}
+
+export function rollSeed() {
+  return crypto.getRandomValues(new Uint32Array(1))[0];
+}
+
+/**
+ * The ask that makes a run again from where it began, and the form's values that it was made with.
+ * @param {Values} initial what the form starts with: what the run leaves open is as the model has it @param {Run} run
+ */
+export function again(initial, run) {
+  const start = run.frames[run.base];
+  /** @type {Values} */
+  const changes = { ...initial, ...run.form, prompt: run.prompt, seed: run.seed };
+  if (run.kind === "branch") changes.steps += run.base;
+  const fresh = run.kind === "generate" && !start.locked.includes(1);
+  const [id, step] = run.parent || [run.id, run.base];
+  /** @type {Ask} */
+  const ask = fresh
+    ? { kind: "generate", run: null, step: 0, tokens: null, locked: null }
+    : { kind: run.kind, run: id, step, tokens: pack(start.tokens, Int32Array), locked: pack(start.locked, Uint8Array) };
+  return { ask, changes };
+}

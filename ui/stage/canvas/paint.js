@@ -1,0 +1,262 @@
+// @ts-check
+// Draws one frame on the canvas: the carved picture, the stone still standing on it, and the marks of the chosen view.
+
+import { isDark } from "../../layout/dom.js";
+import { MARK, STONE, veilColour } from "./colours.js";
+import { Layers } from "./layers.js";
+import { MAPS } from "./overlays.js";
+import { quarry } from "./stone.js";
+import { byHand, dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } from "./tiles.js";
+
+/** @typedef {import("../run/run.js").Run} Run */
+/** @typedef {import("../run/run.js").Frame} Frame */
+/**
+ * What to draw: step k of a run, or without a run the block of `grid`. `since` is the time in ms since this step came
+ * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are in the picture view; `tokens`
+ * are those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
+ * free; `hover`, `selected` and `marked` are cells to outline.
+ * @typedef {{run: Run | null, k: number, grid: import("../run/cells.js").Grid, overlay: string, selected: number,
+ *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("../kept/sheet.js").Draft | null,
+ *   changed: Set<number>, locks: Int32Array | null, marked: number[]}} View
+ */
+
+const REVEAL_MS = 340;
+export const MARK_MS = 1000;
+const LEAST_CELL = 4; // pixels across, whatever room there is
+const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
+const LEAST_FIGURE = 7; // pixels of a number that can still be read
+
+export class Painter {
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.ctx = context(canvas);
+    this.layers = new Layers();
+    this.slab = document.createElement("canvas");
+    this.slabKey = "";
+    this.ground = document.createElement("canvas");
+    this.groundKey = "";
+    this.cell = LEAST_CELL;
+    this.rows = 1;
+    this.columns = 1;
+  }
+
+  /**
+   * Matches the backing store to the size on screen: whole device pixels per cell keep the joints crisp.
+   * @param {import("../run/cells.js").Grid} grid
+   */
+  fit({ rows, columns }) {
+    const width = this.canvas.clientWidth || 512;
+    const wanted = Math.round((width * (window.devicePixelRatio || 1)) / columns);
+    const cell = Math.max(Math.min(wanted, Math.floor(MOST_SIDE / Math.max(rows, columns))), LEAST_CELL);
+    this.cell = cell;
+    this.rows = rows;
+    this.columns = columns;
+    if (this.canvas.width !== cell * columns || this.canvas.height !== cell * rows) {
+      this.canvas.width = cell * columns;
+      this.canvas.height = cell * rows;
+      this.canvas.parentElement?.style.setProperty("--cz-aspect", `${columns} / ${rows}`);
+      const whole = /** @type {HTMLElement | null} */ (this.canvas.closest(".cz"));
+      whole?.style.setProperty("--cz-ratio", String(columns / rows));
+    }
+    this.layers.fit({ rows, columns }, cell);
+    const theme = isDark() ? "dark" : "light";
+    const key = `${theme} ${cell} ${rows} ${columns}`;
+    if (key !== this.slabKey) {
+      this.slab = quarry(rows, columns, cell, STONE[theme]);
+      this.slabKey = key;
+    }
+  }
+
+  /** @param {View} view */
+  draw(view) {
+    const { run, k } = view;
+    const ctx = this.ctx;
+    if (!run) {
+      this.fit(view.grid);
+      ctx.drawImage(this.slab, 0, 0);
+      return;
+    }
+    this.fit(run);
+    const frame = run.frames[k];
+    const before = run.frames[Math.max(k - 1, 0)];
+    const reveal = view.since === null ? 1 : Math.min(view.since / REVEAL_MS, 1);
+    ctx.drawImage(this.still(view, frame), 0, 0);
+    if (reveal < 1) {
+      const left = (1 - reveal) ** 2;
+      this.layers.through(ctx, frame.set, this.slab, left);
+      if (before.image) this.layers.through(ctx, frame.edited.map((edit) => edit.at), before.image, left);
+    }
+    MAPS[view.overlay]?.(this, run, k, view.tokens, view.locks);
+    if (view.overlay === "changes") this.veil(run, frame, view.tokens);
+    const strength = view.overlay === "changes" ? 1 : view.overlay === "picture" ? view.marks : 0;
+    if (strength > 0) {
+      const own = (/** @type {number} */ cell) => !view.changed.has(cell);
+      this.mark("set", ring(MARK.set, 0.055), Array.from(frame.set).filter(own), strength);
+      this.mark("edit", ring(MARK.edit, 0.1), frame.edited.map((edit) => edit.at).filter(own), strength);
+    }
+    // a cell masked by hand is stone like any other
+    const put = [...view.changed].filter((cell) => view.tokens[cell] !== run.maskId);
+    this.mark("hatched", hatched, put.filter((cell) => view.draft?.pending.has(cell)));
+    this.mark("byHand", byHand, put);
+    if (view.locks) this.padlocks(view.locks);
+    this.outline(view.marked, 0.75);
+    if (view.hover >= 0 && view.hover !== view.selected && !view.marked.length) this.outline([view.hover], 0.55);
+    if (view.selected >= 0) this.outline([view.selected], 1);
+  }
+
+  /**
+   * Picture, stones and shadows of step k: drawn once and kept, so that a moment of motion only adds to it.
+   * @param {View} view @param {Frame} frame
+   */
+  still(view, frame) {
+    const { run, k, tokens, draft } = view;
+    const image = (draft && draft.image) || frame.image;
+    const key = `${run.id} ${k} ${draft ? `${draft.id}.${draft.version}` : ""} ${Boolean(frame.image)} ${this.slabKey}`;
+    if (key === this.groundKey) return this.ground;
+    this.groundKey = key;
+    const { width, height } = this.canvas;
+    if (this.ground.width !== width || this.ground.height !== height) Object.assign(this.ground, { width, height });
+    const ctx = context(this.ground);
+    if (image) {
+      ctx.imageSmoothingEnabled = true;
+      ctx.imageSmoothingQuality = image.naturalWidth > width ? "medium" : "high";
+      ctx.drawImage(image, 0, 0, width, height);
+    } else {
+      ctx.drawImage(this.slab, 0, 0);
+    }
+    this.layers.through(ctx, where(tokens, (token) => token === run.maskId), this.slab);
+    this.ledges(ctx, run, tokens);
+    return this.ground;
+  }
+
+  /** Where a cell begins. @param {number} cell */
+  at(cell) {
+    return [(cell % this.columns) * this.cell, Math.floor(cell / this.columns) * this.cell];
+  }
+
+  /**
+   * Stone above or to the left of a carved cell throws a shadow into it: the picture lies deeper than the block.
+   * @param {CanvasRenderingContext2D} ctx @param {Run} run @param {Int32Array} tokens
+   */
+  ledges(ctx, run, tokens) {
+    const { layers } = this;
+    const masked = (/** @type {number} */ cell) => tokens[cell] === run.maskId;
+    const below = where(tokens, (_, cell) => !masked(cell) && cell >= run.columns && masked(cell - run.columns));
+    const right = where(tokens, (_, cell) => !masked(cell) && cell % run.columns > 0 && masked(cell - 1));
+    layers.through(ctx, below, layers.pattern("above", shadeFromAbove));
+    layers.through(ctx, right, layers.pattern("left", shadeFromLeft));
+  }
+
+  // ---- what maps and marks are drawn with -------------------------------------------------------------------
+
+  /**
+   * Cells are tinted whole in the colour that `colour` gives them; null leaves a cell as it is.
+   * @param {(cell: number) => import("./layers.js").Colour | null} colour @param {number} alpha
+   */
+  tint(colour, alpha) {
+    this.layers.tint(this.ctx, colour, alpha);
+  }
+
+  /**
+   * A masked cell shows a dot, the best guess so far, so that the stone stays stone.
+   * @param {(cell: number) => import("./layers.js").Colour | null} colour
+   */
+  dots(colour) {
+    this.layers.tint(this.ctx, colour, 1, this.layers.pattern("dot", dot));
+  }
+
+  /**
+   * The same mark in all these cells.
+   * @param {string} name @param {import("./layers.js").Tile} tile @param {number[]} cells @param {number} alpha
+   */
+  mark(name, tile, cells, alpha = 1) {
+    if (cells.length) this.layers.through(this.ctx, cells, this.layers.pattern(name, tile), alpha);
+  }
+
+  /** What did not change steps back. @param {Run} run @param {Frame} frame @param {Int32Array} tokens */
+  veil(run, frame, tokens) {
+    const changed = new Set([...frame.set, ...frame.edited.map((e) => e.at)]);
+    this.tint((cell) => (changed.has(cell) || tokens[cell] === run.maskId ? null : veilColour()), 0.55);
+  }
+
+  /** A ring around each cell that was edited, and how often where there is room for a figure. @param {Uint16Array} counts */
+  numbers(counts) {
+    this.mark("edit", ring(MARK.edit, 0.1), where(counts, (n) => n > 0));
+    const { ctx, layers } = this;
+    if (this.cell * 0.5 < LEAST_FIGURE) return;
+    for (const n of new Set(counts)) {
+      const cells = where(counts, (one) => one === n);
+      if (n) layers.through(ctx, cells, layers.pattern(`number ${n}`, (pen, c) => figure(pen, c, String(n))));
+    }
+  }
+
+  /**
+   * One line around each locked area, and a small padlock in the corner of every cell: the middle stays free to see.
+   * @param {Int32Array} locks
+   */
+  padlocks(locks) {
+    const c = this.cell;
+    const on = (/** @type {number} */ cell) => locks[cell] >= 0;
+    this.around(on, [[MARK.ink, Math.max(c * 0.13, Math.min(3, c * 0.2))], [MARK.lock, Math.max(c * 0.07, Math.min(1.5, c * 0.12))]]);
+    this.mark("padlock", padlock, where(locks, (token) => token >= 0));
+  }
+
+  /** A line around these cells. @param {number[]} cells @param {number} alpha */
+  outline(cells, alpha) {
+    if (!cells.length) return;
+    const w = Math.max(Math.round(this.cell * 0.07), 2);
+    const inside = new Set(cells);
+    this.ctx.globalAlpha = alpha;
+    this.around((cell) => inside.has(cell), [[MARK.ink, w * 2], [MARK.halo, w]]);
+    this.ctx.globalAlpha = 1;
+  }
+
+  /**
+   * Lines along the edge of an area, each [colour, width], the first lowest.
+   * @param {(cell: number) => boolean} on @param {[colour: string, width: number][]} lines
+   */
+  around(on, lines) {
+    const { ctx, cell: c, rows, columns } = this;
+    const edge = new Path2D();
+    for (let cell = 0; cell < rows * columns; cell++) {
+      if (!on(cell)) continue;
+      const [x, y] = this.at(cell);
+      const column = cell % columns;
+      if (cell < columns || !on(cell - columns)) { edge.moveTo(x, y); edge.lineTo(x + c, y); }
+      if (cell >= (rows - 1) * columns || !on(cell + columns)) { edge.moveTo(x, y + c); edge.lineTo(x + c, y + c); }
+      if (column === 0 || !on(cell - 1)) { edge.moveTo(x, y); edge.lineTo(x, y + c); }
+      if (column === columns - 1 || !on(cell + 1)) { edge.moveTo(x + c, y); edge.lineTo(x + c, y + c); }
+    }
+    ctx.lineCap = "square";
+    for (const [colour, width] of lines) {
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = width;
+      ctx.stroke(edge);
+    }
+  }
+}
+
+/** The cells for which it is so. @param {ArrayLike<number>} values @param {(value: number, cell: number) => boolean} so */
+function where(values, so) {
+  const cells = [];
+  for (let cell = 0; cell < values.length; cell++) if (so(values[cell], cell)) cells.push(cell);
+  return cells;
+}
+
+/** A number in the middle of a cell. @param {CanvasRenderingContext2D} ctx @param {number} c @param {string} words */
+function figure(ctx, c, words) {
+  ctx.font = `600 ${Math.round(c * 0.5)}px sans-serif`;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.lineWidth = Math.max(c * 0.12, 2);
+  ctx.strokeStyle = MARK.halo;
+  ctx.strokeText(words, c / 2, c / 2);
+  ctx.fillStyle = MARK.ink;
+  ctx.fillText(words, c / 2, c / 2);
+}
+
+/** @param {HTMLCanvasElement} canvas */
+function context(canvas) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+}

@@ -1,0 +1,197 @@
+// @ts-check
+// A run as the browser keeps it: every frame unpacked once, so that scrubbing never asks the server anything.
+
+import { unpack } from "./bytes.js";
+import { count } from "./words.js";
+
+/**
+ * One step as it travels; the wire format is described in ui/server/frames.py. All numbers are base64, see bytes.js.
+ * @typedef {{k: number, phase: string, ms: number, tokens: string, set: string, edited: string, p: string, h: string,
+ *   locked: string, image: string | null}} Raw
+ * @typedef {{v: number, state: string, role: string, run: string, kind: string, seed: number, prompt: string,
+ *   settings: Record<string, any>, grid: [number, number], vocab: number, planned: number,
+ *   parent: [string, number] | null, prefix: number, ground: boolean, frames: Raw[], variations?: Message[],
+ *   of?: number, form?: Record<string, any>, told?: [string, any][]}} Message
+ *
+ * One step unpacked: tokens, p (of 65535) and h (in thousandths of a nat) hold a value for each cell.
+ * @typedef {{at: number, from: number, to: number}} Edit
+ * @typedef {{k: number, phase: string, ms: number, tokens: Int32Array, set: Uint16Array, edited: Edit[],
+ *   p: Uint16Array, h: Uint16Array, editsSoFar: number, locked: Uint8Array, image: HTMLImageElement | null,
+ *   ready: Promise<void>, settled: boolean, late: ((uri: string) => void) | null, meanP: number, masked: number}} Frame
+ * late: takes the picture of a step that came without one, see pictures.js; null once it is there.
+ * @typedef {{k: number, kind: "start" | "set" | "edit" | "remask", from?: number, to: number, p: number}} Happened
+ */
+
+export class Run {
+  /**
+   * @param {Message} message
+   * @param {Run | null} parent the run that a branch grew from, when this tab still has it: its first steps are shared
+   */
+  constructor(message, parent = null) {
+    this.id = message.run;
+    this.kind = message.kind;
+    this.role = message.role;
+    this.parent = message.parent;
+    this.ground = Boolean(message.ground);
+    this.settings = message.settings;
+    this.form = message.form ?? {}; // what the form's controls show for these settings
+    this.rows = message.grid[0];
+    this.columns = message.grid[1];
+    this.cells = this.rows * this.columns;
+    this.maskId = message.vocab;
+    this.planned = message.planned;
+    this.seed = message.seed;
+    this.prompt = message.prompt;
+    this.state = message.state;
+    /** @type {Frame[]} */
+    this.frames = parent ? parent.frames.slice(0, message.prefix) : [];
+    this.prefix = message.prefix;
+    this.base = this.frames.length; // its own steps begin here
+    this.offset = message.prefix - this.base;
+  }
+
+  get last() {
+    return this.frames.length - 1;
+  }
+
+  /**
+   * Adds the frames this tab has not seen yet, and pictures that they lacked; a frame that would leave a gap waits for the
+   * closing message.
+   * @param {Message} message
+   */
+  take(message) {
+    this.state = message.state;
+    for (const raw of message.frames) {
+      const k = raw.k - this.offset;
+      if (k === this.frames.length) this.frames.push(this.frame(raw));
+      else if (raw.image !== null) this.frames[k]?.late?.(raw.image);
+    }
+  }
+
+  /** @param {Raw} raw @returns {Frame} */
+  frame(raw) {
+    const before = this.frames[this.frames.length - 1];
+    const tokens = unpack(raw.tokens, Int32Array);
+    const p = unpack(raw.p, Uint16Array);
+    const triples = unpack(raw.edited, Int32Array);
+    const edited = [];
+    for (let i = 0; i + 2 < triples.length; i += 3) {
+      edited.push({ at: triples[i], from: triples[i + 1], to: triples[i + 2] });
+    }
+    /** @type {Frame} */
+    const frame = {
+      k: raw.k - this.offset,
+      phase: raw.phase,
+      ms: raw.ms,
+      tokens,
+      set: unpack(raw.set, Uint16Array),
+      edited,
+      p,
+      meanP: raw.phase === "start" ? 0 : p.reduce((sum, one) => sum + one, 0) / 65535 / this.cells,
+      masked: tokens.filter((token) => token === this.maskId).length,
+      h: unpack(raw.h, Uint16Array),
+      editsSoFar: (before ? before.editsSoFar : 0) + edited.length,
+      locked: unpack(raw.locked, Uint8Array),
+      image: null,
+      ready: Promise.resolve(),
+      settled: true,
+      late: null,
+    };
+    if (raw.image !== null) decode(frame, raw.image);
+    else {
+      frame.settled = false;
+      frame.ready = new Promise((done) => {
+        frame.late = (uri) => {
+          frame.late = null;
+          frame.settled = true;
+          frame.ready = Promise.resolve();
+          decode(frame, uri);
+          frame.ready.then(done);
+        };
+      });
+    }
+    return frame;
+  }
+
+  /** The newest step whose picture came along. */
+  get seen() {
+    for (let k = this.last; k > 0; k--) if (!this.frames[k].late) return k;
+    return 0;
+  }
+
+  /** The step at which each cell got the token that it has at step k. @param {number} k */
+  born(k) {
+    const born = new Uint16Array(this.cells);
+    for (let i = 1; i <= k; i++) {
+      for (const cell of this.frames[i].set) born[cell] = i;
+      for (const edit of this.frames[i].edited) born[edit.at] = i;
+    }
+    return born;
+  }
+
+  /** @param {number} k */
+  editCounts(k) {
+    const counts = new Uint16Array(this.cells);
+    for (let i = 1; i <= k; i++) for (const edit of this.frames[i].edited) counts[edit.at]++;
+    return counts;
+  }
+
+  /** @param {number} k @param {number} cell */
+  isMasked(k, cell) {
+    return this.frames[k].tokens[cell] === this.maskId;
+  }
+
+  /** Everything that happened to one cell, oldest first. @param {number} cell @returns {Happened[]} */
+  history(cell) {
+    /** @type {Happened[]} */
+    const events = [];
+    this.frames.forEach((frame, k) => {
+      const token = frame.tokens[cell];
+      const p = frame.p[cell] / 65535;
+      if (k === 0) events.push({ k, kind: "start", to: token, p });
+      if (frame.set.includes(cell)) events.push({ k, kind: "set", to: token, p });
+      const edit = frame.edited.find((e) => e.at === cell);
+      if (edit) events.push({ k, kind: edit.to === this.maskId ? "remask" : "edit", from: edit.from, to: edit.to, p });
+    });
+    return events;
+  }
+
+  /** "step 7 of 12 · 141 of 256 tokens set · 5 edited · 0.9 s" @param {number} k @param {number} byHand */
+  describe(k, byHand = 0) {
+    const frame = this.frames[k];
+    const polish = this.frames.slice(0, k + 1).filter((f) => f.phase === "polish").length;
+    const passes = this.kind === "heal" ? "healing pass" : "polish pass";
+    const where = frame.phase === "start" ? (this.planned ? `start of ${count(this.planned, "step")}` : "start")
+      : frame.phase === "polish" ? `${passes} ${polish}`
+      : `step ${k} of ${this.planned}`;
+    const set = `${this.cells - frame.masked} of ${this.cells} tokens set`;
+    const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
+    const stopped = this.state === "stopped" && k === this.last ? ", stopped" : "";
+    const hand = byHand ? ` · ${byHand} changed by hand` : "";
+    return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
+  }
+
+  /** What this run is, for captions: the prompt stands apart. */
+  note() {
+    /** @type {Record<string, string>} */
+    const kinds = { repaint: "repainted", heal: "healed", upload: "uploaded", opened: "opened" };
+    const what = this.kind === "branch" ? `branch from step ${this.parent ? this.parent[1] : 0}` : kinds[this.kind];
+    const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
+    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");
+    return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
+  }
+}
+
+/** Gives a frame its picture, once that is decoded. @param {Frame} frame @param {string} uri */
+function decode(frame, uri) {
+  if (!uri.startsWith("data:image/jpeg;base64,")) return;
+  const image = new Image();
+  image.src = uri;
+  frame.settled = false;
+  frame.ready = image.decode().then(() => { frame.image = image; }, () => {}).then(() => { frame.settled = true; });
+}
+
+/** What the grid is called for those who cannot see it. @param {Run} run */
+export function gridLabel(run) {
+  return `Token grid for: ${run.prompt}. Arrow keys inspect a token, space plays, brackets step.`;
+}
