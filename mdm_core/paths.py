@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def located(path: str | Path) -> Path:
+def located(path: str | os.PathLike[str]) -> Path:
     """`path` with ~ as the home folder; one that begins with an unknown ~name stays as it is."""
     return Path(os.path.expanduser(path))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-from mdm_core.diffusion.sampler import MAX_SEED
+from mdm_core.settings import MAX_SEED
 
 MOST = 1 << 40  # of a count that nothing else limits
 MOST_IN_BATCH, MOST_WORKERS = 1 << 20, 1024
@@ -100,7 +100,8 @@ def seeds(part: Any, *names: str) -> None:
 
 def batches(data: Any) -> None:
     """The fields batch_size and workers of the `data` part of a recipe."""
-    size, workers = (getattr(data, name, None) for name in ("batch_size", "workers"))
+    size: Any = getattr(data, "batch_size", None)
+    workers: Any = getattr(data, "workers", None)
     if not _within(size, 1, MOST_IN_BATCH) or not _within(workers, 0, MOST_WORKERS):
         raise ValueError(
             f"data.batch_size must be 1 or more and data.workers 0 or more, up to {MOST_IN_BATCH:,} and "
@@ -111,4 +112,4 @@ def batches(data: Any) -> None:
 
 
 def _within(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, Integral) and not isinstance(value, bool) and low <= int(value) <= high

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
-from mdm_core.diffusion.sampler import MAX_SEED
 from mdm_core.paths import located
+from mdm_core.settings import MAX_SEED
 
 # The file system says that what was asked for is not there, or not allowed: another argument helps.
 ASKED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)

@@ -27,7 +27,7 @@ def environment(device: torch.device, commit: str | None = None, note: str | Non
             platform.machine(),
         )
         name = f"{model}, {torch.get_num_threads()} threads"
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    versions: dict[str, str | None] = {"python": platform.python_version(), "torch": torch.__version__}
     for package in ("triton", "cut_cross_entropy", "liger_kernel"):
         try:
             versions[package] = metadata.version(package)

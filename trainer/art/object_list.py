@@ -19,20 +19,22 @@ from mdm_core.explain.vocabulary import plural as regular_plural
 
 def read_objects(path: Path) -> list[dict]:
     """Parse the curated list. Raises ValueError for a malformed line or a word that names two objects."""
-    objects, seen, codes = [], {}, {}
+    objects: list[dict] = []
+    seen: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         fields = [f.strip() for f in line.split("|")]
         if len(fields) not in (5, 6):
             raise ValueError(f"Line has {len(fields)} fields, wanted 5 or 6: {line}")
-        hexcode, name, plural, category, synonyms = fields[:5]
+        hexcode, name, plural, category, others = fields[:5]
         if not (re.fullmatch(r"[0-9a-f]{4,5}(-[0-9a-f]{4,5})*", hexcode) and name and category):
             raise ValueError(f"Line lacks a code point, a name or a category: {line}")
         if hexcode in codes:
             raise ValueError(f"{hexcode} is listed twice, as {codes[hexcode]} and as {name}.")
         codes[hexcode] = name
-        synonyms = _words(synonyms)
+        synonyms = _words(others)
         plural = plural or regular_plural(name)
         for word in (name, plural, *synonyms):
             word = word.lstrip("~")

@@ -19,7 +19,8 @@ def fit(image: Image.Image, cell: int = 96, margin: int = 2) -> Image.Image:
     image = image.crop(content(image))
     room = cell - 2 * margin
     scale = room / max(image.size)
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    size = (width, height)
     image = image.resize(size, Image.Resampling.LANCZOS)
     sprite = Image.new("RGBA", (cell, cell), (0, 0, 0, 0))
     sprite.paste(image, ((cell - size[0]) // 2, (cell - size[1]) // 2))

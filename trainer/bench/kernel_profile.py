@@ -112,9 +112,9 @@ def gce_shape(shape: tuple[int, int, int], seconds: float) -> Iterator[str]:
     yield f"one product: {tried(lambda: [part @ w.t() for part in h.split(rows)], seconds)}"
     for product_triton.BULK in (False, True):
         for variant in TILES[::2]:
-            chosen, gce_stream_triton.TILE_HALF = gce_stream_triton.TILE_HALF, variant
+            kept, gce_stream_triton.TILE_HALF = gce_stream_triton.TILE_HALF, variant
             yield f"loss alone, tile {variant}, bulk copies {product_triton.BULK}: {tried(alone, seconds)}"
-            gce_stream_triton.TILE_HALF = chosen
+            gce_stream_triton.TILE_HALF = kept
     yield kernels("loss alone", alone)
     for name, of in (("grouped", groups), ("plain", None)):
         yield kernels(

@@ -47,14 +47,14 @@ def launching(run: Run) -> float:
 
 def _once(run: Run, device: torch.device, ahead: float) -> float:
     if device.type == "cuda":
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
         torch.cuda._sleep(int((1.5 * min(ahead, 20.0) + 0.1) * 2e6))  # about 2e6 cycles a millisecond
-        begin.record()
+        first.record()
         run()
-        end.record()
+        last.record()
         torch.cuda.synchronize()
-        return begin.elapsed_time(end)
+        return first.elapsed_time(last)
     begin = time.perf_counter()
     run()
     return (time.perf_counter() - begin) * 1e3

@@ -53,7 +53,9 @@ def batch(pipe, seed: int) -> dict[str, float]:
 
 def peak(pipe, seed: int) -> dict[str, float]:
     """Most memory so far: the process's, and on a GPU what PyTorch held there."""
-    figures = {"peak_resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+    figures: dict[str, float] = {
+        "peak_resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    }
     if pipe.device.type == "cuda":
         import torch
 

@@ -117,14 +117,15 @@ class FolderRecords:
                     told.add(full)
                 elif full in captions:
                     why = "listed twice, the first line counts"
-            if why:
+            if why or full is None:
                 self.skipped[f"{where} ({shown(name)})" if name else where] = why
             else:
                 captions[full] = caption
         for name in sorted(pictures - set(captions) - told):
             self.skipped.setdefault(shown(name), "no usable caption in the metadata")
-        for name in sorted(n for n, suffix in files.items() if n not in told and unread(suffix)):
-            self.skipped.setdefault(shown(name), passed_over(files[name]))
+        for name in sorted(files.keys() - told):
+            if no := passed_over(files[name]):
+                self.skipped.setdefault(shown(name), no)
         return captions
 
     def _absent(self, full: str, name: str, unclear: str) -> str:
@@ -156,8 +157,9 @@ class FolderRecords:
                     if nothing
                     else f"no caption: {error}"
                 )
-        for name in sorted(n for n, suffix in files.items() if unread(suffix)):
-            self.skipped[shown(name)] = passed_over(files[name])
+        for name in sorted(files):
+            if no := passed_over(files[name]):
+                self.skipped[shown(name)] = no
         return captions
 
     def _text(self, name: str) -> Caption:

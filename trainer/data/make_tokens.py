@@ -87,7 +87,8 @@ def views_of(picture, job: Job, side: int, number: int) -> np.ndarray:
 def make_shard(index: int) -> tuple[int, dict[str, str]]:
     """Tokenise one shard and write it; returns how many pictures it holds and what was skipped."""
     job, records, codec = _state["job"], _state["records"], _state["codec"]
-    side, tokens, lines, pending, skipped = codec.config.image_size, [], [], [], {}
+    side, tokens, lines, skipped = codec.config.image_size, [], [], {}
+    pending: list[np.ndarray] = []
 
     def flush() -> None:
         if pending:

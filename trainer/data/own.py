@@ -74,7 +74,8 @@ class PictureSource:
 
     def sample(self, position: int) -> tuple[np.ndarray, str, list[str]]:
         """(pixels uint8 [S, S, 3], caption, "name: why" of what could not be read in its place)."""
-        row, failed = self.row(position), []
+        row = self.row(position)
+        failed: list[str] = []
         for attempt in range(TRIES):
             rng = np.random.default_rng([self.config.seed, 2, position, attempt])
             if row not in self._broken:

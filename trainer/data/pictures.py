@@ -54,7 +54,7 @@ def square(image: Image.Image, framing: Framing, rng: np.random.Generator | None
         x, y = rng.uniform(0, image.width - cut), rng.uniform(0, image.height - cut)
     else:
         x, y = (image.width - short) // 2, (image.height - short) // 2
-    pixels = np.array(image.resize((side, side), Image.LANCZOS, box=(x, y, x + cut, y + cut)))
+    pixels = np.array(image.resize((side, side), Image.Resampling.LANCZOS, box=(x, y, x + cut, y + cut)))
     if rng is not None and framing.flip and rng.random() < 0.5:
         pixels = pixels[:, ::-1].copy()
     return pixels

@@ -48,7 +48,7 @@ def open_dataset(path: str) -> Any:
         raise ValueError("hf: paths need the datasets library: pip install 'chisel-mdm[hf]'") from None
     name, _, split = path.removeprefix("hf:").partition("#")
     kind, _, files = name.partition(":")
-    where = {"path": name}
+    where: dict[str, Any] = {"path": name}
     if files and kind in LOCAL:
         files = local_files(files)[0]
         where = {"path": kind, "data_dir" if kind == "imagefolder" else "data_files": files}

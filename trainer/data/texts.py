@@ -136,7 +136,7 @@ def clean(caption: Any) -> Caption | None:
         texts = [clean(c) for c in caption]
         if not all(isinstance(t, str) for t in texts):
             return None
-        return [t for t in texts if t] or ""
+        return [t for t in texts if isinstance(t, str) and t] or ""
     if not isinstance(caption, str):
         return None
     text = caption[:LONGEST_CAPTION].encode("utf-8", "replace").decode("utf-8")

@@ -43,7 +43,7 @@ def encode_shard(tokens: np.ndarray) -> bytes:
     """Tokens [n, views, L] -> a safetensors file."""
     from safetensors.numpy import save
 
-    return save({"tokens": np.ascontiguousarray(tokens)}, metadata={"format": FORMAT["format"]})
+    return save({"tokens": np.ascontiguousarray(tokens)}, metadata={"format": str(FORMAT["format"])})
 
 
 def map_shard(path: Path) -> np.ndarray:

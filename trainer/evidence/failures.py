@@ -121,7 +121,7 @@ def picture(
     images = decode(pipe, np.stack([tokens[p.index] for p, _, _ in shown]))
     for i, ((p, _, _), pixels) in enumerate(zip(shown, images, strict=True)):
         x, y = i % columns * cell, i // columns * (cell + label)
-        image = Image.fromarray(pixels.numpy()).resize((cell - 6, cell - 6), Image.LANCZOS)
+        image = Image.fromarray(pixels.numpy()).resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(image, (x + 3, y + 3))
         for line, text in enumerate(_wrap(p.prompt, font, cell - 8)[:3]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)

@@ -43,7 +43,8 @@ def page(folder: Path, benchmarks: Path) -> str:
     ]
     ablations = sorted(folder.glob("ablation*.json"))
     for path in ablations:
-        parts += table_a(read(path))
+        if record := read(path):
+            parts += table_a(record)
     if not ablations:
         parts += ["## A. Objective", NO_TABLE_A]
     if record := read(folder / "editing.json"):

@@ -29,7 +29,8 @@ def draw_all(folder: Path) -> list[Path]:
     """Draw what has a record; the files made."""
     made = []
     for path in sorted(folder.glob("ablation*.json")):
-        made.append(objective(read(path), path.with_suffix(".png")))
+        if record := read(path):
+            made.append(objective(record, path.with_suffix(".png")))
     for name, draw in (("steps", steps), ("repair", repair), ("emojieval", scores)):
         if record := read(folder / f"{name}.json"):
             made.append(draw(record, folder / f"{name}.png"))

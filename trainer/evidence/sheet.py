@@ -93,7 +93,7 @@ def sheet(pipe: Pipeline, path: Path, columns: int = 8, cell: int = 160, label: 
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
     for i, prompt in enumerate(tqdm(PROMPTS, unit="picture")):
         x, y = i % columns * cell, i // columns * (cell + label)
-        picture = pipe.generate(prompt, seed=i).image.resize((cell - 6, cell - 6), Image.LANCZOS)
+        picture = pipe.generate(prompt, seed=i).image.resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(picture, (x + 3, y + 3))
         for line, text in enumerate(_wrap(prompt, font, cell - 8)[:2]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)

@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from trainer.scenes.atlas import Atlas
 SEED = 5_000_003
 # grey levels to the nearest sprite: nearly all round trips of true renders pass, blurred objects fail
 STRICT = 16.0
-CANDIDATES = {
+CANDIDATES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "T 0.6": {"temperature": 0.6},
     "T 0.4": {"temperature": 0.4},
@@ -95,7 +96,9 @@ def main() -> None:
     prompts = prompts_apart(atlas, len(card["objects"]), card["styles"], args.per_tag)
     templates = Templates(atlas, len(card["objects"]), card["styles"], pipe.device)
     drawn = Artist(atlas, len(card["objects"]), card["styles"]).draw([p.scene for p in prompts])
-    rows = {"real renders": {"score": summary(prompts, accepts(templates, drawn, prompts, STRICT))}}
+    rows: dict[str, dict[str, Any]] = {
+        "real renders": {"score": summary(prompts, accepts(templates, drawn, prompts, STRICT))}
+    }
     rights: dict[str, list[bool]] = {}
     record = {
         "environment": environment(pipe.device),

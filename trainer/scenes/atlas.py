@@ -109,8 +109,8 @@ class Atlas:
             number, row = divmod(row, self._rows)
             name = f"{style}-{number}.webp"
         if name not in self._sheets:
-            with Image.open(self.root / name) as sheet:
-                pixels = np.array(sheet.convert("RGBA"))
+            with Image.open(self.root / name) as file:
+                pixels = np.array(file.convert("RGBA"))
             self._sheets[name] = self._packed(pixels) if self._rows else pixels
         sheet = self._sheets[name]
         if isinstance(sheet, dict):
@@ -140,7 +140,7 @@ class Atlas:
         rows, columns = (n // self.cell for n in sheet.shape[:2])
         cells = sheet.reshape(rows, self.cell, columns, self.cell, 4).swapaxes(1, 2)
         return {
-            (r, c): zlib.compress(np.ascontiguousarray(cells[r, c]), 1)
+            (r, c): zlib.compress(np.ascontiguousarray(cells[r, c]).data, 1)
             for r in range(rows)
             for c in range(columns)
         }

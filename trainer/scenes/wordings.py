@@ -170,7 +170,7 @@ class Wordings:
             text = self._number(rng, things[0][0], len(things))
         else:
             said = [self._thing(rng, obj, colour) for obj, colour in things[:2]]
-            text = said[0] if len(said) == 1 else self._two(rng, *said, relation)
+            text = said[0] if len(said) == 1 else self._two(rng, said[0], said[1], relation)
         if background is not None:
             name = _pick(rng, (background.name, *background.aliases))
             form = _pick(rng, SCENE if background.scene else PLAIN)

@@ -25,7 +25,9 @@ def words(atlas: Atlas, objects: list[str], styles: list[str], spec: SceneSpec =
 
     Objects are told in one line each, "category: plural, synonym, synonym", to keep the file short.
     """
-    taught, others, clues = {}, {}, {}
+    taught: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    clues: dict[str, list[str]] = {}
     for obj in atlas.objects:
         if obj.name not in objects:
             others.setdefault(obj.category, []).append(obj.name)

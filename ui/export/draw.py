@@ -27,7 +27,7 @@ def frame(
     tokens = np.asarray(record.tokens if tokens is None else tokens)
     image = picture(pipe, tokens, run.ground).convert("RGB")
     times = max(size // max(image.size), 1)
-    image = image.resize((image.width * times, image.height * times), Image.LANCZOS)
+    image = image.resize((image.width * times, image.height * times), Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(image)
     columns = run.grid[1]
     side = image.width / columns
@@ -36,8 +36,8 @@ def frame(
         x, y = cell % columns * side, cell // columns * side
         return x + inset, y + inset, x + side - 1 - inset, y + side - 1 - inset
 
-    for cell in np.flatnonzero(tokens == run.vocab):
-        x0, y0, x1, y1 = box(int(cell))
+    for hole in np.flatnonzero(tokens == run.vocab):
+        x0, y0, x1, y1 = box(int(hole))
         pen.rectangle((x0, y0, x1, y1), fill=MASK_COLOUR)
         pen.line((x0, y1, x0, y0, x1, y0), fill=LIGHT)
         pen.line((x0, y1, x1, y1, x1, y0), fill=DARK)
@@ -68,7 +68,7 @@ def shared_palette(images: list[Image.Image], colours: int = 256) -> Image.Image
     It is fitted to a sheet of the frames at a small size, the last one four times: that is what stays on screen.
     """
     # of any shape: only the colours count
-    small = [image.resize((96, 96), Image.BOX) for image in [*images, *images[-1:] * 3]]
+    small = [image.resize((96, 96), Image.Resampling.BOX) for image in [*images, *images[-1:] * 3]]
     sheet = Image.new("RGB", (96, 96 * len(small) + 48))
     for i, image in enumerate(small):
         sheet.paste(image, (0, 96 * i))

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.diffusion.trajectory import Trajectory
@@ -87,7 +88,7 @@ def gif(pipe: Any, run: Any) -> bytes:
     """The carving as a GIF with one palette fitted to all its frames."""
     images, times = draw.frames(pipe, run, MOVING_SIDE)
     palette = draw.shared_palette(images)
-    flat = [image.quantize(palette=palette, dither=0) for image in images]
+    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
     flat[0].save(
         buffer,

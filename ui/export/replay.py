@@ -44,7 +44,7 @@ def page(studio: Any, run: Any) -> bytes:
         if not at:
             out.append(rest)
             break
-        mark = min(at, key=at.get)
+        mark = min(at, key=at.__getitem__)
         out += [rest[: at[mark]], parts[mark]]
         rest = rest[at[mark] + len(mark) :]
     return "".join(out).encode("utf-8")

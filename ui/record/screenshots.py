@@ -125,7 +125,10 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         frames.append(
-            (shot.resize((930, round(930 * shot.height / shot.width)), Image.LANCZOS), milliseconds)
+            (
+                shot.resize((930, round(930 * shot.height / shot.width)), Image.Resampling.LANCZOS),
+                milliseconds,
+            )
         )
 
     def steps(each: int) -> None:

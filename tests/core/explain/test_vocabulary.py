@@ -168,9 +168,9 @@ def test_a_card_with_names_alone_still_helps():
 
 
 def test_the_longest_prompt_is_read_at_once(vocabulary):
-    began = time.perf_counter()
+    began = time.process_time()
     vocabulary.understand(" ".join(f"q{i}wert" for i in range(70))[:500])
-    assert time.perf_counter() - began < 1.5  # about 0.1 s alone
+    assert time.process_time() - began < 1.5  # about 0.1 s alone
 
 
 def test_the_palette_holds_every_name_once(vocabulary, card):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from picture_files import captioned_folder
 
+import trainer.__main__ as index
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
@@ -196,21 +197,10 @@ def test_a_shard_whose_pictures_were_all_broken_is_empty(job):
     assert TokenShards(job.out).names[0] == "00005.png"
 
 
-def test_command_says_what_is_wrong_in_one_line(tmp_path, codec):
-    command = [
-        sys.executable,
-        "-m",
-        "trainer",
-        "tokens",
-        str(tmp_path),
-        "--codec",
-        str(codec),
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (
-        done.returncode == 2
-        and "holds no captioned picture" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+def test_command_says_what_is_wrong_in_one_line(tmp_path, codec, monkeypatch, capsys):
+    arguments = [str(tmp_path), "--codec", str(codec), "--out", str(tmp_path / "o")]
+    monkeypatch.setattr(sys, "argv", ["trainer", "tokens", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        index.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "holds no captioned picture" in said and "Traceback" not in said

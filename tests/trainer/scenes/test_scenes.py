@@ -292,17 +292,18 @@ def test_the_bank_refuses_what_it_lacks(atlas, bank):
 
 
 def test_speed(atlas, bank):
+    """In seconds of the processor: what else runs on the machine does not count."""
     generator = SceneGenerator(atlas, n_objects=40, styles=["flat", "cartoon"], seed=11)
-    start = time.perf_counter()
+    start = time.process_time()
     batch = generator.batch(2000)
-    assert (time.perf_counter() - start) / 2000 < 1e-3
+    assert (time.process_time() - start) / 2000 < 1e-3
     batch = SceneGenerator(
         atlas, n_objects=40, styles=["flat", "cartoon"], seed=12, kinds=["position"]
     ).batch(64)
     render(batch, bank)  # the first time makes the sprites
-    start = time.perf_counter()
+    start = time.process_time()
     render(batch, bank)
-    assert (time.perf_counter() - start) / 64 < 5e-3
+    assert (time.process_time() - start) / 64 < 5e-3
 
 
 def test_favoured_objects_come_twice_as_often(atlas):

@@ -365,8 +365,10 @@ def paint_ground(background: Background, look: int, image: int) -> np.ndarray:
 
 def _studio(rgb: tuple[int, int, int], look: int) -> Canvas:
     """A sheet of paper that bends from the wall to the table, lit from the upper left."""
-    light = tuple(min(255, round(c + (255 - c) * 0.22)) for c in rgb)
-    dark = tuple(round(c * 0.86) for c in rgb)
+    r, g, b = (min(255, round(c + (255 - c) * 0.22)) for c in rgb)
+    light = (r, g, b)
+    r, g, b = (round(c * 0.86) for c in rgb)
+    dark = (r, g, b)
     bend = 0.3 + 0.06 * look
     canvas = fade(((0.0, rgb), (bend, light), (bend + 0.3, rgb), (1.0, dark)))
     return glow(canvas, (0.12 + 0.1 * look, 0.16), 0.75, light, 0.5)
