@@ -5,8 +5,8 @@
     save(path, ...)                               writes a folder; only for families that are trained here
 
 `"family"` in config.json says which one a folder belongs to; folders of before that key are ours. A folder in the
-layout of diffusers has model_index.json instead, and says there what it holds. A model may be given by its name on the
-hub as well, where `python -m mdm_core.fetch` has brought it.
+layout of diffusers has model_index.json or transformer/config.json instead, and says there what it holds. A model may
+be given by its name on the hub as well, where `python -m mdm_core.fetch` has brought it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,20 @@ from mdm_core.hub.files import read_json
 from mdm_core.paths import located
 
 OURS = "chisel"
-INDEX = "model_index.json"
+INDEX, TRANSFORMER = "model_index.json", "transformer/config.json"
 FAMILIES = {  # loaded when a folder asks for it
     OURS: "mdm_core.families.chisel.folder",
     "amused": "mdm_core.families.amused.folder",
+    "meissonic": "mdm_core.families.meissonic.folder",
 }
-# what model_index.json of other programs calls the pipelines that hold a family's parts
+# what the files of other programs call the pipelines or, without one, the transformers that hold a family's parts
 CLASSES = {
     "AmusedPipeline": "amused",
     "AmusedInpaintPipeline": "amused",
     "AmusedImg2ImgPipeline": "amused",
+    "UVit2DModel": "amused",
+    "Pipeline": "meissonic",
+    "Transformer2DModel": "meissonic",
 }
 
 
@@ -62,13 +66,15 @@ def module(family: str) -> Any:
 
 def family_of(path: Path) -> str:
     """The family that a folder's files name; ours where they name none or cannot be read, to say why."""
-    if (path / INDEX).is_file():
-        kind = read_json(path / INDEX).get("_class_name")
-        if not isinstance(kind, str) or kind not in CLASSES:
-            raise ValueError(
-                f"{path / INDEX} describes a {kind!r}, which does not open here; what opens is an AmusedPipeline"
-            )
-        return CLASSES[kind]
+    for file in (INDEX, TRANSFORMER):
+        if (path / file).is_file():
+            kind = read_json(path / file).get("_class_name")
+            if not isinstance(kind, str) or kind not in CLASSES:
+                raise ValueError(
+                    f"{path / file} describes a {kind!r}, which does not open here; what opens are aMUSEd, "
+                    "Meissonic and Monetico"
+                )
+            return CLASSES[kind]
     try:
         data = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdm_core.families import CLASSES, INDEX
+from mdm_core.families import TRANSFORMER, family_of
 from mdm_core.hub import names
 from mdm_core.hub.card import LICENCES
-from mdm_core.hub.files import read_json
 
 FREE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense"}
 TEXTS = {".json", ".txt", ".md"}
@@ -46,9 +45,9 @@ def offer(name: str, revision: str | None = None) -> Offer:
         raise ValueError(f"{name} cannot be found on the hub: {_short(error)}") from error
     sizes = {f.rfilename: f.size or 0 for f in told.siblings or ()}
     files = needed(sizes)
-    if INDEX not in files or not any(f.endswith(".safetensors") for f in files):
+    if TRANSFORMER not in files or not any(f.endswith(".safetensors") for f in files):
         raise ValueError(
-            f"{name} is no model that opens here: it needs {INDEX} and .safetensors files, and its files "
+            f"{name} is no model that opens here: it needs {TRANSFORMER} and .safetensors files, and its files "
             f"are {', '.join(sorted(sizes)[:5]) or 'none'}"
         )
     card: Any = told.card_data
@@ -111,9 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         if found.licence not in FREE and not (args.yes or agreed(found)):
             raise ValueError(f"{found.name} was not fetched: its licence needs a yes, or --yes")
         folder = bring(found)
-        told = read_json(folder / INDEX).get("_class_name")
-        if told not in CLASSES:
-            raise ValueError(f"{found.name} is here now, but it is a {told}, which does not open")
+        family_of(folder)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 KNOWN = {
     "amused/amused-256": ("1.8 GB", "OpenRAIL++"),
     "amused/amused-512": ("1.8 GB", "OpenRAIL++"),
+    "MeissonFlow/Meissonic": ("3.3 GB", "Apache-2.0"),
+    "Collov-Labs/Monetico": ("", "Apache-2.0"),
 }
 
 
@@ -48,7 +50,8 @@ def home() -> Path:
 def absent(name: str) -> str:
     """One sentence about a model that is not in the cache: how it gets there, and what that costs."""
     size, licence = KNOWN.get(name, ("", ""))
-    about = f" ({size}, {licence})" if size else ""
+    said = ", ".join(filter(None, (size, licence)))
+    about = f" ({said})" if said else ""
     return (
         f"{name} is no model folder and not on this machine: if it is a model of the hub, "
         f"python -m mdm_core.fetch {name} brings it{about}"

@@ -154,7 +154,7 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_pat
         for name, sentence in (
             (
                 "some/model",
-                "some/model is no model that opens here: it needs model_index.json and .safetensors",
+                "some/model is no model that opens here: it needs transformer/config.json and .safetensors",
             ),
             ("some/where", "some/where cannot be found on the hub: "),
         ):

@@ -35,14 +35,14 @@ STEPS, PAINT_STEPS = 10, 7
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def vocabulary(folder: Path) -> None:
+def vocabulary(folder: Path, more: str = "", size: int = 330) -> None:
     """A little byte-pair vocabulary in CLIP's form: bytes, bytes that end a word, merges, and the two ends last."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.train_from_iterator(
-        ["a red fox in the snow raining over the red lake and a lighthouse in the snow"] * 9,
-        trainers.BpeTrainer(vocab_size=330, end_of_word_suffix="</w>", show_progress=False),
+        [f"a red fox in the snow raining over the red lake and a lighthouse in the snow {more}"] * 9,
+        trainers.BpeTrainer(vocab_size=size, end_of_word_suffix="</w>", show_progress=False),
     )
     merges = [pair for pair in json.loads(bpe.to_str())["model"]["merges"] if not pair[0].startswith("Ġ")]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -153,12 +153,12 @@ def noise(seed: int, cells: int) -> Iterator[torch.Tensor]:
         yield torch.from_numpy(random.gumbel(size=cells)).float()[None]
 
 
-def steps(call, cells: int, start: np.ndarray) -> np.ndarray:
+def steps(call, cells: int, start: np.ndarray, scheduler=scheduling_amused) -> np.ndarray:
     """Tokens after each step [T + 1, L] of a pipeline's call, with the likeliest token wherever one is drawn."""
     drawn, out = noise(SEED, cells), [start]
     with (
         mock.patch.object(torch, "multinomial", lambda p, n, generator=None: p.argmax(-1, keepdim=True)),
-        mock.patch.object(scheduling_amused, "gumbel_noise", side_effect=lambda *_, **__: next(drawn)),
+        mock.patch.object(scheduler, "gumbel_noise", side_effect=lambda *_, **__: next(drawn)),
     ):
         call(lambda i, t, latents: out.append(latents.flatten().numpy().copy()))
     tokens = np.stack(out)

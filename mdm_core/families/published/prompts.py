@@ -90,17 +90,17 @@ class ClipTokenizer:
 
 
 class ClipPrompts:
-    """The `PromptEncoder`: tokenizer and text encoder, and the empty prompt as what guidance leads away from."""
+    """The `PromptEncoder`: tokenizer and text encoder."""
 
-    negative = ""
-
-    def __init__(self, tokenizer: ClipTokenizer, model: ClipText):
-        self.tokenizer, self.model = tokenizer, model
+    def __init__(self, tokenizer: ClipTokenizer, model: ClipText, negative: str = ""):
+        """negative: what guidance leads away from where nobody says."""
+        self.tokenizer, self.model, self.negative = tokenizer, model, negative
         self._away: tuple[str, Tensor, Tensor] | None = None  # the last negative prompt, which seldom changes
 
     @torch.no_grad()
-    def encode(self, prompts: list[str], negative: str = negative) -> Condition:
+    def encode(self, prompts: list[str], negative: str | None = None) -> Condition:
         """B prompts -> the condition of them; ValueError where one does not fit."""
+        negative = self.negative if negative is None else negative
         states, pooled = self._read(prompts)
         away = self._away
         if away is None or away[0] != negative:
