@@ -32,7 +32,7 @@ from trainer.command import out_file, run_command, to_path, whole
 from trainer.recipes.world_gpu import CODEC, RECIPE
 from trainer.record import environment
 
-SURE = 40.0  # times the head of random weights: seven in ten of its masked tokens are then above 0.9
+SURE = 40.0  # times the head of random weights, which else are as good as even
 
 
 def random_world(folder: Path, guided: bool = True) -> Path:
@@ -70,7 +70,7 @@ def measure(
 
 
 def beside(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
-    """How many times as long the large picture takes, on the clock and of all cores; as it came, and a pass."""
+    """How many times as long the large picture takes, on the clock and of the cores: as it came, for equal passes."""
     equal = small["passes"] / large["passes"]
     out = {}
     for name, key in (("times", "picture_s"), ("times_cpu", "cpu_s")):

@@ -242,3 +242,50 @@ def test_wrong_arguments_are_named_in_one_sentence(change):
         sample_step(
             **{"hidden": hidden, "weight": weight, "current": current, "seed": 0, "step": 0, **change}
         )
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.4}, {"top_k": 5}, {"temperature": 0}])
+def test_rows_that_need_no_token_get_the_best_one_and_change_no_other(backend, options):
+    hidden, weight, current = problem(n=150, v=1000, d=24)
+    rows = torch.arange(150)
+    whole = sample_step(hidden, weight, current, seed=9, step=1, row_ids=rows, backend=backend, **options)
+    for draw in (rows % 3 == 0, rows < 0, rows >= 0):
+        part = sample_step(
+            hidden, weight, current, seed=9, step=1, row_ids=rows, backend=backend, draw=draw, **options
+        )
+        assert torch.equal(part.token, torch.where(draw, whole.token, whole.best))
+        assert torch.equal(part.confidence, torch.where(draw, whole.confidence, whole.best_p))
+        for name in ("best", "best_p", "second_p", "current_p", "entropy"):
+            assert torch.equal(getattr(part, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.4, 3.0])
+@pytest.mark.parametrize("spread", [0.1, 2.0, 30.0])
+def test_blocks_that_are_passed_over_could_not_have_been_drawn(monkeypatch, temperature, spread):
+    """Bitwise: with every block summed the same tokens are drawn."""
+    from mdm_core.ops.sample import pytorch as sample_torch
+
+    hidden, weight, current = problem(n=100, d=32, v=5000, spread=spread)
+    given = {"seed": 3, "step": 2, "temperature": temperature}
+    quick, kept, scores = sample_step(hidden, weight, current, **given), [], sample_torch._Scan._scores
+
+    def all_of_them(self, blocked, safe, noise):
+        some = scores(self, blocked, safe, noise)
+        mass = ((blocked - safe[..., None]) / self.temperature).exp().sum(2)
+        every = mass.log() + safe / self.temperature + noise
+        kept.append((some > -torch.inf).float().mean())
+        assert torch.equal(some[some > -torch.inf], every[some > -torch.inf])
+        return every
+
+    monkeypatch.setattr(sample_torch._Scan, "_scores", all_of_them)
+    for a, b in zip(quick, sample_step(hidden, weight, current, **given), strict=True):
+        assert torch.equal(a, b)
+    assert torch.stack(kept).mean() < 0.5
+
+
+def test_which_rows_need_a_token_is_said_row_by_row():
+    hidden, weight, current = problem(n=4)
+    for wrong in (torch.ones(3, dtype=torch.bool), torch.ones(4)):
+        with pytest.raises(ValueError, match="draw must say True or False of each row"):
+            sample_step(hidden, weight, current, seed=0, step=0, draw=wrong)
