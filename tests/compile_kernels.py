@@ -20,7 +20,7 @@ from triton.compiler import ASTSource
 
 from mdm_core.ops.block import attention_triton, inference_triton, training_triton
 from mdm_core.ops.gce import objective_triton, stream_triton
-from mdm_core.ops.sample import sample_triton, stretch_triton
+from mdm_core.ops.sample import limits_triton, sample_triton, stretch_triton
 from trainer.engine import muon_triton
 
 HALF, FULL = sample_triton.TILE_HALF, sample_triton.TILE_FULL
@@ -103,9 +103,11 @@ def of_the_head() -> Iterator[Variant]:
     """Grouped cross-entropy and the sampling step, with a bf16 and with an fp32 head."""
     for half, (rows, columns, depth, warps, stages) in ((True, HALF), (False, FULL)):
         common = {"D": 1024, "BM": rows, "BV": columns, "BD": depth, "TILES": 4}
-        for greedy, unit in ((True, True), (False, True), (False, False)):
+        for greedy, unit in ((True, True), (False, True), (False, False), (True, False)):
             flags = {"UNIT": unit, "GREEDY": greedy, "EVEN": unit, "BULK": half, "HELD": False, "FLAT": True}
+            flags |= {"STORE": greedy and not unit}
             name = f"sample stretch greedy={greedy} unit={unit}"
+            name = "sample stretch, logits stored" if flags["STORE"] else name
             yield Variant(name, stretch_triton._stretch_kernel, common | flags, warps, stages, half)
         for kind in (tl.float32, tl.bfloat16)[: 2 if half else 1]:
             flags = {"EVEN": True, "BULK": half, "KIND": kind}
@@ -117,6 +119,10 @@ def of_the_head() -> Iterator[Variant]:
             constants = {"D": 1024, "BS": 16, "BD": 1024, "GREEDY": greedy, "HELD": False}
             name = f"sample finish greedy={greedy}"
             yield Variant(name, sample_triton._finish_kernel, constants, 2, half=half)
+        for pieces in (1, 8):
+            constants = {"W": limits_triton.PIECE, "PIECES": pieces, "BS": 16, "HELD": False}
+            types = {"top_k": "i32", "top_p": "fp32"}
+            yield Variant(f"limits pieces={pieces}", limits_triton.limit_kernel, constants, 8, types=types)
         kind = tl.bfloat16 if half else tl.float32
         constants = {"D": 1024, "J": 2, "BK": 16, "BS": 16, "BD": 256, "KEEP": half, "KIND": kind}
         yield Variant("gce finish", stream_triton._finish_kernel, constants, 2, half=half)

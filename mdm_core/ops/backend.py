@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch._library.custom_ops import CustomOpDef
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,6 +48,35 @@ def triton_installed() -> bool:
 @cache
 def _triton_found() -> bool:
     return importlib.util.find_spec("triton") is not None
+
+
+@cache
+def traces_kernels() -> bool:
+    """Whether `torch.compile` may look into operators made of Triton kernels, and launch those itself.
+
+    A compiled program then launches a kernel in some ten microseconds; through an operator and Triton's own launcher
+    it takes the host a tenth of a millisecond, for which a GPU waits. Interpreted kernels are no kernels to it.
+    """
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    compiled = os.environ.get("TRITON_INTERPRET", "0") != "1" and torch.version.cuda is not None
+    return version >= (2, 9) and compiled and _triton_found()
+
+
+def operator(name: str, kernels: Path) -> Callable[[Callable[..., Any]], CustomOpDef]:
+    """Decorator: an operator that launches Triton kernels of a file and changes none of its arguments.
+
+    Compiled programs are kept on disk under the names of their operators. One that has the kernels in it must not
+    outlive them, so there the name ends in a digest of their file.
+    """
+    if not traces_kernels():
+        return torch.library.custom_op(name, mutates_args=())
+    digest = hashlib.sha256(kernels.read_bytes()).hexdigest()[:8]
+    return torch.library.triton_op(f"{name}_{digest}", mutates_args=())
+
+
+def wrap_triton(kernel: Any) -> Any:
+    """A kernel as an `operator` launches it."""
+    return torch.library.wrap_triton(kernel) if traces_kernels() else kernel
 
 
 def describe_backend(device: torch.device | str) -> str:

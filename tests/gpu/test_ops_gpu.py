@@ -1,3 +1,4 @@
-"""The kernels' interpreter tests once more, compiled: the file picks the GPU where there is one."""
+"""The kernels' interpreter tests once more, compiled: the files pick the GPU where there is one."""
 
+from test_limits_triton import *  # noqa: F403
 from test_ops_triton import *  # noqa: F403

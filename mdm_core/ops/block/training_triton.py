@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mdm_core.ops.backend import wrap_triton
+
 TILE = 4096  # numbers that a program holds of each array
 PROGRAMS = 264  # of a kernel that sums over rows: two for each multiprocessor of a large GPU
 
@@ -217,11 +219,11 @@ def norm(
     x: Tensor, y: Tensor | None, weight: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """(x + y, its RMS norm in `dtype`, 1 / rms fp32 [M]) of rows [M, C]; without y, no sum is formed."""
-    (rows, columns), (R, W) = x.shape, _tile(x.shape[1])
+    (rows, columns), (R, W) = x.shape, _tile(int(x.shape[1]))
     total = None if y is None else torch.empty_like(x, dtype=torch.promote_types(x.dtype, y.dtype))
     out, rstd = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
     if rows:
-        _norm_kernel[(triton.cdiv(rows, R),)](
+        wrap_triton(_norm_kernel)[(triton.cdiv(rows, R),)](
             x,
             x if y is None else y,
             weight,
@@ -243,11 +245,11 @@ def norm_backward(
     upstream: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, through: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """(gradient of x [M, C], with `through` added to it; gradient of weight [C]), x being what was normed."""
-    (rows, columns), (R, W) = x.shape, _tile(x.shape[1])
+    (rows, columns), (R, W) = x.shape, _tile(int(x.shape[1]))
     share = triton.cdiv(max(1, triton.cdiv(rows, R)), PROGRAMS) * R  # rows of one program
     count = max(1, triton.cdiv(rows, share))
     dx, parts = torch.empty_like(x), x.new_empty(count, columns, dtype=torch.float32)
-    _norm_backward_kernel[(count,)](
+    wrap_triton(_norm_backward_kernel)[(count,)](
         upstream,
         x,
         weight,
@@ -268,8 +270,8 @@ def norm_backward(
 
 def _pieces(rows: int, columns: int) -> tuple[int, int, tuple[int, int]]:
     """(R, W, grid) over [M, C] in tiles."""
-    W = min(512, triton.next_power_of_2(columns))
-    R = max(1, min(TILE // W, triton.next_power_of_2(rows)))
+    W = min(512, triton.next_power_of_2(int(columns)))
+    R = TILE // W
     return R, W, (triton.cdiv(columns, W), triton.cdiv(rows, R))
 
 
@@ -279,7 +281,7 @@ def swiglu(gate_up: Tensor) -> Tensor:
     out = gate_up.new_empty(rows, columns)
     if rows:
         R, W, grid = _pieces(rows, columns)
-        _swiglu_kernel[grid](gate_up, out, rows, columns, R=R, W=W, num_warps=8)
+        wrap_triton(_swiglu_kernel)[grid](gate_up, out, rows, columns, R=R, W=W, num_warps=8)
     return out
 
 
@@ -289,7 +291,9 @@ def swiglu_backward(upstream: Tensor, gate_up: Tensor) -> Tensor:
     out = torch.empty_like(gate_up)
     if rows:
         R, W, grid = _pieces(rows, columns)
-        _swiglu_backward_kernel[grid](upstream, gate_up, out, rows, columns, R=R, W=W, num_warps=8)
+        wrap_triton(_swiglu_backward_kernel)[grid](
+            upstream, gate_up, out, rows, columns, R=R, W=W, num_warps=8
+        )
     return out
 
 
@@ -316,7 +320,7 @@ def heads(
     q = qkv.new_empty(B, T, count, dim)
     k, v = (qkv.new_empty(B, T, kv_count, dim) for _ in range(2))
     R = _rows_of_heads(dim // 2)
-    _heads_kernel[(triton.cdiv(B * T, R), count + 2 * kv_count)](
+    wrap_triton(_heads_kernel)[(triton.cdiv(B * T, R), count + 2 * kv_count)](
         qkv,
         q,
         k,
@@ -353,7 +357,7 @@ def heads_backward(
     R = _rows_of_heads(dim // 2)
     blocks = triton.cdiv(B * T, R)
     dqkv, parts = torch.empty_like(qkv), qkv.new_empty(count + kv_count, blocks, dim, dtype=torch.float32)
-    _heads_backward_kernel[(blocks, count + 2 * kv_count)](
+    wrap_triton(_heads_backward_kernel)[(blocks, count + 2 * kv_count)](
         dq,
         dk,
         dv,

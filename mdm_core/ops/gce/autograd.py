@@ -207,8 +207,10 @@ def gce_forward(
     used = used_rows(target)
     rows = slice(None) if used is None else used
     engine = engine_for(backend)
+    h = hidden[rows].to(dtype)  # [N, D]
     stats = schedules.streaming(
-        counted(hidden[rows].to(dtype), target[rows]),
+        # a row's loss is its own affair: only sums over rows, which a gradient makes, must not meet NaN of another
+        counted(h, target[rows]) if keep_slots else h,
         weight.to(dtype),
         target[rows].clamp(min=0),
         engine.view(tables, widths, len(weight), weight.device),

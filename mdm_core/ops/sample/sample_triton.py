@@ -4,7 +4,7 @@ Legend
     N, D, V     rows, width, vocabulary             BM, BV, BD   the product's tile: rows, columns, depth
     S           stretches of the vocabulary         64           token ids per block (see noise.py)
 
-Three kernels, and logits never reach memory:
+Three kernels, and logits never reach memory, unless top-k or top-p rank them:
 
     prepare    the hidden states in the head's type, and the Gumbel noise of every row's blocks [N, V / 64]
     stretch    a program multiplies tile after tile of its stretch for BM rows and keeps of each row seven
@@ -12,6 +12,9 @@ Three kernels, and logits never reach memory:
                any other block, the winning block and its noisy score. The 64 logits of either block go to
                memory when a better one comes (see stretch_triton.py).
     finish     one program per row merges the S records and draws the token inside the winning block
+
+With top-k or top-p the stretches draw nothing and leave the logits of some rows in memory, where a fourth kernel finds
+each row's set and draws the block in it (see limits_triton.py).
 
 A row's numbers are added up in an order that depends on nothing but V, so the batch cannot change them.
 """
@@ -28,12 +31,14 @@ from torch import Tensor
 from mdm_core.ops.noise import BLOCK
 from mdm_core.ops.noise_triton import gumbel
 from mdm_core.ops.product_triton import operands, stretch
+from mdm_core.ops.sample import limits_triton
 from mdm_core.ops.sample.stretch_triton import _stretch_kernel, whole_power
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
 FLATTENS = "flatten" in inspect.signature(tl.range.__init__).parameters  # Triton 3.2 has no such loops
 RECORD_BYTES = 64 << 20  # records of one row chunk: 540 bytes per row and stretch, 4 per row and block
+LOGIT_BYTES = 64 << 20  # stored logits of one row chunk, but at least one tile's rows
 
 
 @triton.jit(do_not_specialize=["step"])
@@ -172,8 +177,13 @@ def sample_rows(
     seed: Tensor,
     step: int | Tensor,
     row_ids: Tensor,
+    top_k: int | Tensor | None = None,
+    top_p: float | Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """The seven fields of SampleStep, each [N]. temperature and step: both numbers, or both held in tensors []."""
+    """The seven fields of SampleStep, each [N].
+
+    temperature, step and the limits that are given: all numbers, or all held in tensors [].
+    """
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
@@ -181,13 +191,17 @@ def sample_rows(
     tiles, stretches = stretch(size, columns)
     held = isinstance(step, Tensor)
     blocks, greedy = triton.cdiv(size, BLOCK), not held and temperature == 0
+    limited = not greedy and (top_k is not None or top_p is not None)
     chunk = max(rows, RECORD_BYTES // (540 * stretches + 4 * blocks) // rows * rows)
+    if limited:
+        chunk = max(rows, min(chunk, LOGIT_BYTES // (4 * size) // rows * rows))
     n = min(chunk, count)
     floats = torch.empty(5, n, stretches, device=hidden.device)
     whole = torch.empty(2, n, stretches, device=hidden.device, dtype=torch.int32)  # best, block
     inner = torch.empty(2, n, stretches, BLOCK, device=hidden.device)
     h = torch.empty(n, width, device=hidden.device, dtype=weight.dtype)  # [n, D]  rounded once
     noise = torch.empty(0 if greedy else n, blocks, device=hidden.device)
+    logits = torch.empty(n if limited else 0, size, device=hidden.device)  # [n, V]
     records = (*floats, *whole, *inner)
     token, best = torch.empty(2, count, device=hidden.device, dtype=torch.long)  # [N] each
     confidence, best_p, second_p, current_p, entropy = torch.empty(5, count, device=hidden.device)  # [N] each
@@ -221,6 +235,7 @@ def sample_rows(
             weight.stride(0),
             noise,
             *records,
+            logits,
             n,
             size,
             blocks,
@@ -232,14 +247,17 @@ def sample_rows(
             BD=depth,
             TILES=tiles,
             UNIT=not held and inverse_t == 1.0,
-            GREEDY=greedy,
+            GREEDY=greedy or limited,
             EVEN=size % columns == 0,
             BULK=bulk,
             HELD=held,
             FLAT=FLATTENS,
+            STORE=limited,
             num_warps=warps,
             num_stages=stages,
         )
+        if limited:
+            limits_triton.draw(logits[:n], noise, floats[4], whole[1], inner[1], inverse_t, top_k, top_p)
         _finish_kernel[(n,)](
             h,
             weight,

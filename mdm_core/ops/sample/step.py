@@ -57,7 +57,8 @@ def sample_step(
         not on the batch, the row's place in it, tiles or the backend. row_ids: [N], default 0 .. N-1. seed
         may be an int64 tensor [N], one per row, so that pictures of different seeds can share a batch.
     draw: bool [N], or None for all: rows that need a drawn token. The others are given the best one, which costs less.
-    backend: as for the loss. Triton leaves top-k, top-p and fp64 to torch, which then holds the logits of 64 rows.
+    backend: as for the loss. Triton leaves fp64 to torch. With top-k or top-p torch holds the logits of 64 rows,
+        triton those of 64 MiB or 128 rows.
     """
     for name, x in (("hidden", hidden), ("weight", weight), ("current", current), ("bias", bias)):
         refuse_sharded(name, x)
@@ -75,10 +76,10 @@ def sample_step(
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
             return _only(draw, SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p)))
-        if backend == "triton" and top_k is None and top_p is None and weight.dtype != torch.float64:
+        if backend == "triton" and weight.dtype != torch.float64:
             from mdm_core.ops.sample import sample_triton
 
-            return _only(draw, SampleStep(*sample_triton.sample_rows(*arguments)))
+            return _only(draw, SampleStep(*sample_triton.sample_rows(*arguments, top_k, top_p)))
         draw = None if draw is None else draw.to(device)
         return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p, draw))
 

@@ -40,6 +40,17 @@ def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
 
 
 @triton.jit
+def _store(z, logits, row0, tile, N, V, BM: tl.constexpr, BV: tl.constexpr, EVEN: tl.constexpr):
+    """Leave a tile of logits z [BM, BV] in memory, [N, V]."""
+    row, column = tl.arange(0, BM), tl.arange(0, BV)
+    keep = (row0 + row < N)[:, None]
+    if not EVEN:
+        keep = keep & (tile * BV + column < V)[None, :]
+    corner = logits + row0.to(tl.int64) * V + tile * BV
+    tl.store(corner + (row[:, None] * V + column[None, :]), z, mask=keep)
+
+
+@triton.jit
 def _absorb(
     z,
     tile,
@@ -130,6 +141,7 @@ def _stretch_kernel(
     block,
     best_inner,
     drawn_inner,
+    logits,
     N,
     V,
     B,
@@ -146,6 +158,7 @@ def _stretch_kernel(
     BULK: tl.constexpr,
     HELD: tl.constexpr,
     FLAT: tl.constexpr,
+    STORE: tl.constexpr,
 ):
     if HELD:
         inverse_t = tl.load(inverse_t)
@@ -168,6 +181,8 @@ def _stretch_kernel(
     if FLAT:  # one loop with the product's own: the next tile is fetched while this one is worked on
         for tile in tl.range(part * TILES, stop, flatten=True):
             z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            if STORE:
+                _store(z, logits, row0, tile, N, V, BM, BV, EVEN)
             high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
                 z,
                 tile,
@@ -197,6 +212,8 @@ def _stretch_kernel(
     else:
         for tile in range(part * TILES, stop):
             z = logits_tile(h, w, w_stride, row0, tile * BV, N, V, D, BM, BV, BD, BULK)  # [BM, BV]
+            if STORE:
+                _store(z, logits, row0, tile, N, V, BM, BV, EVEN)
             high, rival, won, total, turn, reference, best_block, drawn_block = _absorb(
                 z,
                 tile,

@@ -61,3 +61,20 @@ def test_who_looks_at_pictures_does_not_wait_for_the_compiler(name):
         timeout=300,
     )
     assert told.stdout.strip() == "[]", told.stdout + told.stderr[-2000:]
+
+
+def test_a_compiled_program_does_not_outlive_the_kernels_in_it(monkeypatch, tmp_path):
+    """It is kept under its operators' names: they change with the file of the kernels, and are plain without them."""
+
+    def double(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    file, names = tmp_path / "kernels.py", []
+    for traced, text in ((True, "one"), (True, "other"), (False, "one")):
+        file.write_text(text)
+        monkeypatch.setattr(chooser, "traces_kernels", lambda traced=traced: traced)
+        made = chooser.operator("chisel_test::double", file)(double)
+        assert made(torch.ones(2)).tolist() == [2.0, 2.0]
+        names.append(made._qualname)
+    assert len(set(names)) == 3 and names[2] == "chisel_test::double"
+    assert all(name.startswith("chisel_test::double_") for name in names[:2])

@@ -12,7 +12,7 @@ pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[3]
 # Bytes a thread. The tile of what Muon adds is read while that of the product is held.
-SPILLS = {"symmetric add=True": 512}
+SPILLS = {"symmetric add=True": 512, "sample stretch, logits stored": 128}
 
 
 def test_every_kernel_compiles_and_stays_in_registers():
