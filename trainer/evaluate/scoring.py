@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 
 import numpy as np
@@ -30,7 +30,7 @@ def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def bootstrap_mean(
-    verdicts: dict[str, Sequence[bool]], rounds: int = 2000, seed: int = 0
+    verdicts: Mapping[str, Sequence[bool]], rounds: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Mean over tags of the share of right pictures, and its 95 % interval with prompts redrawn within each tag."""
     lots = [np.asarray(v, float) for v in verdicts.values() if len(v)]

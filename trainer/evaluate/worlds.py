@@ -36,7 +36,7 @@ def world_of(pipe: Pipeline, asked: str | None = None) -> SceneSpec:
 
 def open_atlas(spec: SceneSpec, folder: Path | None) -> Atlas:
     """The sprites of a world. ValueError where they are not shipped and no folder is given."""
-    return SceneDataConfig(spec=spec.name, atlas=folder).load_atlas()
+    return SceneDataConfig(spec=spec.name, atlas=None if folder is None else str(folder)).load_atlas()
 
 
 def open_judge(spec: SceneSpec, folder: Path | None = None, device: torch.device | str = "cpu") -> Verifier:
