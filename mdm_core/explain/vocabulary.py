@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
@@ -133,7 +133,7 @@ class Vocabulary:
         self._spelt = {" ".join(words): name for words, (_, name) in self._forms.items()}
 
     @classmethod
-    def from_card(cls, card: dict[str, Any]) -> Vocabulary:
+    def from_card(cls, card: Mapping[str, Any]) -> Vocabulary:
         """Read a card; a part of it that is missing or of another shape is taken as empty, for it only advises."""
         words = card.get("words")
         words = words if isinstance(words, dict) else {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from tiny_model import tiny_config
@@ -17,7 +17,7 @@ class TinyBench(Bench):
 
     def __init__(self, out: Path):
         config = tiny_config()
-        self.args = SimpleNamespace(batch=3, rows=0.8, out=out)
+        self.args = Namespace(batch=3, rows=0.8, out=out)
         self.device = torch.device("cpu")
         self.model_config, self.codec_config = config.model, config.tokenizer
         self.flips = Groups.lattice(config.tokenizer.levels, 2)

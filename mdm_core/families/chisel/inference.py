@@ -60,7 +60,7 @@ class InferenceModel:
             x[1, :, :T] = self.without_text
         x[:, :, T:] = F.linear(fold.to(self.dtype), self.merge).view(B, g * g, W)
         last = self.model.norm.weight  # [D]
-        if beta is not None:
+        if beta is not None and self.model.guide is not None:
             shift, scale = self.model.guide(beta.view(1))  # [1, 1, W], [1, 1, D]
             x += shift
             last = last.float() * scale.view(D)
