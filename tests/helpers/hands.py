@@ -65,7 +65,7 @@ def press(page: Any, name: str) -> str:
 def point(page: Any, cell: int) -> tuple[float, float]:
     """The middle of a cell on screen."""
     box = page.locator(".cz-canvas").bounding_box()
-    columns = page.evaluate("() => window.chisel.run().columns")
+    columns = page.evaluate("() => JSON.parse(document.querySelector('meta[name=chisel]').content).grid[1]")
     side = box["width"] / columns
     return box["x"] + (cell % columns + 0.5) * side, box["y"] + (cell // columns + 0.5) * side
 
