@@ -44,6 +44,25 @@ def test_the_family_is_as_odd_as_it_claims(pipe):
     assert isinstance(pipe.prompts.encode(["a"], ""), dict) and not pipe.facts.card
 
 
+def test_what_a_codec_gives_is_not_written_to():
+    """It may be the codec's own, and from inference mode nobody may write to it."""
+
+    class Kept(StripeCodec):
+        kept = None
+
+        def decode(self, ids):
+            with torch.inference_mode():
+                self.kept = super().decode(ids)
+            return self.kept
+
+    pipe = fake_pipeline(codec=Kept())
+    tokens = np.full(GRID, V)
+    tokens[1] = 3
+    image = pipe.decode(tokens)
+    assert image.getpixel((0, 0)) == (201, 196, 188) and image.getpixel((0, 7)) != (201, 196, 188)
+    assert not (pipe.codec.kept[0, 0, 0].numpy() == (201, 196, 188)).any()
+
+
 def test_its_own_defaults_are_used(pipe):
     run = pipe.generate("a tree", seed=1)
     assert (run.settings["steps"], run.settings["guidance"], run.settings["edit"]) == (5, 3.0, "off")
