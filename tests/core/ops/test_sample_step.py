@@ -281,7 +281,7 @@ def test_blocks_that_are_passed_over_could_not_have_been_drawn(monkeypatch, temp
     monkeypatch.setattr(sample_torch._Scan, "_scores", all_of_them)
     for a, b in zip(quick, sample_step(hidden, weight, current, **given), strict=True):
         assert torch.equal(a, b)
-    assert torch.stack(kept).mean() < 0.5
+    assert torch.stack(kept).mean() < (0.7 if spread < 1 else 0.5)  # of near-even chances many blocks may win
 
 
 def test_which_rows_need_a_token_is_said_row_by_row():
