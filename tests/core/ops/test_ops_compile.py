@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[3]
-# Bytes a thread. The tile of what Muon adds is read while that of the product is held.
+# Bytes a thread. The tile of what Muon adds is read while that of the product is held, and a tile of logits that is
+# stored needs its addresses.
 SPILLS = {"symmetric add=True": 512, "sample stretch, logits stored": 128}
 
 
