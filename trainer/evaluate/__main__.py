@@ -38,8 +38,7 @@ from trainer.evaluate.controls import (
 from trainer.evaluate.generate import Artist, Pictures, generate_on
 from trainer.evaluate.prompts import EVERY_TAG, SPLITS, Prompt, choose, tags_of
 from trainer.evaluate.report import tables
-from trainer.evaluate.scoring import mistakes, summary
-from trainer.evaluate.second import second_opinion
+from trainer.evaluate.scoring import mistakes, second_opinion, summary
 from trainer.evaluate.templates import Templates
 from trainer.evaluate.worlds import open_atlas, open_judge, prompts_of, world_of
 from trainer.fields import assignment, value_of

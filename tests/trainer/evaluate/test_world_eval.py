@@ -17,8 +17,7 @@ from trainer.evaluate.generate import Artist
 from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import EVERY_TAG, TAGS, Prompt, choose, make, near_misses, read, tags_of
 from trainer.evaluate.report import score_table
-from trainer.evaluate.scoring import mistakes, summary
-from trainer.evaluate.second import reduced, second_opinion
+from trainer.evaluate.scoring import mistakes, reduced, second_opinion, summary
 from trainer.evaluate.templates import Templates
 from trainer.evaluate.worlds import open_judge, prompts_of, world_of
 from trainer.judge.detector import Detection
