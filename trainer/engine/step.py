@@ -88,7 +88,7 @@ class Objective(nn.Module):
                 free = self.model(corrupted.zt, text, torch.ones_like(drop))  # [B, L, D]
         with autocast(r, device):
             hidden = self.model(corrupted.zt, text, drop, beta)  # [B, L, D]
-            if beta is not None:
+            if beta is not None and free is not None:
                 part = beta[:, None, None]
                 hidden = (part * hidden + (1 - part) * free).to(hidden.dtype)
             return self.objective(
