@@ -90,7 +90,7 @@ def main() -> None:
     pipes["model"] = Pipeline.from_pretrained(args.model, device)
     if pipes["model"].facts.trained_guidance is not None:
         pipes["model, two passes"] = two = Pipeline.from_pretrained(args.model, device)
-        two.backbone.one_pass = False
+        two.backbone.one_pass = False  # type: ignore[attr-defined]  # weights that hold guidance have it
     words = [set(p.facts.card["objects"]) for p in pipes.values() if "objects" in p.facts.card]
     prompts = load(None, limit=args.limit, known=set.intersection(*words) if words else None)
     record = {**header(pipes["model"], args.model, judge), "settings": dict(args.set)}

@@ -49,8 +49,10 @@ class _Scan:
         if temperature > 0:
             self.noise = gumbel(seed, row_ids, step, self.best_block.new_zeros(()), blocks)  # [n, V / 64]
 
-    def absorb(self, z: Tensor, first_block: int, work: Tensor, allowed: Tensor | None = None) -> None:
-        """z [n, C]: logits of the tile's tokens, padded with -inf; work [2, n, C] is scratch.
+    def absorb(
+        self, z: Tensor, first_block: int, work: tuple[Tensor, Tensor], allowed: Tensor | None = None
+    ) -> None:
+        """z [n, C]: logits of the tile's tokens, padded with -inf; work, twice [n, C], is scratch.
 
         allowed [n, C]: the logits to draw from, if not z itself (top-k, top-p). The rest always tells of z.
         """
@@ -217,7 +219,7 @@ def sample_rows(
     # Top-k and top-p rank a whole row, so there the logits of 64 rows stay together; else one tile is enough.
     ranked = temperature > 0 and (top_k is not None or top_p is not None)
     store = torch.empty(ROWS, tiles * columns if ranked else columns, device=hidden.device)  # [64, V or C]
-    work = store.new_empty(2, ROWS, columns)  # [2, 64, C]
+    work = store.new_empty(ROWS, columns), store.new_empty(ROWS, columns)  # [64, C] each
     results = []
     for first in range(0, count, ROWS):
         short = max(0, first + ROWS - count)  # rows of padding
