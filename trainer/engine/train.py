@@ -5,8 +5,8 @@
     torchrun --nproc-per-node 8 -m trainer train emoji_gpu --out runs/big             several GPUs
     python app.py --model runs/mine/model                                     look at what has been learnt
 
-A recipe is a file in trainer/recipes (emoji_cpu, emoji_gpu, folder, paper_1024) that opens with its command, cost and
-result; after its name, field=value sets any of its fields. trainer/recipes/recipe.py explains them all; often wanted:
+A recipe is a file in trainer/recipes that opens with its command, cost and result; after its name, field=value sets
+any of its fields. trainer/recipes/recipe.py explains them all; often wanted:
 
     minutes=20             length by the clock; or minutes=0 steps=1000
     data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
@@ -36,7 +36,7 @@ from trainer.command import number, run_command, to_path, whole
 from trainer.engine.loop import Trainer
 from trainer.engine.parallel import open_device
 from trainer.engine.run import leave_on_signals
-from trainer.recipes.recipe import load_recipe
+from trainer.recipes.recipe import known, load_recipe
 
 # what is said where the GPU's memory is full, and after Ctrl-C
 TOLD = {
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. folder")
+    p.add_argument("recipe", help=f"name of a file in trainer/recipes: {', '.join(known())}")
     p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
     p.add_argument(
         "--codec",

@@ -13,8 +13,10 @@ import pytest
 import torch
 from tiny_run import TinyData, codec_folder, tiny_run
 
+from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.pipeline import Pipeline
 from trainer import command
+from trainer.data.own import OwnDataConfig
 from trainer.engine import train
 from trainer.engine.run import DivergedError
 from trainer.recipes.recipe import Recipe, known
@@ -150,8 +152,12 @@ def test_help_and_errors_are_for_people(tmp_path):
         assert word in said
     for recipe in known():
         assert recipe in said
-    for field in re.findall(r"\b([a-z_]+)=\w", said):  # each field that the help names is one
-        assert field in {f.name for f in dataclasses.fields(Recipe)} | {"path", "batch_size", "field"}, field
+    parts = {"model": ModelConfig, "data": OwnDataConfig}
+    for name in set(re.findall(r"\b([a-z_.]+)=\w", said)) - {
+        "field"
+    }:  # each field that the help names is one
+        part, _, field = name.rpartition(".")
+        assert field in {f.name for f in dataclasses.fields(parts[part] if part else Recipe)}, name
     wrong = run("nothing")
     assert wrong.returncode == 2 and "error: there is no recipe 'nothing'" in wrong.stderr
     assert wrong.stderr.strip().endswith("there are " + ", ".join(known())) and "recipe" not in known()
@@ -185,6 +191,7 @@ def test_what_a_person_can_put_right_is_one_sentence(monkeypatch, failure, said)
 SIGNALLED = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
+from trainer.data.own import OwnDataConfig
 from trainer.engine import train
 from tiny_run import TinyData, tiny_recipe
 recipe = tiny_recipe(steps=10**6, data=TinyData(workers=2), save_every=10**6, log_every=5)
