@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mdm_core.diffusion import sampler
+from mdm_core.diffusion import corruption, sampler, schedule
 from mdm_core.facts import Facts
 from mdm_core.ops.gce import reference
 from ui import opened
 from ui.learn import explorer, lab
+from ui.learn.forward import forward
+from ui.learn.onestep import onestep
+from ui.learn.token import token
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,31 @@ class Chapter:
 
 
 CHAPTERS: tuple[Chapter, ...] = (
+    Chapter(
+        "token",
+        "Tokens",
+        "What a token is",
+        token.put,
+        formula="learn/token/formula.html",
+        code=(token.digits,),
+    ),
+    Chapter(
+        "forward",
+        "Noise",
+        "Masks and flips",
+        forward.put,
+        formula="learn/forward/formula.html",
+        code=(corruption.corrupt, schedule.mask_ratio),
+    ),
+    Chapter(
+        "step",
+        "One step",
+        "One step of the model",
+        onestep.put,
+        formula="learn/onestep/formula.html",
+        code=(sampler.denoise, sampler.commit_quota, sampler.commit_order),
+    ),
+    # here comes the one in which the visitor is the sampler
     Chapter(
         "editing",
         "Second thoughts",
