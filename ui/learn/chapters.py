@@ -65,13 +65,15 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Changing its mind",
         lab.put,
         opened.has_lab,
-        code=(sampler.choose_edits,),
+        formula="learn/edit_formula.html",
+        code=(sampler.edit_candidates, sampler.choose_edits),
     ),
     Chapter(
         "neighbours",
         "Neighbours",
         "Why neighbours deserve credit",
         explorer.put,  # hidden by the browser where the opened model's codes have no neighbours
+        formula="learn/gce_formula.html",
         code=(reference.row_losses, reference.membership),
     ),
 )
