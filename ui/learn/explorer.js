@@ -19,6 +19,7 @@ import { percent, place } from "../stage/run/words.js";
  */
 
 const MANY = 16; // members from here on are small and bear no figures
+const GATHERED = 8; // members of a group that a saved lesson can go on to
 const STILL = 0.0005; // a pull below this is none
 
 export class Explorer {
@@ -113,6 +114,21 @@ export class Explorer {
     this.draw();
   }
 
+  /** For a saved lesson: the tokens offered, each with its group and its plane, and the other sizes of this one. */
+  async gather() {
+    const { told } = this;
+    if (!told) return;
+    const ids = findAll(".cz-handful button", this.element).map((button) => Number(button.dataset.token));
+    const near = told.members.slice(0, GATHERED).map(([id]) => id);
+    const run = { run: this.picture.run };
+    const asks = [...new Set([...ids, ...near])].map((token) => ({ token, size: told.size }));
+    for (const size of told.sizes) asks.push({ token: told.token, size });
+    for (const ask of asks) {
+      await this.server.explore({ ...run, ...ask }).catch(() => {});
+      await this.server.lattice({ ...ask, along: this.along }).catch(() => {});
+    }
+  }
+
   /** The likeliest of the neighbours in the place of the right token: what then becomes of the one the model would choose? */
   suppose() {
     const other = this.told?.members.find(([id]) => id !== this.told.token);
@@ -184,10 +200,10 @@ export class Explorer {
   async lattice() {
     const { token, size } = this.told;
     const plane = /** @type {Plane} */ (await this.server.lattice({ token, size, along: this.along })
-      .catch(() => ({ error: "The studio did not answer.", levels: [] })));
+      .catch(() => ({ error: "The studio did not answer." })));
     if (this.told.token !== token || this.told.size !== size) return;
-    this.find(".ex-lattice").hidden = Boolean(plane.error) || !plane.levels.length;
-    if (plane.error || !plane.levels.length) return;
+    this.find(".ex-lattice").hidden = !plane.levels?.length;
+    if (!plane.levels?.length) return;
     const inside = new Set(plane.inside);
     findAll("[data-along]", this.element).forEach((select, i) => {
       select.replaceChildren(...plane.levels.map((n, d) => make("option", {

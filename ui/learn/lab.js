@@ -40,9 +40,9 @@ export class Lab {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{element: HTMLElement, props: any, trigger: (name: string, data: any) => void,
-   *   watch: (name: string, call: () => void) => void}} piece
+   *   watch: (name: string, call: () => void) => void, kept?: import("./lesson/recorder.js").Kept}} piece
    */
-  constructor(stage, { element, props, trigger, watch }) {
+  constructor(stage, { element, props, trigger, watch, kept }) {
     this.stage = stage;
     this.element = element;
     this.trigger = trigger;
@@ -60,6 +60,7 @@ export class Lab {
     this.pointed = -1;
     new Pair(stage, element);
     watch("value", () => { if (props.value) this.take(props.value); });
+    if (kept) this.again(kept.live);
   }
 
   /** @param {string} name */
@@ -110,6 +111,14 @@ export class Lab {
   }
 
   // ---- the four pictures in step ------------------------------------------------------------------------------
+
+  /** In a file: what was broken when it was saved can be seen to heal again. @param {import("./lesson/recorder.js").Kept["live"]} live */
+  again(live) {
+    for (const button of this.buttons) button.classList.toggle("is-kept", live.some(([, data]) => data.share === Number(button.dataset.share)));
+    for (const [, , messages] of live) for (const message of messages) this.take(message);
+  }
+
+  async gather() {} // what was broken here is kept as it was
 
   /** A pass has come: the slider reaches one further, and shows it. @param {Told} told */
   keep(told) {
