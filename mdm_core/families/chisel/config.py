@@ -11,12 +11,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
-from mdm_core.facts import Facts
 from mdm_core.paths import located
 from mdm_core.settings import SampleConfig
+
+if TYPE_CHECKING:
+    from mdm_core.facts import Facts
 
 FAMILY = "chisel"
 MOST_GUIDANCE = 5.0  # g up to which `ModelConfig.guided` weights are trained; more is taken as this
@@ -180,6 +182,9 @@ class PipelineConfig:
         if not all(isinstance(text, str) and text.strip() for text in told["examples"]):
             raise ValueError(f"examples of the card must be prompts, got {told['examples']!r}")
         grid = self.tokenizer.grid, self.tokenizer.grid
+        # they can hash tensors, so they import PyTorch, which a config does without
+        from mdm_core.facts import Facts
+
         return Facts(
             name=told["name"],
             family=FAMILY,
