@@ -93,25 +93,24 @@ class Picture(Benched, OfModel):
     commit: str | None = any_text(None, "what to write where git cannot be asked")
 
 
+def _side(part: Any, name: str) -> None:
+    value = getattr(part, name)
+    if not isinstance(value, int) or value not in SIDES:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, SIDES))}, got {checks.told(value)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Amused(Benched):
     side: int = option(
         16,
         "cells a side: 256 or 512 pixels",
-        lambda part, name: _side(part, name),
+        _side,
         type=int,
         choices=tuple(SIDES),
     )
     runs: int = whole(3, "of each figure", 1, 100)
     # the process that is measured
     opened: Path | None = path(None, HIDDEN)
-
-
-def _side(part: Any, name: str) -> None:
-    if getattr(part, name) not in SIDES:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(str, SIDES))}, got {checks.told(getattr(part, name))}"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

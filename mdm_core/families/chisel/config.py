@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
 from mdm_core.paths import located
-from mdm_core.settings import SampleConfig
+from mdm_core.settings import MOST_CODES, SampleConfig
 
 if TYPE_CHECKING:
     from mdm_core.facts import Facts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FAMILY = "chisel"
 MOST_GUIDANCE = 5.0  # g up to which `ModelConfig.guided` weights are trained; more is taken as this
 FORMAT_VERSION = 1
-_LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
+_LARGEST = MOST_CODES  # of any size: no number that overflows
 
 
 def _levels(name: str, levels: Any) -> tuple[int, ...]:
