@@ -22,7 +22,7 @@ from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.generate import decode
 from trainer.evaluate.prompts import TAGS, Prompt, load
 from trainer.evaluate.report import grid
-from trainer.evidence.sheet import _wrap
+from trainer.evidence.sheet import wrapped
 from trainer.settings.evidence import Failures
 
 SHOWN = 6  # refused prompts a tag
@@ -123,7 +123,7 @@ def picture(
         x, y = i % columns * cell, i // columns * (cell + label)
         image = Image.fromarray(pixels.numpy()).resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(image, (x + 3, y + 3))
-        for line, text in enumerate(_wrap(p.prompt, font, cell - 8)[:3]):
+        for line, text in enumerate(wrapped(p.prompt, font, cell - 8)[:3]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)
         draw.text((x + 4, y + cell + 37), causes[p.index], fill=(180, 83, 9), font=font)
     canvas.save(path, quality=86)

@@ -95,12 +95,12 @@ def sheet(pipe: Pipeline, path: Path, columns: int = 8, cell: int = 160, label: 
         x, y = i % columns * cell, i // columns * (cell + label)
         picture = pipe.generate(prompt, seed=i).image.resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(picture, (x + 3, y + 3))
-        for line, text in enumerate(_wrap(prompt, font, cell - 8)[:2]):
+        for line, text in enumerate(wrapped(prompt, font, cell - 8)[:2]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)
     canvas.save(path, quality=88)
 
 
-def _wrap(text: str, font, width: int) -> list[str]:
+def wrapped(text: str, font, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
