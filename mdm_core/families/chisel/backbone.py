@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -93,10 +95,11 @@ class TransformerBackbone:
         words: list[Tensor] = []
         cells: list[Tensor] = []
 
-        def watch(block: TransformerBlock, entering: Tensor) -> None:
+        def watch(block: nn.Module, entering: Tensor) -> None:
             body = entering.shape[1] != c.length or len(words) < c.depth
             where = T + (y // r) * side + x // r if body else cell
             turn = (model.body_cos, model.body_sin) if body else (model.token_cos, model.token_sin)
+            block = cast(TransformerBlock, block)
             shares = block.attention.shares(block.attention_norm(entering), *turn, where)[0].mean(0)
             if body:
                 words.append(shares[:T])

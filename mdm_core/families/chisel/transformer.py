@@ -157,7 +157,7 @@ class MaskedDiffusionTransformer(nn.Module):
         text: Tensor,
         drop: Tensor | None = None,
         beta: Tensor | None = None,
-        watch: Callable[[TransformerBlock, Tensor], None] | None = None,
+        watch: Callable[[nn.Module, Tensor], None] | None = None,
     ) -> Tensor:
         """Hidden states of every image position.
 
