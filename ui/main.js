@@ -19,10 +19,10 @@ import { header } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
 import { tasks } from "./layout/tasks.js";
 import { tips } from "./layout/tips.js";
+import { CHAPTERS, pointless } from "./learn/chapters.js";
 import { classMode } from "./learn/class_mode.js";
-import { Explorer } from "./learn/explorer.js";
-import { Lab } from "./learn/lab.js";
 import { Narrator } from "./learn/narrator.js";
+import { Place } from "./learn/place/place.js";
 import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
@@ -63,8 +63,7 @@ const PIECES = {
   hint: (piece) => new Hint(piece),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
-  explorer: (piece) => new Explorer(stage, piece, model.groups?.length !== 0),
-  lab: (piece) => new Lab(stage, piece),
+  place: (piece) => new Place(stage, piece, pointless(model)),
   narrator: (piece) => new Narrator(stage, piece),
 };
 
@@ -97,7 +96,10 @@ function grid({ element, props, watch, server }) {
 }
 
 // Pieces that came up before this script have left word; those that come later call at once.
-const wake = (/** @type {[string, Piece]} */ [name, piece]) => PIECES[name](piece);
+const wake = (/** @type {[string, Piece]} */ [name, piece]) => {
+  if (name in PIECES) PIECES[name](piece);
+  else CHAPTERS[name]({ stage, hands, model }, piece);
+};
 /** @type {any} */
 const page = window;
 (page.chiselPieces ?? []).forEach(wake);

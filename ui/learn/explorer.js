@@ -21,9 +21,8 @@ export class Explorer {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
-   * @param {boolean} able whether the model's tokens have neighbours
    */
-  constructor(stage, { element, server }, able = true) {
+  constructor(stage, { element, server }) {
     this.stage = stage;
     this.element = element;
     this.server = server;
@@ -37,10 +36,13 @@ export class Explorer {
     this.told = null;
     this.page = 0;
     this.asked = 0;
-    this.fold = this.find("details");
-    this.fold.hidden = !able;
+    this.isOpen = false;
     this.slider = this.find("input[type=range]");
-    this.fold.addEventListener("toggle", () => this.open());
+    stage.on("chapter", (name) => {
+      const opened = name === "neighbours" && !this.isOpen;
+      this.isOpen = name === "neighbours";
+      if (opened) this.open();
+    });
     this.slider.addEventListener("input", () => this.pull());
     this.find("[data-explore=more]").addEventListener("click", () => { this.page += 1; this.handful(); });
     this.find("[data-explore=cell]").addEventListener("click", () => this.explore({ place: this.chosen, token: null }));
@@ -54,7 +56,7 @@ export class Explorer {
   }
 
   open() {
-    if (!this.fold.open) return;
+    if (!this.isOpen) return;
     this.page = 0;
     this.offer();
     this.handful();

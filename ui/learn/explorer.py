@@ -12,9 +12,12 @@ import numpy as np
 
 from mdm_core.explain import outlook as core
 from ui import opened
+from ui.assemble import markup
+from ui.inspector import lookups
 from ui.inspector.lookups import Lookups, pairs, patches, whole
 from ui.server.form import Refused
 from ui.server.studio import answered
+from ui.stage.component import Static
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
@@ -123,9 +126,19 @@ class Explorer:
         return prompt, self.lookups.kept((f"first look: {prompt}", 0, False), prompt, masked, 0.0)
 
 
-def functions(lookups: Lookups) -> list[Callable[..., Any]]:
+def put(studio: Any) -> None:
+    """Places the explorer, a chapter of Learn."""
+    Static(
+        markup("learn/explorer.html"),
+        "explorer",
+        elem_id="explorer",
+        server_functions=functions(lookups.of(studio)),
+    )
+
+
+def functions(seen: Lookups) -> list[Callable[..., Any]]:
     """What learn/explorer.js may call."""
-    explorer = Explorer(lookups)
+    explorer = Explorer(seen)
 
     def handful(data: Any) -> dict[str, Any]:
         """See `Explorer.handful`."""

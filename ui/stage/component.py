@@ -57,6 +57,18 @@ class Static(gr.HTML):
         return None
 
 
+class Live(Static):
+    """A static piece of the page that the server also tells things to: its value is a message for its script."""
+
+    def postprocess(self, value: Any) -> Any:
+        """The message as it is: a dict, or None."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """The message is an object."""
+        return {"type": "object", "description": "one message of the piece's own kind"}
+
+
 class Notice(gr.HTML):
     """One sentence under the Generate button, written as text, so that it may quote what a visitor typed."""
 

@@ -1,0 +1,23 @@
+// @ts-check
+// The scripts of the chapters, by the names that their pieces call (see ui/learn/chapters.py): one entry for each.
+// A chapter hears `stage.on("chapter", (name) => ...)` when one is opened, "" when Learn is left.
+
+import { Explorer } from "./explorer.js";
+import { Lab } from "./lab.js";
+
+/**
+ * @typedef {import("../main.js").Piece} Piece
+ * @typedef {{stage: import("../stage/stage.js").Stage, hands: import("../hands/hands.js").Hands,
+ *   model: import("../layout/facts.js").Facts}} With what a chapter may work with
+ */
+
+/** @type {Record<string, (given: With, piece: Piece) => void>} */
+export const CHAPTERS = {
+  lab: ({ stage }, piece) => { new Lab(stage, piece); },
+  explorer: ({ stage }, piece) => { new Explorer(stage, piece); },
+};
+
+/** The chapters that mean nothing for the opened model. @param {import("../layout/facts.js").Facts} model */
+export function pointless(model) {
+  return model.groups?.length === 0 ? ["neighbours"] : [];
+}

@@ -1,0 +1,1 @@
+"""Learn as a place of its own."""
