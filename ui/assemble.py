@@ -27,6 +27,7 @@ STYLES = (
     "learn/place/place.css",
     "learn/explorer.css",
     "learn/lab.css",
+    "learn/sampler/sampler.css",
     "prompt/prompt.css",
     "learn/tour.css",
     "learn/class_mode.css",

@@ -17,12 +17,35 @@ import numpy as np
 import torch
 
 from mdm_core.checks import own
-from mdm_core.diffusion.step import NO_EDITS, Prediction, State, denoise, polish, records_of
+from mdm_core.diffusion.step import (
+    NO_EDITS,
+    Prediction,
+    State,
+    choose_edits,
+    commit_order,
+    commit_quota,
+    denoise,
+    polish,
+    records_of,
+)
 from mdm_core.diffusion.trajectory import StepRecord
 from mdm_core.ops import SampleStep
 from mdm_core.settings import MAX_SEED, SampleConfig
 
-__all__ = ["Live", "Predict", "begin", "check", "check_seed", "sample", "start_records"]
+__all__ = [
+    "Live",
+    "Predict",
+    "begin",
+    "check",
+    "check_seed",
+    "choose_edits",
+    "commit_order",
+    "commit_quota",
+    "denoise",
+    "polish",
+    "sample",
+    "start_records",
+]
 
 # tokens int64 [B, L], seeds (see `Live`), step number -> SampleStep with fields [B, L]
 Predict = Callable[[torch.Tensor, Sequence[int], int], SampleStep]

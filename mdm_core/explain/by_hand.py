@@ -65,8 +65,10 @@ class ByHand:
         negative: str | None = None,
         tokens: Any = None,
         locked: Any = None,
+        records: Sequence[StepRecord] = (),
         **settings: Any,
     ):
+        """records: of the same run so far, to go on from where it stood."""
         self.pipe, self.prompt, self.seed, self.negative = pipe, prompt, seed, negative
         self.config: SampleConfig = pipe.settings(**settings)
         pipe.condition(prompt, negative)  # whoever asks wrongly learns it now
@@ -74,7 +76,8 @@ class ByHand:
         if not (start == pipe.vocab_size).any():
             raise ValueError("nothing is masked, so there is nothing to decide: start from masked cells")
         self._start, self._held = start, held
-        self.records: list[StepRecord] = start_records(self._state(()), pipe.vocab_size, self.config)
+        first = start_records(self._state(()), pipe.vocab_size, self.config)
+        self.records: list[StepRecord] = list(records or first)
 
     # ---- where it stands --------------------------------------------------------------------------------
 

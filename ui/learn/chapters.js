@@ -4,6 +4,7 @@
 
 import { Explorer } from "./explorer.js";
 import { Lab } from "./lab.js";
+import { ByHand } from "./sampler/by_hand.js";
 
 /**
  * @typedef {import("../main.js").Piece} Piece
@@ -13,6 +14,7 @@ import { Lab } from "./lab.js";
 
 /** @type {Record<string, (given: With, piece: Piece) => void>} */
 export const CHAPTERS = {
+  by_hand: ({ stage, model }, piece) => { new ByHand(stage, piece, model); },
   lab: ({ stage }, piece) => { new Lab(stage, piece); },
   explorer: ({ stage }, piece) => { new Explorer(stage, piece); },
 };

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mdm_core.diffusion import sampler
+from mdm_core.diffusion import sampler, step
 from mdm_core.facts import Facts
 from mdm_core.ops.gce import reference
 from ui import opened
 from ui.learn import explorer, lab
+from ui.learn.sampler import game
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class Chapter:
 
 
 CHAPTERS: tuple[Chapter, ...] = (
+    Chapter(
+        "sampler",
+        "You decide",
+        "You are the sampler",
+        game.put,
+        code=(step.choose, step.commit_order, step.carry_out),
+    ),
     Chapter(
         "editing",
         "Second thoughts",
