@@ -3,8 +3,11 @@
 // A chapter hears `stage.on("chapter", (name) => ...)` when one is opened, "" when Learn is left.
 
 import { Explorer } from "./explorer.js";
+import { Forward } from "./forward/forward.js";
 import { Lab } from "./lab.js";
 import { ByHand } from "./sampler/by_hand.js";
+import { OneStep } from "./onestep/onestep.js";
+import { Token } from "./token/token.js";
 
 /**
  * @typedef {import("../main.js").Piece} Piece
@@ -14,6 +17,9 @@ import { ByHand } from "./sampler/by_hand.js";
 
 /** @type {Record<string, (given: With, piece: Piece) => void>} */
 export const CHAPTERS = {
+  token: ({ stage, hands, model }, piece) => { new Token(stage, hands, model, piece); },
+  forward: ({ stage, hands }, piece) => { new Forward(stage, hands, piece); },
+  onestep: ({ stage }, piece) => { new OneStep(stage, piece); },
   by_hand: ({ stage, model }, piece) => { new ByHand(stage, piece, model); },
   lab: ({ stage }, piece) => { new Lab(stage, piece); },
   explorer: ({ stage }, piece) => { new Explorer(stage, piece); },

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mdm_core.diffusion import sampler, step
+from mdm_core.diffusion import corruption, schedule, step
 from mdm_core.facts import Facts
 from mdm_core.ops.gce import reference
 from ui import opened
 from ui.learn import explorer, lab
+from ui.learn.forward import forward
+from ui.learn.onestep import onestep
 from ui.learn.sampler import game
+from ui.learn.token import token
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,30 @@ class Chapter:
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter(
+        "token",
+        "Tokens",
+        "What a token is",
+        token.put,
+        formula="learn/token/formula.html",
+        code=(token.digits,),
+    ),
+    Chapter(
+        "forward",
+        "Noise",
+        "Masks and flips",
+        forward.put,
+        formula="learn/forward/formula.html",
+        code=(corruption.corrupt, schedule.mask_ratio),
+    ),
+    Chapter(
+        "step",
+        "One step",
+        "One step of the model",
+        onestep.put,
+        formula="learn/onestep/formula.html",
+        code=(step.denoise, step.choose, step.commit_quota, step.commit_order),
+    ),
+    Chapter(
         "sampler",
         "You decide",
         "You are the sampler",
@@ -45,7 +72,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Changing its mind",
         lab.put,
         opened.has_lab,
-        code=(sampler.choose_edits,),
+        code=(step.choose_edits,),
     ),
     Chapter(
         "neighbours",

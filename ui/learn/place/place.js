@@ -19,6 +19,7 @@ export class Place {
     this.element = element;
     this.server = server;
     this.now = "";
+    this.part = ""; // of the chapter, that is open; sections that bear its name as data-part are shown with it
     /** @type {string | null} what is shown of what stands behind the chapter */
     this.behind = null;
     this.panel = this.find(".cz-behind-panel");
@@ -35,6 +36,7 @@ export class Place {
       if (to instanceof HTMLElement) this.lead(to.dataset.chapterLink);
     });
     stage.on("show-chapter", (name) => this.lead(name, false));
+    stage.on("chapter-part", (part) => { this.part = part; this.show(); });
     stage.on("task", (task) => stage.emit("chapter", task === "learn" ? this.now : ""));
     for (const name of ["run", "change"]) stage.on(name, () => { this.find(".cz-place-none").hidden = Boolean(stage.run); });
     this.find(".cz-place-none").hidden = Boolean(stage.run);
@@ -99,7 +101,8 @@ export class Place {
     const there = new Set();
     for (const section of findAll("#learn [data-chapter].cz-chapter, #learn .cz-chapter[id^=chapter-]")) {
       there.add(nameOf(section));
-      const hidden = nameOf(section) !== this.now;
+      const { part } = section.dataset;
+      const hidden = nameOf(section) !== this.now || (part !== undefined && part !== this.part);
       const block = section.closest(".block") ?? section;
       if (section.hidden !== hidden) section.hidden = hidden;
       // the frame that Gradio puts around a piece would keep its share of the gaps
