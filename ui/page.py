@@ -226,7 +226,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
     """A slider, a list or a switch; what the model cannot do is switched off, and says why."""
-    shared = {
+    shared: dict[str, Any] = {
         "label": control.label,
         "elem_id": control.name.replace("_", "-"),
         "elem_classes": ["is-idle"] if _is_idle(control, values) else [],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from mdm_core.ops import sample_step
-from trainer.bench.measure import peak_bytes, relative_error, times
+from trainer.bench.measure import Run, peak_bytes, relative_error, times
 
 CPU_SHAPES = [(256, 256, 16384), (1024, 384, 16384), (256, 384, 65536)]
 GPU_SHAPES = [(256, 1024, 16384), (1024, 1024, 16384), (4096, 2048, 65536), (1024, 2048, 131072)]
@@ -68,7 +70,7 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
             result = result.token[:, None], result.confidence[:, None], pair
         return errors(result, guided, weight)
 
-    contenders = {
+    contenders: dict[str, Run] = {
         "ours": ours,
         "ours, guidance folded before": lambda: sample_step(guided, weight, current, seed=1, step=3),
         "eager, guidance folded": lambda: folded(conditional, unconditional, weight),
@@ -77,7 +79,7 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
     if device.type == "cuda":
         for name, plain in (("compiled, guidance folded", folded), ("compiled, batched guidance", batched)):
             compiled = torch.compile(plain, dynamic=False)
-            contenders[name] = lambda compiled=compiled: compiled(conditional, unconditional, weight)
+            contenders[name] = partial(compiled, conditional, unconditional, weight)
     half = conditional.to(dtype)
     contenders["one product"] = lambda: half @ weight.t()
     with torch.no_grad():

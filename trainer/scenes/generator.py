@@ -101,7 +101,8 @@ class SceneGenerator:
 
     def _visible_grounds(self, atlas: Atlas) -> dict:
         """(object, style or colour) -> set of background indices on which it can be told from the ground."""
-        grounds, seen = self.spec.grounds, {}
+        grounds = self.spec.grounds
+        seen: dict[tuple[int, int] | str, frozenset[int]] = {}
         rgb = np.array([b.rgb for b in grounds], np.float64)
         for s, style in enumerate(self.styles):
             for i in self._members[s]:
@@ -305,6 +306,7 @@ class SceneGenerator:
     def batch(self, n: int) -> SceneBatch:
         """The next n scenes as arrays and captions: the same scenes that n calls of sample() would give."""
         out, styles = SceneBatch.empty(n, self.spec.slots), len(self.styles)
+        assert out.angle is not None and out.look is not None
         for row in range(n):
             kind, style, things, relation, placed, background, look = self._draw()
             out.captions[row] = self._caption(kind, style, things, relation, background)[0]
@@ -330,6 +332,7 @@ def as_batch(scenes: list[Scene], spec: SceneSpec, row_of: Callable[[Scene, Scen
     """Scenes -> arrays; row_of(scene, object): the row of its sprite in a bank."""
     names = {b.name: k for k, b in enumerate(spec.grounds)}
     out = SceneBatch.empty(len(scenes), spec.slots)
+    assert out.angle is not None and out.look is not None
     for row, scene in enumerate(scenes):
         out.background[row], out.look[row] = names[scene.background], scene.look
         out.captions[row] = scene.caption

@@ -261,7 +261,7 @@ def bound_messages(page: Any) -> None:
     """
     queue = getattr(page, "_queue", None)
     kept = getattr(queue, "pending_messages_per_session", None)
-    if not isinstance(kept, MutableMapping) or len(kept):
+    if queue is None or not isinstance(kept, MutableMapping) or len(kept):
         log.warning("This Gradio keeps unread answers in a way that is not known here: its own limit holds.")
         return
     queue.pending_messages_per_session = Answers(TABS)
