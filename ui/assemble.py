@@ -30,6 +30,7 @@ STYLES = (
     "learn/onestep/onestep.css",
     "learn/explorer.css",
     "learn/lab.css",
+    "learn/attention/attention.css",
     "learn/sampler/sampler.css",
     "prompt/prompt.css",
     "learn/tour.css",

@@ -2,6 +2,7 @@
 // The scripts of the chapters, by the names that their pieces call (see ui/learn/chapters.py): one entry for each.
 // A chapter hears `stage.on("chapter", (name) => ...)` when one is opened, "" when Learn is left.
 
+import { Attention } from "./attention/attention.js";
 import { Explorer } from "./explorer.js";
 import { Forward } from "./forward/forward.js";
 import { Lab } from "./lab.js";
@@ -21,6 +22,7 @@ export const CHAPTERS = {
   forward: ({ stage, hands }, piece) => { new Forward(stage, hands, piece); },
   onestep: ({ stage }, piece) => { new OneStep(stage, piece); },
   by_hand: ({ stage, model }, piece) => { new ByHand(stage, piece, model); },
+  attention: ({ stage, model }, piece) => { new Attention(stage, piece, model.looks); },
   lab: ({ stage }, piece) => { new Lab(stage, piece); },
   explorer: ({ stage }, piece) => { new Explorer(stage, piece); },
 };

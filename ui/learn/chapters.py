@@ -15,6 +15,7 @@ from mdm_core.facts import Facts
 from mdm_core.ops.gce import reference
 from ui import opened
 from ui.learn import explorer, lab
+from ui.learn.attention import attention
 from ui.learn.forward import forward
 from ui.learn.onestep import onestep
 from ui.learn.sampler import game
@@ -32,6 +33,11 @@ class Chapter:
     suits: Callable[[Facts], bool] = lambda facts: True
     formula: str = ""  # a file of HTML with MathML, "" for none
     code: tuple[Callable[..., Any], ...] = ()  # what the page shows as the code behind it
+
+
+def _one_step(studio: Any) -> None:
+    onestep.put(studio)
+    attention.put(studio)
 
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -55,7 +61,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "step",
         "One step",
         "One step of the model",
-        onestep.put,
+        _one_step,
         formula="learn/onestep/formula.html",
         code=(step.denoise, step.choose, step.commit_quota, step.commit_order),
     ),

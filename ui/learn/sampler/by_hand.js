@@ -209,12 +209,18 @@ export class ByHand {
     this.find(".cz-by-hand-heat input").value = String(told.temperature);
     this.find(".cz-by-hand-heat b").textContent = told.temperature.toFixed(2);
     this.find(".cz-by-hand-heat i").textContent = "";
-    this.say(told.phase === "polish" ? "Every cell is set. The sampler would look again and polish." : "");
+    const along = this.along();
+    this.say(told.phase === "polish" ? "Every cell is set: now the model only looks again, and polishes."
+      : along ? "On the stage: what the sampler itself had by now." : "");
     this.refresh();
     this.draw();
-    // the stage goes along: what the sampler itself had by now
+    if (along) this.stage.jump(k - 1);
+  }
+
+  /** The stage shows the sampler's own run, and nothing else: it can go along. */
+  along() {
     const own = this.own();
-    if (own && own === this.stage.run && !this.stage.beside) this.stage.jump(k - 1);
+    return Boolean(own) && own === this.stage.run && !this.stage.beside && Boolean(find(".cz-canvas").offsetParent);
   }
 
   /** Back to a step, to decide it anew. @param {number} k */
@@ -288,7 +294,7 @@ export class ByHand {
     take.textContent = choice.words;
     take.disabled = busy || !choice.able;
     const rest = this.find("[data-hand=rest]");
-    rest.textContent = this.auto ? "Stop" : "The rest by this rule";
+    rest.textContent = this.auto ? "Stop" : "Finish this way";
     rest.disabled = (busy && !this.auto) || choice.rule === "hand";
     this.find(".cz-by-hand-ghost").hidden = !choice.masked;
     this.list();
@@ -312,7 +318,6 @@ export class ByHand {
   ended(told) {
     this.auto = false;
     this.find(".cz-by-hand-play").hidden = true;
-    this.find(".cz-by-hand-about").hidden = false;
     this.find(".cz-by-hand-start").hidden = false;
     this.find(".cz-by-hand-end").hidden = false;
     this.find("[data-hand=begin]").textContent = "Begin anew";
@@ -362,10 +367,12 @@ export class ByHand {
 export function verdict(made, own) {
   const n = made.cells - differing(made.frames[made.last].tokens, own.frames[own.last].tokens);
   const [yours, its] = [made, own].map((run) => count(run.last, "step"));
-  const sent = made.frames.reduce((sum, { edited }) => sum + edited.filter(({ to }) => to === made.maskId).length, 0);
-  const back = sent ? ` and sent ${count(sent, "cell")} back` : "";
   if (n === made.cells) return `All ${n} tokens are the sampler's own: in ${yours} you made its picture.`;
-  return `${n} of ${made.cells} tokens are the same. You took ${yours}${back}; the sampler took ${its} and edited ${own.frames[own.last].editsSoFar}.`;
+  const changes = made.frames.flatMap(({ edited }) => edited);
+  const sent = changes.filter(({ to }) => to === made.maskId).length;
+  const back = sent ? `, sending ${count(sent, "cell")} back` : "";
+  const edits = count(changes.length - sent, "edit");
+  return `${n} of ${made.cells} tokens are the sampler's own. You took ${yours} and ${edits}${back}; it took ${its} and ${count(own.frames[own.last].editsSoFar, "edit")}.`;
 }
 
 /** A run that this form would make. @param {Run} run @param {Record<string, any>} form */
