@@ -33,6 +33,7 @@ STYLES = (
     "learn/attention/attention.css",
     "learn/sampler/sampler.css",
     "prompt/prompt.css",
+    "twin/twin.css",
     "learn/tour.css",
     "learn/class_mode.css",
     "export/export.css",

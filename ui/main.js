@@ -34,6 +34,7 @@ import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
 import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
+import { Twin } from "./twin/twin.js";
 import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
@@ -64,6 +65,7 @@ const PIECES = {
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   place: (piece) => new Place(stage, piece, pointless(model)),
+  twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };
 
