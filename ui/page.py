@@ -166,6 +166,7 @@ def _controls(
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
+    Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
     made = {"prompt": prompt, **_settings(values, facts)}
     return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
