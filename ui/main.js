@@ -37,6 +37,7 @@ import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
 import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
+import { Twin } from "./twin/twin.js";
 import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
@@ -71,6 +72,7 @@ const PIECES = {
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
   place: (piece) => { new Place(stage, piece, pointless(model)); showMe(stage); },
+  twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };
 

@@ -2,9 +2,11 @@
 // The scripts of the chapters, by the names that their pieces call (see ui/learn/chapters.py): one entry for each.
 // A chapter hears `stage.on("chapter", (name) => ...)` when one is opened, "" when Learn is left.
 
+import { Attention } from "./attention/attention.js";
 import { Explorer } from "./explorer.js";
 import { Forward } from "./forward/forward.js";
 import { Lab } from "./lab.js";
+import { ByHand } from "./sampler/by_hand.js";
 import { OneStep } from "./onestep/onestep.js";
 import { Token } from "./token/token.js";
 
@@ -16,12 +18,14 @@ import { Token } from "./token/token.js";
 
 /**
  * What comes back may have `gather()`: it asks the server for what a saved lesson should be able to show.
- * @type {Record<string, (given: With, piece: Piece) => {gather?: () => Promise<void>}>}
+ * @type {Record<string, (given: With, piece: Piece) => object>}
  */
 export const CHAPTERS = {
   token: ({ stage, hands, model }, piece) => new Token(stage, hands, model, piece),
   forward: ({ stage, hands }, piece) => new Forward(stage, hands, piece),
   onestep: ({ stage }, piece) => new OneStep(stage, piece),
+  by_hand: ({ stage, model }, piece) => new ByHand(stage, piece, model),
+  attention: ({ stage, model }, piece) => new Attention(stage, piece, model.looks),
   lab: ({ stage }, piece) => new Lab(stage, piece),
   explorer: ({ stage }, piece) => new Explorer(stage, piece),
 };

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mdm_core.diffusion import corruption, sampler, schedule
+from mdm_core.diffusion import corruption, schedule, step
 from mdm_core.facts import Facts
 from mdm_core.ops.gce import reference
 from ui import opened
 from ui.learn import explorer, lab
+from ui.learn.attention import attention
 from ui.learn.forward import forward
 from ui.learn.onestep import onestep
+from ui.learn.sampler import game
 from ui.learn.token import token
 
 
@@ -31,6 +33,11 @@ class Chapter:
     suits: Callable[[Facts], bool] = lambda facts: True
     formula: str = ""  # a file of HTML with MathML, "" for none
     code: tuple[Callable[..., Any], ...] = ()  # what the page shows as the code behind it
+
+
+def _one_step(studio: Any) -> None:
+    onestep.put(studio)
+    attention.put(studio)
 
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -54,11 +61,18 @@ CHAPTERS: tuple[Chapter, ...] = (
         "step",
         "One step",
         "One step of the model",
-        onestep.put,
+        _one_step,
         formula="learn/onestep/formula.html",
-        code=(sampler.denoise, sampler.commit_quota, sampler.commit_order),
+        code=(step.denoise, step.choose, step.commit_quota, step.commit_order),
     ),
-    # here comes the one in which the visitor is the sampler
+    Chapter(
+        "sampler",
+        "You decide",
+        "You are the sampler",
+        game.put,
+        formula="learn/onestep/formula.html",
+        code=(step.choose, step.commit_order, step.carry_out),
+    ),
     Chapter(
         "editing",
         "Second thoughts",
@@ -66,7 +80,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         lab.put,
         opened.has_lab,
         formula="learn/edit_formula.html",
-        code=(sampler.edit_candidates, sampler.choose_edits),
+        code=(step.edit_candidates, step.choose_edits),
     ),
     Chapter(
         "neighbours",

@@ -1,1 +1,0 @@
-"""Learn as a place of its own."""
