@@ -26,13 +26,13 @@ def ids(blocks):
     return {getattr(block, "elem_id", None) for block in blocks}
 
 
-OURS_ALONE = {"hint", "palette", "lab", "lessons"}
+OURS_ALONE = {"hint", "palette", "lab", "lessons", "chapter-lessons"}
 
 
 def test_another_family_gets_its_own_examples_and_nothing_of_our_world():
     facts = told()
     blocks, said = built(facts)
-    assert not OURS_ALONE & ids(blocks) and {"tour", "explorer", "inspector"} & ids(blocks)
+    assert not OURS_ALONE & ids(blocks) and {"tour", "explorer", "place"} <= ids(blocks)
     chips = [b.value for b in blocks if "chip" in (getattr(b, "elem_classes", None) or [])]
     assert chips == ["a tree", "oo"] and said["form"]["prompt"] == "a tree"
     assert said["form"]["steps"] == DEFAULTS["steps"] and said["form"]["guidance"] == DEFAULTS["guidance"]

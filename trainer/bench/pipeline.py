@@ -44,18 +44,20 @@ class Served:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self.process.stdin is not None and self.process.stdout is not None  # they are pipes
+        self.asked, self.said = self.process.stdin, self.process.stdout
         self.ask("load")
         self.load_s = time.perf_counter() - began  # from the start of the process
 
     def ask(self, what: str, seed: int = 0) -> dict[str, float]:
-        print(json.dumps([what, seed]), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
+        print(json.dumps([what, seed]), file=self.asked, flush=True)
+        line = self.said.readline()
         if not line:
             raise SystemExit("the measured pipeline ended early; what it said stands above")
         return json.loads(line)
 
     def close(self) -> None:
-        self.process.stdin.close()
+        self.asked.close()
         self.process.wait()
 
 

@@ -169,7 +169,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main(argv: list[str] | None = None) -> Path | None:
     if WORKER in os.environ:  # a process that `main` started below, whichever way it came here
-        return measure(json.loads(os.environ[WORKER]))
+        measure(json.loads(os.environ[WORKER]))
+        return None
     gpus = torch.cuda.device_count()
     args = ask(Scaling, __doc__, argv)
     device = args.device or ("cuda" if gpus else "cpu")

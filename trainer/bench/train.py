@@ -48,6 +48,7 @@ def naive_objective(grouped: bool):
         logits = F.linear(hidden.flatten(0, 1), head_weight).float()  # [N, V]
         total = config.ce_weight * F.cross_entropy(logits, target, reduction="none")  # [N]
         if grouped:
+            assert not isinstance(config.group_weight, tuple)  # there is one level
             level = groups.levels[0]
             first = level.offsets[level.group_of[target].long()].long()  # [N]
             members = level.order[first[:, None] + torch.arange(level.width, device=target.device)].long()
@@ -69,9 +70,13 @@ def contenders(trainer: Trainer) -> dict[str, tuple]:
     }
 
 
-def make_trainer(recipe: Recipe, device: torch.device, folder: Path) -> Trainer:
+def make_trainer(recipe: Recipe, device: torch.device | None, folder: Path) -> Trainer:
     """The training loop itself, on random tokens; the image tokenizer is there for its lattice only."""
     m = recipe.model
+    if m.code_levels is None:
+        raise ValueError(
+            "steps are measured with models that embed tokens by a lattice: set model.code_levels"
+        )
     codec = ImageTokenizer(ImageTokenizerConfig(image_size=8 * m.grid, levels=m.code_levels))
     save_weights(codec, folder / "image_tokenizer.safetensors")
     save_config(PipelineConfig(tokenizer=codec.config, model=recipe.model), folder / "config.json")

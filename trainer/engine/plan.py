@@ -73,7 +73,7 @@ def build_on_meta(config: ModelConfig) -> MaskedDiffusionTransformer:
         return MaskedDiffusionTransformer(config)
 
 
-def work_per_sample(config: ModelConfig, model: nn.Module | None = None) -> Work:
+def work_per_sample(config: ModelConfig, model: MaskedDiffusionTransformer | None = None) -> Work:
     """2 operations per weight and position, three times: forward, and two products in the backward pass.
 
     Recomputation (gradient checkpointing) is not counted: what a model needs, not what a setting spends.
@@ -98,7 +98,7 @@ def work_per_sample(config: ModelConfig, model: nn.Module | None = None) -> Work
 
 
 def memory(
-    recipe: Recipe, gpus: int, model: nn.Module | None = None, kernels: bool = True
+    recipe: Recipe, gpus: int, model: MaskedDiffusionTransformer | None = None, kernels: bool = True
 ) -> dict[str, float]:
     """Bytes on one GPU, by what they hold; with parallel="fsdp" the states are split over `gpus`.
 
@@ -113,7 +113,7 @@ def memory(
         n_body, n_rest = 0, n_body + n_rest
     parts = gpus if r.parallel == "fsdp" else 1
     n = n_body + n_rest
-    states = {
+    states: dict[str, float] = {
         "weights, fp32": 4 * n / parts,
         "gradients, fp32": 4 * n / parts,
         "optimiser states, fp32": (4 * n_body + 8 * n_rest) / parts,
@@ -127,6 +127,9 @@ def memory(
     elif r.precision == "bf16":
         states["copies of the weights, bf16"] = 2 * n
     positions = c.text_length + c.length // c.resample**2
+    body_block: float
+    token_block: float
+    kept: float
     if kernels:
         body_block = positions * kept_by_kernels(c.width, c.ffn, c.kv_heads / c.heads)
         token_block = c.length * kept_by_kernels(c.token_width, c.token_ffn)
@@ -215,7 +218,10 @@ def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
         rows = [r for r in record["rows"] if r["name"] == "ours" and r["grouped"] and r.get("ms")]
         row = min(rows, key=lambda r: abs(math.log(r["shape"][1] / width)))
         text = (folder / "profile_cuda.txt").read_text()
-        copy, product = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text).groups()
+        found = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text)
+        if found is None:
+            return None
+        copy, product = found.groups()
         return Rates(
             record["environment"]["device"],
             float(product) * 1e12,
@@ -291,8 +297,8 @@ def forecast(recipe: Recipe, gpus: int, folder: Path = RECORDS) -> float | None:
         return None
     best = []
     for r, count in ((gpu_recipe(rate["batch"]), 1), (recipe, gpus)):
-        model, rates = build_on_meta(r.model), kernel_rates(r.model.token_width, folder)
-        best.append(sum(parts_of_a_step(r, count, model, work_per_sample(r.model, model), rates).values()))
+        model, mine = build_on_meta(r.model), kernel_rates(r.model.token_width, folder) or rates
+        best.append(sum(parts_of_a_step(r, count, model, work_per_sample(r.model, model), mine).values()))
     return best[1] / best[0] * rate["ms"] * 1e-3
 
 

@@ -135,7 +135,8 @@ def coordinate(args: Ablate) -> None:
     alone = info["alone"]
     for old in args.out.glob("ready_*"):
         old.unlink()
-    waiting, running, start = list(alone), [], time.time() + STARTING
+    waiting, start = list(alone), time.time() + STARTING
+    running: list[subprocess.Popen] = []
     if not args.steps and args.processes < len(waiting):
         raise ValueError(
             "give --steps where not all arms run at once: they agree on a number by running together"

@@ -21,7 +21,7 @@ from mdm_core.device import usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.families.chisel.backbone import TransformerBackbone
-from mdm_core.families.chisel.config import ModelConfig, PipelineConfig
+from mdm_core.families.chisel.config import PipelineConfig
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
@@ -70,7 +70,7 @@ class Bench:
         torch.set_float32_matmul_precision("high")
         self.codec = open_codec(args.codec, self.device, levels=args.levels or None)
         self.codec_config = config = self.codec.config
-        self.model_config = ModelConfig(token_depth=2, **SIZES[args.size]).for_codec(config)
+        self.model_config = SIZES[args.size].for_codec(config)
         self.text = TextTokenizer.load(args.text, self.model_config.text_length)
         self.flips = Groups.lattice(config.levels, 2).to(self.device)  # the same in every arm
 
@@ -86,9 +86,12 @@ class Bench:
             data = SceneDataConfig(
                 a.objects, tuple(a.styles), batch_size=min(256, n), workers=a.workers, seed=seed
             )
-            stream, x0, text = scene_batches(atlas, data, self.text), [], []
-            while sum(map(len, x0)) < n:
+            stream = scene_batches(atlas, data, self.text)
+            x0: list[Tensor] = []
+            text: list[Tensor] = []
+            while sum(len(part) for part in x0) < n:
                 scenes, ids = next(stream)
+                assert ids is not None  # there is a vocabulary
                 x0.append(self.codec.encode(self.grainy(render(scenes, bank))).flatten(1).int().cpu())
                 text.append(ids.short())
             return torch.cat(x0)[:n], torch.cat(text)[:n]
@@ -186,7 +189,8 @@ class SharedRows:
 
     def __init__(self, x0: Tensor, text: Tensor, size: int, seed: int):
         self.x0, self.text, self.size, self.seed = x0, text, size, seed
-        self.epoch, self.lots = -1, ()
+        self.epoch = -1
+        self.lots: tuple[Tensor, ...] = ()
 
     def batch(self, index: int) -> Batch:
         epoch, k = divmod(index, -(-len(self.x0) // self.size))
@@ -228,7 +232,7 @@ class ArmObjective(nn.Module):
         return loss
 
 
-class ArmRun(Run):
+class ArmRun(Run[tuple[Tensor, Tensor]]):
     """One arm, from the first step to the last."""
 
     untimed = 3
@@ -248,12 +252,13 @@ class ArmRun(Run):
         self.bench, self.data, self.last, self.gate = bench, data, last, gate
         model = MaskedDiffusionTransformer(bench.model_config).to(self.device)
         optimizers = build_optimizers(model, lr=settings.lr, matrix_lr=0.02, fused=self.device.type == "cuda")
-        rows = [data[name].to(self.device) for name in ("x0", "text")]
-        source = SharedRows(*rows, bench.args.batch, settings.seed)
+        x0, text = (data[name].to(self.device) for name in ("x0", "text"))
+        source = SharedRows(x0, text, bench.args.batch, settings.seed)
         self.assemble(model, ArmObjective(model, bench, arm), optimizers, source, bench.args.batch)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         batch = next(self.stream)
+        assert batch.tokens is not None  # as SharedRows has them
         return batch.tokens, batch.text
 
     def validates(self) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from mdm_core.device import usable
 from mdm_core.explain.vocabulary import Vocabulary
@@ -49,7 +50,7 @@ def run(pipe: Pipeline, judge: Verifier, lines: list[tuple[str, Prompt]]) -> dic
     prompts = [p for _, p in lines]
     made = generate(pipe, [p.prompt for p in prompts], [p.index for p in prompts], quiet=True)
     vocabulary = Vocabulary.from_card(pipe.facts.card)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (kind, p), found in zip(lines, judge.detect(made.images), strict=True):
         told = vocabulary.understand(p.prompt)
         rows.append(

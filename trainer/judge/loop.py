@@ -149,7 +149,7 @@ class Judged(nn.Module):
         return loss
 
 
-class JudgeTrainer(Run):
+class JudgeTrainer(Run[tuple[Tensor, Lesson]]):
     """Holds the parts of one run; `run` trains, saves and exports. `began`: when the command was started."""
 
     counted = "images"

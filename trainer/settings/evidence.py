@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.paths import SHIPPED
 from trainer import checks
 from trainer.conduct import Conduct
@@ -33,11 +34,27 @@ ARMS = {
     "gce64_w1": Arm(64, weight=1.0),
 }
 SIZES = {  # of the model; width of the body's heads is 64, of the per-token ones 64 and 32
-    "gpu": dict(
-        width=256, depth=5, heads=4, kv_heads=4, ffn=704, token_width=128, token_heads=2, token_ffn=256
+    "gpu": ModelConfig(
+        width=256,
+        depth=5,
+        heads=4,
+        kv_heads=4,
+        ffn=704,
+        token_width=128,
+        token_depth=2,
+        token_heads=2,
+        token_ffn=256,
     ),
-    "cpu": dict(
-        width=192, depth=4, heads=3, kv_heads=3, ffn=512, token_width=96, token_heads=3, token_ffn=192
+    "cpu": ModelConfig(
+        width=192,
+        depth=4,
+        heads=3,
+        kv_heads=3,
+        ffn=512,
+        token_width=96,
+        token_depth=2,
+        token_heads=3,
+        token_ffn=192,
     ),
 }
 

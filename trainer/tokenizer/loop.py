@@ -43,8 +43,8 @@ def mixed_loss(output: Tensor, target: Tensor, photos: int) -> Tensor:
     if photos in (0, len(output)):
         return reconstruction_loss(output, target)
     n, share = len(output) - photos, photos / len(output)
-    parts = [(output[:n], target[:n], 1 - share), (output[n:], target[n:], share)]
-    return sum(weight * reconstruction_loss(a, b).log() for a, b, weight in parts)
+    drawn, own = reconstruction_loss(output[:n], target[:n]), reconstruction_loss(output[n:], target[n:])
+    return (1 - share) * drawn.log() + share * own.log()
 
 
 class Reconstruction(nn.Module):
@@ -70,7 +70,7 @@ class Reconstruction(nn.Module):
         return mixed_loss(self.reconstruct(images), images, photos)
 
 
-class TokenizerTrainer(Run):
+class TokenizerTrainer(Run[tuple[Tensor]]):
     """Holds the parts of one run; `run` trains, saves and exports."""
 
     counted = "images"
@@ -111,7 +111,7 @@ class TokenizerTrainer(Run):
         index = self.micro_batches + self.parallel.rank
         return (to_float(self.data.pixels(batch, index, self.settings.augment)),)
 
-    def loss(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+    def loss(self, batch: tuple[Tensor], index: int) -> Tensor:
         return self.net(*batch, self.data.own)
 
     def run(self, stop_after: float = math.inf) -> None:
@@ -182,7 +182,7 @@ class TokenizerTrainer(Run):
         """The tokenizer with averaged weights, `blend` of the way from the weights it began with."""
         codec = ImageTokenizer(self.config).to(self.device).eval()
         self.ema.copy_to(codec)
-        if self.settings.blend < 1:
+        if self.settings.blend < 1 and self.start is not None:
             mixed = {
                 k: torch.lerp(self.start[k], v, self.settings.blend) for k, v in codec.state_dict().items()
             }

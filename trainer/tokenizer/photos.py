@@ -122,7 +122,7 @@ def square(
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
-    return image.convert("RGB").resize((side, side), Image.LANCZOS, box=box)
+    return image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS, box=box)
 
 
 def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HELD_SIDE) -> list[Image.Image]:
@@ -146,7 +146,7 @@ def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HEL
         return [square(image, centre, size, (255, 255, 255))]
     rng, result = random.Random(name), []
     for i in range(count):
-        box = centre
+        box: tuple[float, float, float, float] = centre
         if i:
             s = max(side * rng.uniform(0.35, 1.0), min(side, stored / 2))
             x, y = rng.uniform(0, image.width - s), rng.uniform(0, image.height - s)
@@ -159,7 +159,7 @@ def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HEL
 
 def thumbnail(image: Image.Image) -> np.ndarray:
     """float32 [8, 8, 3]."""
-    return np.asarray(image.resize((8, 8), Image.BOX), np.float32)
+    return np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float32)
 
 
 def packed(job: tuple[bytes, str, int, bool, int]) -> tuple[list[bytes], np.ndarray | None, str]:
@@ -198,7 +198,7 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2, size: int = HELD
     held = np.stack(
         [t for (s, _), (_, t, _) in zip(jobs, results, strict=True) if s.held_out and t is not None]
     )
-    skipped = Counter()
+    skipped: Counter[str] = Counter()
     kept: list[tuple[Source, bytes]] = []
     for (source, _), (files, small, error) in zip(jobs, results, strict=True):
         if error or small is None:

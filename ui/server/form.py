@@ -166,7 +166,7 @@ def check_run(text: Any, seed: Any = None, **told: Any) -> RunSettings:
     but not one that says how long the run takes.
     """
     words = prompt(text)
-    known = number(seed, SEED_CONTROL)
+    known = int(number(seed, SEED_CONTROL))
     if unknown := sorted(set(told) - set(CONTROLS)):
         raise Refused(f"The form has no field {unknown[0][:40]!r}.")
     chosen = {}
