@@ -57,6 +57,7 @@ def probe(bench: Bench, data: dict) -> dict:
 
 def worker(args: Ablate) -> None:
     """All seeds of one arm, as far as the time goes."""
+    assert args.worker is not None
     bench = Bench(args)
     data = bench.load()
     steps = args.steps or agreed_steps(args, bench, data)
@@ -89,6 +90,7 @@ def worker(args: Ablate) -> None:
 
 def agreed_steps(args: Ablate, bench: Bench, data: dict) -> int:
     """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+    assert args.worker is not None
     agreed = args.out / "pace_agreed"
     if agreed.exists():
         return int(agreed.read_text())
