@@ -2,6 +2,7 @@
 
     python -m trainer tokenizer --minutes 3 --out runs/tokenizer
     python -m trainer tokenizer --world world_256 --atlas ATLAS --minutes 3 --out runs/world_codec
+    python -m trainer tokenizer --world world_256 --atlas ATLAS --patch 16 --codebook 131072 --out runs/learned_codec
     python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
     python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
@@ -46,6 +47,18 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[8, 8, 8, 8, 4],
         help="lattice of the quantiser",
+    )
+    p.add_argument(
+        "--codebook",
+        type=whole(0, 1 << 24),
+        default=0,
+        help="so many learned codes instead of the lattice (default: none)",
+    )
+    p.add_argument(
+        "--code-width",
+        type=whole(1, 4096),
+        default=ImageTokenizerConfig.code_width,
+        help="numbers of a learned code (default: %(default)s)",
     )
     p.add_argument(
         "--image-size", type=whole(8, 8192), default=None, help="pixels a side (default: the world's)"
@@ -111,7 +124,14 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
     parallel = Parallel(open_device(args.device))
     size = scene_spec(args.world).image if args.image_size is None else args.image_size
     config = ImageTokenizerConfig(
-        size, args.patch, tuple(args.levels), args.encoder_width, args.decoder_width, args.decoder_depth
+        size,
+        args.patch,
+        tuple(args.levels),
+        args.encoder_width,
+        args.decoder_width,
+        args.decoder_depth,
+        codebook=args.codebook,
+        code_width=args.code_width,
     )
     names = TokenizerSettings.__dataclass_fields__
     settings = TokenizerSettings(**{k: v for k, v in vars(args).items() if k in names})
