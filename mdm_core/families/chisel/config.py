@@ -111,9 +111,7 @@ class ModelConfig:
         """
         model = self
         if self.vocab_size == ModelConfig.vocab_size and self.code_levels == ModelConfig.code_levels:
-            model = dataclasses.replace(
-                model, vocab_size=codec.vocab_size, code_levels=codec.levels or None
-            )
+            model = dataclasses.replace(model, vocab_size=codec.vocab_size, code_levels=codec.levels or None)
         if self.vocab_size == ModelConfig.vocab_size and self.code_levels is None:
             model = dataclasses.replace(model, vocab_size=codec.vocab_size)
         if self.grid == ModelConfig.grid:
