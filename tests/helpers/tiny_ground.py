@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from trainer.codec import WEIGHTS, open_codec
 from trainer.evidence.credit.ground import Ground, GroundSettings, draw
 from trainer.evidence.credit.training import RunSettings
 
-BODY = dict(
+BODY: dict[str, Any] = dict(
     width=32, depth=1, heads=2, kv_heads=2, ffn=32, token_width=32, token_depth=1, token_heads=2, token_ffn=32
 )
 LATTICE = ImageTokenizerConfig(128, 16, (4, 4, 2), 16, 16, 1, 4)

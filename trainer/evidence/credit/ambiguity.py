@@ -110,16 +110,16 @@ def _patches(codec: ImageTokenizer, blocks: Tensor, inside: Tensor) -> Tensor:
 def bits_of(ground: Ground, folder: Path, device: torch.device) -> dict[str, Any]:
     """Token figures of a model folder on the ground's unseen scenes; ValueError where it speaks of other tokens."""
     pipe = Pipeline.from_pretrained(folder, device)
-    model = getattr(pipe.backbone, "model", None)
+    model, codec = getattr(pipe.backbone, "model", None), pipe.codec
     same = pipe.vocab_size == ground.codec.vocab_size and pipe.grid == (ground.codec.grid,) * 2
-    if not same or not isinstance(model, MaskedDiffusionTransformer):
+    if not (same and isinstance(model, MaskedDiffusionTransformer) and isinstance(codec, ImageTokenizer)):
         raise ValueError(f"{folder} is for other codes or another grid than {ground.folder}")
-    ours, theirs = open_codec(ground.folder, device).state_dict(), pipe.codec.state_dict()
+    ours, theirs = open_codec(ground.folder, device).state_dict(), codec.state_dict()
     # what makes tokens of a patch; decoders may differ
     mine = [name for name in ours if name.startswith(("encoder.", "quantiser."))]
     if any(name not in theirs or not torch.equal(ours[name], theirs[name]) for name in mine):
         raise ValueError(f"{folder} has another image tokenizer than {ground.folder}")
-    text = pipe.text.encode(ground.info["unseen_captions"]).cpu()
+    text = torch.as_tensor(pipe.prompts.encode(ground.info["unseen_captions"])).cpu()
     near = {n: ground.groups(n, device) for n in (8, 64) if n < ground.codec.vocab_size}
     return token_figures(model, ground.tensors["unseen_x0"], text, near)
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
+from mdm_core.diffusion.loss import guesses, right_by_ratio
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
-from mdm_core.ops import linear_grouped_cross_entropy, sample_step
+from mdm_core.ops import linear_grouped_cross_entropy
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.controls import frechet, verdicts
 from trainer.evaluate.generate import generate
@@ -22,7 +23,6 @@ from trainer.evaluate.scoring import summary
 from trainer.judge.detector import Verifier
 
 CORRUPTION_SEED = 1  # of masks and flips that figures are measured with: always the same
-QUARTERS = 4  # of the mask ratio, for accuracy by ratio
 SURE = 0.9  # a best token with at least this probability
 
 
@@ -63,7 +63,7 @@ def token_figures(
         _masked(model, part, c, hidden, near, add)
         if bool(c.flipped.any()):
             add("flipped_bits", _loss(hidden[c.flipped], model, part[c.flipped], None) / math.log(2))
-    return {name: round(total / counts[name], 5) for name, total in sums.items()}
+    return {name: round(total / counts[name], 5) for name, total in sums.items() if counts[name]}
 
 
 def _masked(
@@ -83,19 +83,12 @@ def _masked(
         loss = _loss(rows, model, target, groups)
         add(f"group_{size}_bits", loss / math.log(2))
         add(f"p_group_{size}", (-loss).exp())
-    weight = model.head_weight.detach().to(rows.dtype)
-    none = torch.full_like(target, len(weight))
-    drawn = torch.zeros_like(none, dtype=torch.bool)
-    step = sample_step(rows, weight, none, temperature=0.0, seed=0, step=0, draw=drawn)
+    step = guesses(rows, model.head_weight)
     right = step.best == target  # [n]
-    add("accuracy", right)
     add("sure", step.best_p > SURE)
     add("entropy_bits", step.entropy / math.log(2))
-    ratio = c.masked.float().mean(1, keepdim=True).expand_as(x0)[c.masked]  # [n]
-    quarter = (ratio * QUARTERS).ceil().clamp(1, QUARTERS)
-    for q in range(1, QUARTERS + 1):
-        if bool((quarter == q).any()):
-            add(f"accuracy_{100 * q // QUARTERS}", right[quarter == q])
+    for name, (hits, count) in right_by_ratio(right, c.masked).items():
+        add(name, torch.arange(count) < hits)
 
 
 def _loss(rows: Tensor, model: MaskedDiffusionTransformer, target: Tensor, groups: Groups | None) -> Tensor:

@@ -261,6 +261,7 @@ def draw(settings: GroundSettings) -> Path:
     info = {
         **{f.name: _plain(getattr(s, f.name)) for f in dataclasses.fields(s)},
         "objects": [o.name for o in s.data.generator(atlas).objects],
+        "snapped": s.spec.snapped,
         "vocab_size": codec.vocab_size,
         "tokens": x0.shape[1],
         "codec": {"levels": list(codec.config.levels), "codebook": codec.config.codebook},
