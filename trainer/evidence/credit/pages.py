@@ -43,7 +43,7 @@ def credit_pages(folder: Path) -> list[str]:
 def ground_said(record: Mapping[str, Any]) -> str:
     """One sentence about what was trained on."""
     g, c = record["ground"], record["conditions"]
-    codes = "learned codes" if g["codec"]["codebook"] else "codes of a lattice"
+    codes = "learned codes" if learned(record) else "codes of a lattice"
     return (
         f"{g['vocab_size']:,} {codes}, {g['tokens']} tokens a picture, {len(g['objects'])} objects in "
         f"{len(g['styles'])} styles of {g['world']}, {100 * (1 - g['snapped']):.0f} % of scenes placed freely; "
@@ -182,23 +182,40 @@ def both_sides(record: Mapping[str, Any]) -> list[str]:
     return ["## E. Editing from both sides", text, grid(head, rows)]
 
 
+def of_vocabularies(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Records that have CE and GCE, by the size of their vocabulary; none where they all have the same."""
+    both = [r for r in records if {"ce", "gce8"} <= rows_of(r).keys()]
+    sizes = {r["ground"]["vocab_size"] for r in both}
+    return sorted(both, key=lambda r: (r["ground"]["vocab_size"], learned(r))) if len(sizes) > 1 else []
+
+
+def learned(record: Mapping[str, Any]) -> bool:
+    return bool(record["ground"]["codec"]["codebook"])
+
+
 def vocabulary(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """CE and GCE over grounds of several vocabularies; nothing where there is only one."""
-    by = {r["ground"]["vocab_size"]: r for r in records if {"ce", "gce8"} <= rows_of(r).keys()}
-    if len(by) < 2:
-        return []
     rows = []
-    for size, record in sorted(by.items()):
+    for record in of_vocabularies(records):
         g, compared = record["ground"], ratios(record["runs"])
-        cells = [f"{size:,}", f"{g['fidelity']['psnr_db']:.1f}", f"{g['fidelity']['codes_used']:,}"]
+        size = g["vocab_size"]
+        cells = [
+            f"{size:,}",
+            "learned" if learned(record) else "lattice",
+            f"{g['fidelity']['psnr_db']:.1f}",
+            f"{g['fidelity']['codes_used']:,}",
+        ]
         for arm in ("ce", "gce8"):
             last = [r["curve"][-1] for r in rows_of(record)[arm]]
             for name, scale, digits in (("accepted", 100, 1), ("frechet", 1, 2)):
                 values = [e[name] for e in last if name in e]
                 cells.append(spread(values, scale, digits) if values else "")
         rows.append([*cells, ratio_said(compared.get("gce8", {}).get("accepted"))])
+    if not rows:
+        return []
     head = [
         "V",
+        "codes",
         "PSNR dB",
         "codes used",
         "CE: EmojiEval %",

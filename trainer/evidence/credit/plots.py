@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.evidence.credit.arms import ARMS
 from trainer.evidence.credit.crossing import GOAL, SCORES, curve_of, ratios
-from trainer.evidence.credit.pages import SAID, rows_of
+from trainer.evidence.credit.pages import SAID, learned, of_vocabularies, rows_of
 from trainer.evidence.credit.sides import MODES
 from trainer.evidence.pages import read
 from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
@@ -25,19 +25,19 @@ LABELS = {
 
 def draw_credit(folder: Path) -> list[Path]:
     """Draw what has a record in a folder; the files made."""
-    made, by_size = [], {}
+    made: list[Path] = []
+    records: list[Mapping[str, Any]] = []
     for path in sorted(folder.glob("credit*.json")):
         record = read(path)
         if not record or not rows_of(record):
             continue
-        by_size[record["ground"]["vocab_size"]] = record
+        records.append(record)
         made.append(curves(record, path.with_name(f"{path.stem}_curves.png")))
         if ratios(record["runs"]):
             made.append(steps_saved(record, path.with_name(f"{path.stem}_steps.png")))
         if any("sides" in r for r in record["runs"]):
             made.append(both_sides(record, path.with_name(f"{path.stem}_sides.png")))
-    known = {v: r for v, r in by_size.items() if {"ce", "gce8"} <= rows_of(r).keys()}
-    if len(known) > 1:
+    if known := of_vocabularies(records):
         made.append(vocabulary(known, folder / "credit_vocabulary.png"))
     return made
 
@@ -106,33 +106,31 @@ def both_sides(record: Mapping[str, Any], path: Path) -> Path:
     return _save(figure, path)
 
 
-def vocabulary(records: Mapping[int, Mapping[str, Any]], path: Path) -> Path:
-    """Fidelity, accepted pictures and distance over the size of the vocabulary, under CE and GCE."""
-    sizes = sorted(records)
+def vocabulary(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Fidelity, accepted pictures and distance over the size of the vocabulary, under CE and GCE; learned codes are
+    dashed."""
     figure, axes = _axes(3, 4.2)
-    axes[0].plot(sizes, [records[v]["ground"]["fidelity"]["psnr_db"] for v in sizes], "o-", color=GREY)
+    for kind, line in ((False, "o-"), (True, "s--")):
+        mine = [r for r in records if learned(r) == kind]
+        if not mine:
+            continue
+        sizes = [r["ground"]["vocab_size"] for r in mine]
+        codes = "learned" if kind else "lattice"
+        axes[0].plot(sizes, [r["ground"]["fidelity"]["psnr_db"] for r in mine], line, color=GREY, label=codes)
+        for axis, score in zip(axes[1:], ("accepted", "frechet"), strict=True):
+            scale = 100 if score == "accepted" else 1
+            for arm, colour in (("ce", GREY), ("gce8", TEAL)):
+                ends = [[r["curve"][-1].get(score) for r in rows_of(record)[arm]] for record in mine]
+                points = [(v, mean(y)) for v, y in zip(sizes, ends, strict=True) if None not in y]
+                at, values = [v for v, _ in points], [scale * y for _, y in points]
+                axis.plot(at, values, line, color=colour, label=f"{ARMS[arm].said}, {codes}")
     axes[0].set(ylabel="image tokenizer, PSNR in dB")
-    for axis, score in zip(axes[1:], ("accepted", "frechet"), strict=True):
-        scale = 100 if score == "accepted" else 1
-        for arm, colour in (("ce", GREY), ("gce8", TEAL)):
-            points = [
-                (v, [r["curve"][-1][score] for r in rows_of(records[v])[arm] if score in r["curve"][-1]])
-                for v in sizes
-            ]
-            points = [(v, values) for v, values in points if values]
-            axis.plot(
-                [v for v, _ in points],
-                [scale * mean(y) for _, y in points],
-                "o-",
-                color=colour,
-                label=ARMS[arm].said,
-            )
-        axis.set(ylabel=LABELS[score])
-        if axis.has_data():
-            axis.legend(frameon=False, fontsize=8)
+    axes[1].set(ylabel=LABELS["accepted"])
+    axes[2].set(ylabel=LABELS["frechet"])
     for axis in axes:
         axis.set_xscale("log", base=2)
         axis.set(xlabel="codes")
+        axis.legend(frameon=False, fontsize=8)
     return _save(figure, path)
 
 
