@@ -23,6 +23,7 @@ STYLES = (
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
     "inspector/inspector.css",
+    "inspector/edits.css",
     "learn/learn.css",
     "learn/explorer.css",
     "learn/lab.css",

@@ -4,6 +4,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { columnAndRow } from "./run/cells.js";
+import { editOf, toldEdit } from "./run/edits.js";
 import { entropyTop } from "./canvas/colours.js";
 import { tellPlaying } from "./time/player.js";
 import { RUNS_SHOWN } from "./kept/shelf.js";
@@ -112,10 +113,12 @@ export class StageView {
     const { run, asks, holding } = this.stage;
     if (!run || asks.waiting || holding) return;
     if (cell < 0) return this.sayStep();
-    const { tokens, frame, sheet } = this.stage;
+    const { tokens, frame, shown, sheet } = this.stage;
     const token = tokens[cell];
+    const edit = token === frame.tokens[cell] ? editOf(run, shown, cell) : null;
     const what = token === run.maskId ? "masked" : `token ${token}`;
     const p = percent(frame.p[cell] / 65535);
+    if (edit) return this.say(`${place(cell, run.columns)} · edited at this step: ${toldEdit(edit, run.maskId)}`);
     const sure = token !== frame.tokens[cell] ? "changed by hand" : frame.phase === "start" ? "" : p;
     this.say([place(cell, run.columns), what, sure, sheet.isLocked(cell) ? "locked" : ""].filter(Boolean).join(" · "));
   }
