@@ -22,6 +22,7 @@ STYLES = (
     "hands/hands.css",
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
+    "stage/beside/beside.css",
     "inspector/inspector.css",
     "inspector/edits.css",
     "learn/learn.css",
@@ -33,6 +34,7 @@ STYLES = (
     "learn/class_mode.css",
     "export/export.css",
     "bring/bring.css",
+    "stage/window.css",
     "layout/phone.css",
 )
 INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")

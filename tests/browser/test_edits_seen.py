@@ -44,7 +44,9 @@ def edited(page, k):
 
 def busiest(page):
     """The step before the last that edited most."""
-    counts = page.evaluate("() => window.chisel.run().frames.slice(0, -1).map((frame) => frame.edited.length)")
+    counts = page.evaluate(
+        "() => window.chisel.run().frames.slice(0, -1).map((frame) => frame.edited.length)"
+    )
     assert max(counts) > 0, "this run was chosen because it edits"
     return counts.index(max(counts))
 

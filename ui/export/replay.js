@@ -118,7 +118,7 @@ class Replay {
     const locks = frame.locked.includes(1) ? Int32Array.from(frame.locked, (on, cell) => (on ? frame.tokens[cell] : -1)) : null;
     this.painter.draw({
       run, k: position, grid: run, overlay, selected, hover: -1, since: null, marks: strength(run, position, null),
-      tokens: frame.tokens, draft: null, locks, changed: new Set(), marked: [],
+      tokens: frame.tokens, draft: null, locks, changed: new Set(), marked: [], differ: null,
     });
     Object.assign(this.canvas.dataset, {
       step: String(position), last: String(run.last), masked: String(frame.masked), edits: String(frame.editsSoFar),

@@ -2,6 +2,7 @@
 // The canvas of the stage, and the second one of a comparison: drawn once a frame, at most, when something has changed.
 
 import { find } from "../../layout/dom.js";
+import { apart } from "../beside/outcome.js";
 import { MARK_MS, strength } from "./marks.js";
 import { Painter } from "./paint.js";
 import { gridLabel } from "../run/run.js";
@@ -50,7 +51,8 @@ export class Canvas {
     const began = performance.now();
     const age = now - stage.arrived;
     const since = moving && !calm() ? age : null;
-    const both = { grid, overlay, selected, since, hover: hand.hovered };
+    const differ = beside && stage.way === "difference" && run.cells === beside.cells ? apart(run, beside, stage.position) : null;
+    const both = { differ, grid, overlay, selected, since, hover: hand.hovered };
     this.painter.draw({
       ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked: hand.marked(),
       marks: run ? strength(run, stage.shown, since) : 0,
