@@ -10,7 +10,8 @@ SIZES = [(1280, 720), (1920, 1080), (2560, 1440)]
 # what lies at the middle of an element is the element itself, and all of it is in the window
 AT_HAND = """(names) => names.filter((name) => {
     const node = document.querySelector(name), box = node.getBoundingClientRect();
-    const whole = box.width > 0 && box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
+    const within = box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
+    const whole = within && box.width > 0;
     const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
     return !(whole && top && (node === top || node.contains(top)));
 })"""
@@ -18,12 +19,14 @@ WATCH = """() => {
     window.shifts = [];
     new PerformanceObserver((list) => {
         for (const one of list.getEntries()) {
-            const what = one.sources.map(({ node }) => node?.nodeType === 1 ? `${node.tagName}.${node.className}#${node.id}` : String(node));
-            window.shifts.push([one.value, ...what]);
+            window.shifts.push([one.value, ...one.sources.map(({ node }) => `${node?.nodeName} ${node?.className} ${node?.id}`)]);
         }
     }).observe({ type: "layout-shift", buffered: false });
 }"""
-PLACES = "(names) => names.map((name) => { const b = document.querySelector(name).getBoundingClientRect(); return [b.x, b.y, b.width]; })"
+PLACES = """(names) => names.map((name) => {
+    const { x, y, width } = document.querySelector(name).getBoundingClientRect();
+    return [x, y, width];
+})"""
 TIME = [".cz-play", ".cz-back", ".cz-next", ".cz-range", ".cz-canvas"]
 
 
