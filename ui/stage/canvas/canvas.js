@@ -52,9 +52,11 @@ export class Canvas {
     const age = now - stage.arrived;
     const since = moving && !calm() ? age : null;
     const differ = beside && stage.way === "difference" && run.cells === beside.cells ? apart(run, beside, stage.position) : null;
+    const brush = hand.marked();
+    const marked = brush.length ? brush : stage.pointed.filter((cell) => cell < grid.rows * grid.columns);
     const both = { differ, grid, overlay, selected, since, hover: hand.hovered };
     this.painter.draw({
-      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked: hand.marked(),
+      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked,
       marks: run ? strength(run, stage.shown, since) : 0,
     });
     if (beside) {
