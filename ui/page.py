@@ -113,6 +113,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
         _nudge()
+        _fill(inputs)
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
     guard.bound_messages(page)
     page.studio = studio
@@ -129,6 +130,18 @@ def _nudge() -> None:
         show_progress="hidden",
         trigger_mode="multiple",
         concurrency_limit=None,
+    )
+
+
+def _fill(inputs: list[Any]) -> None:
+    """A button that stage/ask/form.js presses: the form shows what the run on the canvas was made with."""
+    gr.Button("Fill in", elem_id="fill", elem_classes="cz-unseen").click(
+        None,
+        inputs,
+        inputs,
+        js="(...values) => window.chisel.filled(values)",
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 
