@@ -91,7 +91,7 @@ export class Bring {
       const answer = kind === "picture" ? await this.server.upload_picture(data) : await this.server.open_run(data);
       if (answer.error) return this.refuse(answer.error);
       this.line.textContent = "";
-      if (kind === "run") this.stage.emit("follow", answer.message);
+      if (kind === "run") this.stage.emit("fill", { run: answer.message });
       this.stage.take(answer.message);
       if (kind === "run") return;
       this.stage.choose("edit");

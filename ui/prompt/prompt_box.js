@@ -14,13 +14,3 @@ export function write(text, caret = text.length) {
   field.dispatchEvent(new Event("input", { bubbles: true }));
   field.setSelectionRange(caret, caret);
 }
-
-/**
- * The prompt box follows the run that comes onto the canvas, unless the visitor has written something else meanwhile.
- * @param {import("../stage/stage.js").Stage} stage
- */
-export function followRuns(stage) {
-  stage.on("follow", (next) => {
-    if (next.kind !== "upload" && (!stage.run || box()?.value === stage.run.prompt)) write(next.prompt);
-  });
-}
