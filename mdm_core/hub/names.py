@@ -15,6 +15,7 @@ KNOWN = {
     "amused/amused-512": ("1.8 GB", "OpenRAIL++"),
     "MeissonFlow/Meissonic": ("3.3 GB", "Apache-2.0"),
     "Collov-Labs/Monetico": ("", "Apache-2.0"),
+    "nvidia/NL-Diffusion-Image": ("25.7 GB, for a GPU of 24 GB", "NVIDIA's licence, not commercial"),
 }
 
 
