@@ -5,12 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-LICENCES = {
-    "openrail++": "OpenRAIL++",
-    "apache-2.0": "Apache-2.0",
-    "mit": "MIT",
-    "nvidia-license": "NVIDIA's licence: research and development only, not commercial",
-}
+LICENCES = {"openrail++": "OpenRAIL++", "apache-2.0": "Apache-2.0", "mit": "MIT"}
 
 
 def licence(folder: Path) -> str:

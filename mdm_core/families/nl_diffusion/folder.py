@@ -63,7 +63,7 @@ def open_folder(path: Path, device: torch.device, dtype: torch.dtype | None = No
     shards = Shards(path, UNNEEDED)
     shards.check(_names(model, codec))
     prompts = NLPrompts.load(path, config.body, side * config.tokenizer.patch)
-    log.warning("%s: %s", NAME, licence(path) or LICENCE)
+    log.warning("%s: %s", NAME, _licence(path))
     codec = shards.fill(codec, CODEC, device, held)
     model = shards.fill(model, MODEL, device, lambda name: dtype)
     return Parts(codec, prompts, NLBackbone(model, config), _facts(path, config), config)
@@ -116,6 +116,12 @@ def _fingerprint(path: Path, config: NLConfig) -> Callable[[], str]:
     return read
 
 
+def _licence(path: Path) -> str:
+    """Of the weights: what a card calls by a name alone, in words."""
+    said = licence(path)
+    return LICENCE if said in ("", "other", "nvidia-license") else said
+
+
 def _facts(path: Path, config: NLConfig) -> Facts:
     side, tokenizer = config.body.sample_size, config.tokenizer
     return Facts(
@@ -138,6 +144,6 @@ def _facts(path: Path, config: NLConfig) -> Facts:
         # a fifth of its tokens was flipped in training, and it learned to mend them
         revises=True,
         examples=EXAMPLES,
-        licence=licence(path) or LICENCE,
+        licence=_licence(path),
         fingerprint=_fingerprint(path, config),
     )

@@ -1,4 +1,4 @@
-"""NL-Diffusion-Image against what the parts that it was built from make of its twin (tests/reference/nl_diffusion.py)."""
+"""NL-Diffusion-Image against what free parts make of its twin (tests/reference/nl_diffusion.py), and its index."""
 
 import json
 import re

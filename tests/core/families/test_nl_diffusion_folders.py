@@ -239,13 +239,15 @@ def real(folder):
     rope = json.loads((folder / "config.json").read_text())["rope_parameters"]
     change(
         folder / "config.json",
-        **{k: ... for k in ("sample_size", "tokenizer_model_max_length")},
+        **dict.fromkeys(("sample_size", "tokenizer_model_max_length"), ...),
         **dict(vocab_size=132_101, hidden_size=4096, d_model_gen=4096, num_hidden_layers=34, head_dim=128),
         **dict(num_attention_heads=32, num_key_value_heads=8, intermediate_size=14_336),
         rope_parameters={**rope, "rope_theta": 1e6, "original_max_position_embeddings": 16_384},
     )
-    change(folder / TOKENIZER, **{k: ... for k in ("ch", "ch_mult", "num_res_blocks", "attn_resolutions")})
-    change(folder / TOKENIZER, **{k: ... for k in ("resolution", "z_channels", "embed_dim", "codebook_size")})
+    change(folder / TOKENIZER, **dict.fromkeys(("ch", "ch_mult", "num_res_blocks", "attn_resolutions"), ...))
+    change(
+        folder / TOKENIZER, **dict.fromkeys(("resolution", "z_channels", "embed_dim", "codebook_size"), ...)
+    )
     (folder / FIRST).unlink()
     return folder
 
