@@ -30,6 +30,7 @@ INDEX, TRANSFORMER = "model_index.json", "transformer/config.json"
 FAMILIES = {  # loaded when a folder asks for it
     OURS: "mdm_core.families.chisel.folder",
     "amused": "mdm_core.families.amused.folder",
+    "halton": "mdm_core.families.halton.folder",
     "meissonic": "mdm_core.families.meissonic.folder",
     "nl_diffusion": "mdm_core.families.nl_diffusion.folder",
 }

@@ -39,6 +39,8 @@ def offer(name: str, revision: str | None = None) -> Offer:
     """Ask the hub; ValueError, one sentence, where it does not answer or has no such model."""
     from huggingface_hub import HfApi
 
+    if name.lower() in names.PICKLED:
+        raise ValueError(f"{name} cannot be fetched: {names.PICKLED[name.lower()]}")
     try:
         told = HfApi(endpoint=_endpoint()).model_info(
             name, revision=revision, files_metadata=True, timeout=30

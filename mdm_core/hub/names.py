@@ -20,6 +20,11 @@ KNOWN = {
         "NVIDIA's licence: research and development only, not commercial",
     ),
 }
+# published as pickles, which a command of ours turns into a model folder; by their names in lower case
+PICKLED = {
+    "llvictorll/halton-maskgit": "its files are pickles: load one of them and LlamaGen's vq_ds16_c2i.pt by hand, and "
+    "python -m mdm_core.families.halton makes a model folder of them",
+}
 # of the machine that they run on, where not any will do
 NEEDS = {"nvidia/NL-Diffusion-Image": "a GPU of 24 GB"}
 
@@ -55,6 +60,8 @@ def home() -> Path:
 
 def absent(name: str) -> str:
     """One sentence about a model that is not in the cache: how it gets there, and what that costs."""
+    if name.lower() in PICKLED:
+        return f"{name} is no model folder: {PICKLED[name.lower()]}"
     size, licence = KNOWN.get(name, ("", ""))
     needs = NEEDS.get(name)
     said = ", ".join(filter(None, (size, needs and f"for {needs}", licence)))

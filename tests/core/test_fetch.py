@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -207,6 +208,10 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_pat
         (["a/../b"], "is no name of a model"),
         (["amused"], "is no name of a model"),
         (["amused/amused-256/x"], "is no name of a model"),
+        (
+            ["llvictorll/Halton-MaskGIT"],
+            "cannot be fetched: its files are pickles: .*mdm_core.families.halton",
+        ),
         ([NAME, "--revision", "main"], "--revision must be a full commit"),
         ([NAME, "--revision", "../" * 13 + "x"], "--revision must be a full commit"),
     ],
@@ -214,7 +219,7 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_pat
 def test_arguments_that_make_no_sense_cost_nothing(arguments, sentence, capsys):
     assert fetch.main(arguments) == 2
     said = capsys.readouterr()
-    assert sentence in said.err and said.err.count("\n") == 1 and not said.out
+    assert re.search(sentence, said.err) and said.err.count("\n") == 1 and not said.out
 
 
 def test_of_a_repository_only_what_is_opened_is_needed():
@@ -342,6 +347,12 @@ def test_a_model_that_is_not_there_is_one_sentence_and_no_socket(name, tmp_path)
     said = run("-c", DRAW, "a fox", "--model", name, *picture, HF_HOME=str(tmp_path))
     assert (said.returncode, said.stderr.strip()) == (2, f"error: {sentence}")
     assert not (tmp_path / "x.png").exists()
+
+
+def test_a_model_of_pickles_says_what_makes_a_folder_of_them(cache):
+    for name in ("llvictorll/Halton-MaskGIT", "llvictorll/Halton-Maskgit"):
+        with pytest.raises(ValueError, match=f"^{name} is no model folder: its files are pickles: load one"):
+            families.facts(name)
 
 
 def test_the_hook_would_see_a_socket():

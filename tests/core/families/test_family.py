@@ -326,7 +326,7 @@ def test_an_unknown_family_is_named_with_those_that_are_known(tmp_path, name):
     for call in (Pipeline.from_pretrained, families.facts):
         with pytest.raises(
             ValueError,
-            match="names the family .* unknown here; known are amused, chisel, meissonic, nl_diffusion",
+            match="names the family .* unknown here; known are amused, chisel, halton, meissonic, nl_diffusion",
         ) as caught:
             call(tmp_path)
         assert "\n" not in str(caught.value)
