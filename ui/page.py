@@ -226,7 +226,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
     """A slider, a list or a switch; what the model cannot do is switched off, and says why."""
-    shared = {
+    shared: dict[str, Any] = {
         "label": control.label,
         "elem_id": control.name.replace("_", "-"),
         "elem_classes": ["is-idle"] if _is_idle(control, values) else [],
@@ -240,7 +240,9 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
     # what is met at once speaks for itself
     info = None if control.where == "main" else control.help
-    return Range(control.low, control.high, value, step=control.step, info=info, buttons=[], **shared)
+    return Range(
+        control.low, limits.highest(control, facts), value, step=control.step, info=info, buttons=[], **shared
+    )
 
 
 def _is_idle(control: Control, values: dict[str, Any]) -> bool:

@@ -37,7 +37,8 @@ class Lookups:
         run.record(step)
         if (run.grid, run.vocab) != (tuple(self.studio.pipe.grid), self.studio.pipe.vocab_size):
             raise Refused("This picture was made by another model, which is not open here.")
-        if 0 < step <= run.prefix:  # the first steps of a branch were decided in the run that it grew from
+        # the first steps of a branch were decided in the run that it grew from
+        if run.request.parent and 0 < step <= run.prefix:
             return self.outlook(self.studio.store.get(run.request.parent[0]), step, guided)
         guidance = float(run.request.sampler()["guidance"]) if guided else 0.0
         seen = run.records[max(step - 1, 0)].tokens.reshape(run.grid)

@@ -5,7 +5,7 @@ ones, how many were changed. The broken places and their wrong tokens depend on 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
@@ -71,7 +71,7 @@ class Lab:
             raise Refused("The picture is not finished: let every token be set first.")
         return run, int(share), seed
 
-    def heals(self, run: Run, share: int, seed: int, ticket: Any) -> Iterator[dict[str, Any]]:
+    def heals(self, run: Run, share: int, seed: int, ticket: Any) -> Generator[dict[str, Any], None, None]:
         """Break, look again without editing and with it, count after every pass."""
         pipe = self.studio.pipe
         tokens = run.records[-1].tokens.astype(np.int64)
@@ -84,7 +84,7 @@ class Lab:
         def fixed(after: np.ndarray) -> list[int]:
             return where[after[where] == tokens[where]].tolist()
 
-        def looked_at_again(edit: str) -> Iterator[Any]:
+        def looked_at_again(edit: str) -> Generator[Any, None, None]:
             start = broken.reshape(run.grid)
             return pipe.stream(run.prompt, **{**settings, "edit": edit}, tokens=start)
 

@@ -131,7 +131,7 @@ class Run:
             for r in self.records
         )
         ground = 0 if self.ground is None else self.ground.width * self.ground.height * 3
-        return arrays + ground + sum(len(f.get("image", "")) for f in self.frames) + 2048
+        return arrays + ground + sum(len(f.get("image") or "") for f in self.frames) + 2048
 
 
 class Store:

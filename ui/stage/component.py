@@ -70,7 +70,7 @@ class Notice(gr.HTML):
             **kwargs,
         )
 
-    def postprocess(self, value: Any) -> dict[str, Any]:
+    def postprocess(self, value: Any) -> dict[str, Any]:  # type: ignore[override]  # Gradio's is text
         """The text with a number that differs each time: the same sentence twice is still said twice."""
         return {"text": "" if value is None else str(value), "said": time.monotonic_ns()}
 

@@ -12,13 +12,11 @@ and take their softmax and a multinomial draw. Beside them stands memory beyond 
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -33,8 +31,9 @@ from mdm_core.families.published.ibq import IBQ, IBQConfig
 from mdm_core.ops import describe_backend, sample_step
 from mdm_core.pipeline import Pipeline
 from trainer.bench.measure import peak_bytes, times
-from trainer.command import out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.record import environment
+from trainer.settings.bench import NLDiffusion
 
 ROPE = {
     "rope_type": "yarn",
@@ -210,17 +209,8 @@ def memory(device: torch.device) -> float | None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
-    parser.add_argument("--tiny", action="store_true", help="a shape that any machine runs, not recorded")
-    parser.add_argument("--steps", type=whole(1, 256), default=20)
-    parser.add_argument("--runs", type=whole(1, 100), default=3, help="of each figure, behind one to warm up")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each tail")
-    parser.add_argument("--out", type=to_path, default=Path("assets/benchmarks"))
-    args = parser.parse_args(argv)
-    device, config = torch.device(args.device), TINY if args.tiny else FULL
+    args = ask(NLDiffusion, __doc__, argv)
+    device, config = torch.device(args.device or default()), TINY if args.tiny else FULL
     if device.type == "cpu" and not args.tiny:
         raise ValueError(
             "at full size this needs a GPU of 24 GB or more: --tiny runs the same work at a small shape"
@@ -242,7 +232,7 @@ def main(argv: list[str] | None = None) -> None:
     print(json.dumps(row["sampling_tail"], indent=1))
     if args.tiny:
         return
-    path = out / f"nl_diffusion_{args.device}.json"
+    path = out / f"nl_diffusion_{device.type}.json"
     path.write_text(json.dumps({"rows": [row]}, indent=1) + "\n")
     print("wrote", path)
 
