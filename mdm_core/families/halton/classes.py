@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from typing import Any
 
 NAMES = tuple(
     """
@@ -104,9 +105,18 @@ rapeseed|daisy|yellow lady's slipper|corn|acorn|hip|buckeye|coral fungus|agaric|
 hen-of-the-woods|bolete|ear|toilet tissue
 """.replace("\n", "").split("|")
 )
+# what they are, up to which number
+KINDS = ((151, "animal"), (269, "dog"), (398, "animal"), (924, "thing"), (970, "food"), (981, "place"))
+KINDS += ((984, "person"), (999, "plant"), (1000, "thing"))
 MOST_NEAR = 5  # names that are offered for one that is none
 _PLACES = {name.lower(): i for i, name in enumerate(NAMES)}
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
+
+
+def card(count: int) -> dict[str, Any]:
+    """The first `count` names as a model card tells them: a palette of them, and no other words."""
+    kinds = {name: next(kind for end, kind in KINDS if i < end) for i, name in enumerate(NAMES[:count])}
+    return {"objects": list(kinds), "words": {"objects": {name: f"{kind}:" for name, kind in kinds.items()}}}
 
 
 def find(prompt: str) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdm_core.device import fast_dtype
 from mdm_core.facts import Facts, Fingerprint
-from mdm_core.families.halton.classes import NAMES, find
+from mdm_core.families.halton.classes import card, find
 from mdm_core.families.halton.config import FAMILY, HaltonConfig, load_config
 from mdm_core.families.halton.transformer import MaskGIT, MaskGITBackbone
 from mdm_core.families.parts import Parts
@@ -105,5 +105,5 @@ def _facts(path: Path, config: HaltonConfig) -> Facts:
         examples=EXAMPLES,
         licence=licence(path) or "MIT",
         fingerprint=_fingerprint(path),
-        card={"objects": list(NAMES[: config.model.classes])},
+        card=card(config.model.classes),
     )

@@ -143,6 +143,18 @@ def test_what_everyone_may_know_of_it(model, pipe):
         assert NAMES[find(text)] == text
     names = Vocabulary.from_card(facts.card)
     assert len(names.things) == 1000 and names.things[1].name == "goldfish"
+    shown = dict(names.sections())
+    assert sum(map(len, shown.values())) == 1000
+    assert {kind: shown[kind][0] for kind in ("dog", "food", "place", "person", "plant")} == {
+        "dog": "Chihuahua",
+        "food": "guacamole",
+        "place": "alp",
+        "person": "ballplayer",
+        "plant": "rapeseed",
+    }
+    # what it never heard of is said so, and its own names are left in peace
+    assert "zebrafish" in names.understand("a zebrafish").sentence
+    assert not any(names.understand(text).parts for text in facts.examples)
 
 
 def test_weights_are_held_as_asked_but_for_what_names_tokens(model):
