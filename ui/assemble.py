@@ -20,6 +20,7 @@ STYLES = (
     "layout/tasks.css",
     "stage/stage.css",
     "hands/hands.css",
+    "hands/key_sheet.css",
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
     "inspector/inspector.css",

@@ -57,6 +57,7 @@ def told(facts: Facts, groups: Sequence[int] | None = None) -> dict[str, Any]:
         "patch": facts.patch,
         "vocab": facts.vocab_size,
         "revises": facts.revises,
+        "exact": facts.local_tokens,
         "groups": None if groups is None else list(groups),
         "form": initial(facts),
     }

@@ -14,13 +14,16 @@ export class Canvas {
   /**
    * @param {import("../stage.js").Stage} stage
    * @param {HTMLElement} root
-   * @param {{tool: string, hovered: number, marked: () => number[]}} hand the tool in hand, and the cells it points at
+   * @param {{tool: string, hovered: number, marked: () => number[], mover: {ghost: import("./paint.js").Ghost | null,
+   *   chosen: Set<number>}}} hand the tool in hand, the cells it points at, and those that it drags
    * @param {{factor: number}} zoom
+   * @param {import("./paint.js").Sight} sight
    */
-  constructor(stage, root, hand, zoom) {
+  constructor(stage, root, hand, zoom, sight) {
     this.stage = stage;
     this.hand = hand;
     this.zoom = zoom;
+    this.sight = sight;
     this.node = find(".cz-canvas", root);
     this.painter = new Painter(this.node);
     this.besidePainter = new Painter(find(".cz-canvas-beside", root));
@@ -51,9 +54,11 @@ export class Canvas {
     const since = moving && !calm() ? age : null;
     const fading = Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
     const marks = !moving ? 0 : calm() ? Number(stage.player.playing || stage.busy) : fading;
-    const both = { grid, overlay, selected, since, marks, hover: hand.hovered };
+    const { pixels, lines, bare } = this.sight;
+    const both = { grid, overlay, selected, since, marks, hover: hand.hovered, sight: { pixels, lines, bare }, ghost: null };
     this.painter.draw({
       ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked: hand.marked(),
+      ghost: hand.mover.ghost,
     });
     if (beside) {
       const k = Math.min(stage.position, beside.last);
@@ -83,6 +88,7 @@ export class Canvas {
       drafted: String(byHand.size),
       pending: String(draft ? draft.pending.size : 0),
       tool: this.hand.tool,
+      chosen: String(this.hand.mover.chosen.size),
       beside: beside ? beside.id : "",
       besideState: beside ? beside.state : "",
       overlay,
