@@ -21,7 +21,8 @@ WHERE = ("main", "advanced", "more", "nowhere")
 class Control:
     """One control of a form: a slider (low..high in steps), a list of `choices`, or a switch.
 
-    `needs` = (name of another control, its values) for which this one matters at all.
+    `slide` is where its slider ends, if that is before `high`: what lies beyond may be told all the same, and is of little
+    use. `needs` = (name of another control, its values) for which this one matters at all.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Control:
     choices: tuple[str, ...] = ()
     switch: bool = False
     needs: tuple[str, tuple[str, ...]] | None = None
+    slide: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,8 @@ class Setting(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Setting):
-    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`.
+    """A number from `low` (or `above` it) to `high` (None: no bound); a form may take less: `page`, and its slider end
+    before that: `slide`.
 
     optional: None is allowed and switches it off; a slider then shows `off` for it.
     """
@@ -91,6 +94,7 @@ class Number(Setting):
     whole: bool = False
     above: bool = False
     page: tuple[float, float] | None = None
+    slide: float | None = None
     optional: bool = False
     off: float = 0
 
@@ -119,7 +123,18 @@ class Number(Setting):
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
         return (
-            Control(name, self.label, text, self.where, low, high, self.step, self.whole, needs=self.needs),
+            Control(
+                name,
+                self.label,
+                text,
+                self.where,
+                low,
+                high,
+                self.step,
+                self.whole,
+                needs=self.needs,
+                slide=self.slide,
+            ),
         )
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ STYLES = (
     "export/export.css",
     "bring/bring.css",
     "layout/phone.css",
+    "layout/fingers.css",
 )
 INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")
 IMPORT = re.compile(r'^import \{([^}]+)\} from "(\.{1,2}/[^"\n]+)";$', re.M)

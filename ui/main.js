@@ -26,7 +26,11 @@ import { Explorer } from "./learn/explorer.js";
 import { Lab } from "./learn/lab.js";
 import { Narrator } from "./learn/narrator.js";
 import { Tour } from "./learn/tour.js";
+import { barPrompt } from "./prompt/bar_prompt.js";
+import { Count } from "./prompt/count.js";
 import { Hint } from "./prompt/hint.js";
+import { Nothing } from "./prompt/nothing.js";
+import { note } from "./prompt/note.js";
 import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
 import { Canvas } from "./stage/canvas/canvas.js";
@@ -50,19 +54,22 @@ import { Zoom } from "./stage/canvas/zoom.js";
 const model = facts();
 const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.revises);
 const hands = new Hands(stage);
-/** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
-const held = { tools: null };
+/** @type {{tools: Tools | null, press: ((name: string) => void) | null}} in hand as soon as there is a canvas */
+const held = { tools: null, press: null };
 
 /** @type {Record<string, (piece: Piece) => void>} */
 const PIECES = {
   header: ({ element }) => header(element),
   tasks: ({ element }) => tasks(stage, element),
   notice: (piece) => notice(stage, piece),
-  buttons: () => stage.changed(), // a piece with buttons of the hands, which now learn whether they can be pressed
+  // a piece with buttons of the hands, which now learn whether they can be pressed
+  buttons: ({ element }) => { barPrompt(element, (name) => held.press?.(name)); stage.changed(); },
   grid,
   bring: (piece) => new Bring(stage, held, piece),
   export: (piece) => new Export(stage, piece),
-  hint: (piece) => new Hint(piece),
+  hint: (piece) => { new Hint(piece); new Nothing(stage, piece.server); },
+  count: (piece) => new Count(piece),
+  note: (piece) => note(stage, piece.element),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   explorer: (piece) => new Explorer(stage, piece, model.groups?.length !== 0),
@@ -91,7 +98,7 @@ function grid({ element, props, watch, server }) {
   gestures(stage, zoom, find(".cz-pane", element));
   followRuns(stage);
   tips();
-  held.tools = tools;
+  Object.assign(held, { tools, press: (/** @type {string} */ name) => panel.press(name) });
   Object.assign(window, { chisel: handle(stage, { canvas, hands, tools, panel, server }) });
   watch("value", () => stage.take(props.value));
   stage.changed();

@@ -58,6 +58,7 @@ def told(facts: Facts, groups: Sequence[int] | None = None) -> dict[str, Any]:
         "vocab": facts.vocab_size,
         "revises": facts.revises,
         "exact": facts.local_tokens,
+        "things": len(Vocabulary.from_card(dict(facts.card)).things),
         "groups": None if groups is None else list(groups),
         "form": initial(facts),
     }

@@ -26,6 +26,10 @@ from ui.stage.component import Notice, Static, TokenGrid, when_over
 HERE = Path(__file__).parent
 TITLE = "Chisel"
 
+NOTE = """<p class="cz-note">Say what the whole picture shows, not only what is masked.</p>
+<p class="cz-note cz-note-upload" hidden></p>"""
+SEED_NOTE = f"""<p class="cz-note">{limits.SEED_CONTROL.help} Roll draws another. Without Keep, pressing Generate
+twice rolls by itself.</p>"""
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 
@@ -148,14 +152,14 @@ def _controls(
             elem_id="prompt",
             autofocus=False,
         )
+        learn.count(studio)
         if named:
             learn.hint(studio)
+        Static(NOTE, "note", elem_id="note", elem_classes="cz-edit")
         # the prompt box starts with the first: one click gives a picture
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
             for text in opened.examples(facts):
                 _chip(text, prompt)
-        if named:
-            learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
         Static(markup("hands/edit.html"), "buttons", elem_id="edit-actions")
         opening.panel(bring)
@@ -164,6 +168,8 @@ def _controls(
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
+    if named:  # under Generate, which it would otherwise push out of the window as it opens
+        learn.palette(studio)
     with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
         learn.panel(studio, lab=opened.has_lab(facts), lessons=opened.has_lessons(facts))
     made = {"prompt": prompt, **_settings(values, facts)}
@@ -205,6 +211,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
             # read by the browser alone, see before() in stage/ask/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
+        Static(SEED_NOTE, "buttons", elem_id="seed-note")
         dice.click(
             None,
             None,
@@ -238,9 +245,8 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return gr.Checkbox(value, info=control.help, **shared)
     if control.choices:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
-    # what is met at once speaks for itself
-    info = None if control.where == "main" else control.help
-    return Range(control.low, control.high, value, step=control.step, info=info, buttons=[], **shared)
+    most = max(control.high if control.slide is None else control.slide, value)
+    return Range(control.low, most, value, step=control.step, info=control.help, buttons=[], **shared)
 
 
 def _is_idle(control: Control, values: dict[str, Any]) -> bool:

@@ -5,6 +5,8 @@ import { findAll } from "../layout/dom.js";
 import { count } from "../stage/run/words.js";
 import { HINTS, WITHOUT_DOUBT } from "./hands.js";
 
+const HEAL = "Let the model mend what it no longer believes; nothing is masked";
+
 export class HandsPanel {
   /**
    * @param {import("../stage/stage.js").Stage} stage
@@ -63,7 +65,11 @@ export class HandsPanel {
     const put = (/** @type {string} */ name, /** @type {Record<string, any>} */ has) => {
       for (const node of findAll(name)) Object.assign(node, has);
     };
-    put("[data-press=heal]", { hidden: !stage.revises });
+    const own = Boolean(run?.ground); // a picture of the visitor's, which the model would make one of its own
+    put("[data-press=heal]", {
+      hidden: !stage.revises, textContent: own ? "Redraw it all" : "Heal",
+      title: own ? "Let the model put what it knows in place of your picture: all that it does not believe" : HEAL,
+    });
     put("[data-press=remask-unsure]", { hidden: stage.revises });
     put(".cz-tool-hint", { textContent: this.hint() });
     put(".cz-brush", { hidden: !tools.paints || (tools.tool === "choose" && hands.stamp < 0) });
