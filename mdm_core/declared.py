@@ -21,8 +21,9 @@ WHERE = ("main", "advanced", "more", "nowhere")
 class Control:
     """One control of a form: a slider (low..high in steps), a list of `choices`, or a switch.
 
-    `slide` is where its slider ends, if that is before `high`: what lies beyond may be told all the same, and is of little
-    use. `needs` = (name of another control, its values) for which this one matters at all.
+    `needs` = (name of another control, its values) for which this one matters at all. `ends` names the fact of an
+    opened model (`mdm_core.facts`) at which a slider ends before `high`; what lies beyond means the same as its end.
+    `slide` is where it ends for every model: what lies beyond may be told all the same.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Control:
     switch: bool = False
     needs: tuple[str, tuple[str, ...]] | None = None
     slide: float | None = None
+    ends: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +84,8 @@ class Setting(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Setting):
-    """A number from `low` (or `above` it) to `high` (None: no bound); a form may take less: `page`, and its slider end
-    before that: `slide`.
+    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`, `ends`,
+    `slide`.
 
     optional: None is allowed and switches it off; a slider then shows `off` for it.
     """
@@ -95,6 +97,7 @@ class Number(Setting):
     above: bool = False
     page: tuple[float, float] | None = None
     slide: float | None = None
+    ends: str = ""
     optional: bool = False
     off: float = 0
 
@@ -122,20 +125,9 @@ class Number(Setting):
     def controls(self, name: str) -> tuple[Control, ...]:
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
-        return (
-            Control(
-                name,
-                self.label,
-                text,
-                self.where,
-                low,
-                high,
-                self.step,
-                self.whole,
-                needs=self.needs,
-                slide=self.slide,
-            ),
-        )
+        span = (low, high, self.step, self.whole)
+        more = {"needs": self.needs, "ends": self.ends, "slide": self.slide}
+        return (Control(name, self.label, text, self.where, *span, **more),)
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
         return {name: self.off if value is None and self.optional else value}

@@ -35,7 +35,9 @@ PROXIES = address.ask_no_proxy()
 spaces: Any = None
 if os.environ.get("SPACES_ZERO_GPU"):  # Hugging Face's lent GPUs: their package must come before torch
     try:
-        import spaces
+        import spaces as lent
+
+        spaces = lent
     except ImportError:
         logging.getLogger("chisel").warning("ZeroGPU without the package `spaces`: carving on the CPU.")
 
@@ -125,9 +127,15 @@ def warm_up(pipe: Any) -> None:
     pipe.facts.fingerprint  # noqa: B018  hashed when first asked for, which no visitor should wait for
 
 
-def load_beside(model: str | None, threads: int | None) -> Future:
+class Loading(Future[Any]):
+    """The pipeline that a thread is loading."""
+
+    thread: Thread
+
+
+def load_beside(model: str | None, threads: int | None) -> Loading:
     """Loads the pipeline in a thread while Gradio is imported and the page is built."""
-    future: Future = Future()
+    future = Loading()
 
     def work() -> None:
         try:
@@ -154,17 +162,18 @@ class Failed(Exception):
     """The page is not served. Its text is one sentence that says why."""
 
 
-def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, str]:
+def start(args: argparse.Namespace, port: int, pipeline: Future[Any]) -> tuple[Any, str]:
     """(the running page, its address); Failed when it cannot be built, its model loaded or the page served."""
     # Gradio reads both of its own accord, and takes neither an address of IPv6 nor all that people write
     os.environ.pop("GRADIO_SERVER_NAME", None)
     os.environ.pop("GRADIO_SERVER_PORT", None)
     try:
         # The loading thread imports mdm_core at the same time. Whoever asks for a module of a package holds that module
-        # while it waits for the package, and the package for its modules: the package by itself comes first.
+        # while it waits for the package, and the package for its modules. So both ask for the pipeline first, which
+        # brings what stands below it: one of them imports, and the other waits for all of it.
         import gradio  # noqa: F401
 
-        import mdm_core  # noqa: F401
+        import mdm_core.pipeline  # noqa: F401
         from mdm_core.explain.outlook import group_sizes
         from ui import page
 
@@ -194,7 +203,7 @@ def start(args: argparse.Namespace, port: int, pipeline: Future) -> tuple[Any, s
     return studio, url.replace("[::]", "[::1]")
 
 
-def loaded(pipeline: Future) -> Any:
+def loaded(pipeline: Future[Any]) -> Any:
     """The pipeline, once its weights are read; Failed when it cannot be loaded."""
     try:
         return pipeline.result()
@@ -211,7 +220,7 @@ def one_line(error: Exception) -> str:
     return f"{words[:300]}."
 
 
-def over(pipeline: Future, status: int = 0) -> int:
+def over(pipeline: Loading, status: int = 0) -> int:
     """The exit status, once the loading thread has ended: cut off inside torch, it would abort the program."""
     pipeline.thread.join(timeout=60)
     if pipeline.thread.is_alive():

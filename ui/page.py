@@ -94,6 +94,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
                 inputs, generate, stop, notice, seed = _controls(studio, bring, facts)
+            with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
+                learn.panel(studio, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
                     elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
@@ -168,10 +170,9 @@ def _controls(
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
+    Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
     if named:  # under Generate, which it would otherwise push out of the window as it opens
         learn.palette(studio)
-    with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
-        learn.panel(studio, lab=opened.has_lab(facts), lessons=opened.has_lessons(facts))
     made = {"prompt": prompt, **_settings(values, facts)}
     return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
@@ -233,7 +234,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
     """A slider, a list or a switch; what the model cannot do is switched off, and says why."""
-    shared = {
+    shared: dict[str, Any] = {
         "label": control.label,
         "elem_id": control.name.replace("_", "-"),
         "elem_classes": ["is-idle"] if _is_idle(control, values) else [],
@@ -245,7 +246,10 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return gr.Checkbox(value, info=control.help, **shared)
     if control.choices:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
-    most = max(control.high if control.slide is None else control.slide, value)
+    # a link may have brought the form more than is of use
+    most = max(
+        value, min(limits.highest(control, facts), control.high if control.slide is None else control.slide)
+    )
     return Range(control.low, most, value, step=control.step, info=control.help, buttons=[], **shared)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from tiny_run import tiny_recipe
@@ -29,8 +30,13 @@ def train(kind: str, codec: Path, out: Path, options: dict) -> dict:
     resumed = run.resume()
     kinds = {type(p).__name__ for p in run.model.parameters()}
     losses, gradient = [], run.gradient
-    run.gradient = lambda: losses.append(gradient()) or losses[-1]
-    run.run()
+
+    def heard() -> tuple[float, float]:
+        losses.append(gradient())
+        return losses[-1]
+
+    with patch.object(run, "gradient", heard):
+        run.run()
     run.export(run.out / "model")
     weights = {name: full(p.detach()).tolist() for name, p in run.model.named_parameters()}
     return {
@@ -49,11 +55,11 @@ def whole_state(kind: str, codec: Path, out: Path, options: dict) -> dict[str, l
     return {name: full(v).tolist() for name, v in split(run.parts)[0]}
 
 
-def dies(codec: Path, out: Path, options: dict, rank: int, point: str, nth: int) -> dict:
-    """`train` in shards, in which process `rank` dies at its nth passage of `point` of a save."""
+def dies(codec: Path, out: Path, options: dict, rank: int, where: str, nth: int) -> dict:
+    """`train` in shards, in which process `rank` dies at its nth passage of the point `where` of a save."""
     passed = 0
 
-    def at(where: str) -> None:
+    def at(point: str) -> None:
         nonlocal passed
         passed += where == point
         if where == point and passed == nth and os.environ["RANK"] == str(rank):
@@ -112,7 +118,5 @@ def sharded_muon(one_machine: bool) -> tuple[list[float], list[float]]:
                 whole = params is plain
                 p.grad = grad.clone() if whole else distribute_tensor(grad.clone(), mesh, [Shard(0)])
             optimizer.step()
-    differences = [
-        float((q.detach().full_tensor() - p).abs().max()) for p, q in zip(plain, split, strict=True)
-    ]
+    differences = [float((full(q.detach()) - p).abs().max()) for p, q in zip(plain, split, strict=True)]
     return differences, [float(p.detach().abs().max()) for p in plain]

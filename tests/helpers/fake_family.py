@@ -51,7 +51,8 @@ class Letters:
 
     negative = "u"
 
-    def encode(self, prompts, negative):
+    def encode(self, prompts, negative=None):
+        assert negative is not None  # who has one is told which
         if any("#" in p for p in (*prompts, negative)):
             raise ValueError("the prompt holds a #")
         counts = torch.tensor([[p.count(c) for c in "aeiou"] for p in prompts]).float()

@@ -19,6 +19,7 @@ from pathlib import Path
 from tiny_model import build_tiny
 from tiny_run import codec_folder, tiny_run
 from tiny_tokenizer import tiny_tokenizer
+from torch import Tensor
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
@@ -54,7 +55,7 @@ def spread(whole: Path, folder: Path) -> Path:
     reader, step = checkpoint.Reader(whole), 4
     checkpoint.begin(folder, step)
     for rank in (0, 1):
-        named = []
+        named: list[tuple[str, Tensor | checkpoint.Rows]] = []
         for name in reader:
             rows = reader.shape(name)[:1]
             if rows:
@@ -79,9 +80,9 @@ def main() -> None:
             run = tiny_run(codec, Path(aside) / name, **OPTIONS, **changes)
             run.run()
             numbers["losses"][name] = losses(run.log)
-        run = tiny_tokenizer(Path(aside) / "pictures", Path(aside) / "tokenizer")
-        run.run()
-        numbers["losses"]["tokenizer"] = losses(run.log)["loss"]
+        tokenizer = tiny_tokenizer(Path(aside) / "pictures", Path(aside) / "tokenizer")
+        tokenizer.run()
+        numbers["losses"]["tokenizer"] = losses(tokenizer.log)["loss"]
         shutil.rmtree(CHECKPOINT, ignore_errors=True)
         shutil.copytree(folder(Path(aside) / "muon") / "step-000000004", CHECKPOINT)
         shutil.rmtree(SPREAD, ignore_errors=True)

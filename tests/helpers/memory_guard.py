@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,15 +31,16 @@ OPENED = {
 @contextlib.contextmanager
 def poisoned_memory() -> Iterator[None]:
     """Every tensor of torch.empty and its like is filled with NaN (integers: with their largest)."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic  # a module with a property, which no type checker knows
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    memory.fill_uninitialized_memory = True
     try:
         assert torch.empty(3, dtype=torch.bfloat16).isnan().all()
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
-        torch.utils.deterministic.fill_uninitialized_memory = before[1]
+        memory.fill_uninitialized_memory = before[1]
 
 
 def reach_of(matrix: Tensor) -> Tensor | None:
@@ -67,7 +69,7 @@ def reach_of(matrix: Tensor) -> Tensor | None:
 def _end(matrix: Tensor) -> int:
     """The place in the storage behind the matrix's last number."""
     steps = zip(matrix.shape, matrix.stride(), strict=True)
-    return matrix.storage_offset() + sum((n - 1) * step for n, step in steps) + 1
+    return int(matrix.storage_offset()) + sum((n - 1) * step for n, step in steps) + 1
 
 
 class products_keep_away_from_nan(TorchDispatchMode):

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from tiny_run import TinyData, TinySource, tiny_recipe
@@ -21,7 +22,8 @@ def work(codec, out, options: dict) -> dict:
     """Train and return what was drawn: samples as [first, end], and the numbers that masks and flips hang on."""
     told, unread = options.pop("signal", None), options.pop("unread", False)
     size = options.pop("batch_size", 3)
-    drawn, seeds, was, seed_of = [], [], TinySource.batch, loop.stream_seed
+    drawn, was, seed_of = [], TinySource.batch, loop.stream_seed
+    seeds: list[int] = []
 
     def batch(self, index):
         first = index * self.config.batch_size
@@ -33,8 +35,7 @@ def work(codec, out, options: dict) -> dict:
         seeds.append(index)
         return seed_of(seed, index)
 
-    TinySource.batch, loop.stream_seed = batch, stream_seed
-    try:
+    with patch.object(TinySource, "batch", batch), patch.object(loop, "stream_seed", stream_seed):
         recipe = tiny_recipe(**{"save_every": 4, "data": TinyData(batch_size=size), **options})
         run = Trainer(recipe, Path(codec), Path(out), torch.device("cpu"))
         if told:
@@ -46,9 +47,7 @@ def work(codec, out, options: dict) -> dict:
             if told == [run.parallel.rank, run.step]:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        run.update = listen
         drawn.clear()
-        run.run()
-    finally:
-        TinySource.batch, loop.stream_seed = was, seed_of
+        with patch.object(run, "update", listen):
+            run.run()
     return {"resumed": resumed, "drawn": drawn, "seeds": seeds, "step": run.step, "samples": run.samples}

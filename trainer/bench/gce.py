@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
 from trainer.bench.gce_peers import gce_peers
-from trainer.bench.measure import peak_bytes, relative_error, times
+from trainer.bench.measure import Run, peak_bytes, relative_error, times
 
 CPU_SHAPES = [(1024, 768, 16384), (2048, 384, 65536), (4096, 320, 16384)]
 GPU_SHAPES = [
@@ -49,18 +50,18 @@ def errors(
     n, d, v = min(shape[0], 256), shape[1], min(shape[2], 16384)
     hidden, weight, target = problem((n, d, v), device, dtype)
     value = loss(hidden, weight, target)
-    value.backward()
+    found = torch.autograd.grad(value, (hidden, weight))
     h, w = (x.detach().double().requires_grad_() for x in (hidden, weight))
     logits = h @ w.t()
     lse = logits.logsumexp(1)
     exact = lse - logits.gather(1, target[:, None])[:, 0]
     if members is not None:
         exact = exact + 0.2 * (lse - logits.gather(1, members[:v][target]).logsumexp(1))
-    exact.mean().backward()
+    right = torch.autograd.grad(exact.mean(), (h, w))
     return {
         "loss": relative_error(value.detach(), exact.mean().detach()),
-        "hidden": relative_error(hidden.grad, h.grad),
-        "weight": relative_error(weight.grad, w.grad),
+        "hidden": relative_error(found[0], right[0]),
+        "weight": relative_error(found[1], right[1]),
     }
 
 
@@ -91,17 +92,16 @@ def bench_shape(
     def run(loss):
         return lambda: torch.autograd.grad(loss(hidden, weight, target), (hidden, weight))
 
-    contenders, rows = {}, []
-    for (
-        name,
-        loss,
-    ) in peers.items():  # whoever fails on this shape (out of memory, unsupported) says so and is out
+    contenders: dict[str, Run] = {}
+    rows: list[dict[str, Any]] = []
+    # whoever fails on this shape (out of memory, unsupported) says so and is out
+    for name, loss in peers.items():
         try:
             extra = peak_bytes(run(loss), device)
-            small = make_groups(min(shape[2], 16384), device) if grouped else (None, None)
-            check = gce_peers(*small, device, lambda *_: None)[name]
+            few, own = make_groups(min(shape[2], 16384), device) if grouped else (None, None)
+            check = gce_peers(few, own, device, lambda *_: None)[name]
             same = with_errors and name != "ours, no groups"  # that one answers another question
-            error = errors(check, shape, device, dtype, small[1]) if same else None
+            error = errors(check, shape, device, dtype, own) if same else None
             contenders[name] = run(loss)
             rows.append({"name": name, "extra_mib": extra / 2**20, "error": error})
         except Exception as failure:

@@ -73,7 +73,7 @@ def gce_peers(
     peers["compiled"] = lambda h, w, y: compiled(h, w, y, members)
     cut = _cut_cross_entropy(report) if device.type == "cuda" else None
     if groups is not None:
-        if cut is not None:
+        if cut is not None and members is not None:
             peers["cut-cross-entropy and a gather"] = lambda h, w, y: cut_and_gather(cut, h, w, y, members)
         return peers
 

@@ -9,11 +9,14 @@ to be read against the copy's; a product's with its rate. Variants of a kernel s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy, product_triton, sample_step
 from mdm_core.ops.gce import objective_triton as gce_triton
 from mdm_core.ops.gce import stream_triton as gce_stream_triton
@@ -116,22 +119,21 @@ def gce_shape(shape: tuple[int, int, int], seconds: float) -> Iterator[str]:
             yield f"loss alone, tile {variant}, bulk copies {product_triton.BULK}: {tried(alone, seconds)}"
             gce_stream_triton.TILE_HALF = kept
     yield kernels("loss alone", alone)
+
+    def both(of: Groups | None) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(linear_grouped_cross_entropy(hidden, weight, target, of), (hidden, weight))
+
     for name, of in (("grouped", groups), ("plain", None)):
-        yield kernels(
-            name,
-            lambda of=of: torch.autograd.grad(
-                linear_grouped_cross_entropy(hidden, weight, target, of), (hidden, weight)
-            ),
-        )
+        yield kernels(name, partial(both, of))
 
 
 def main(out: Path, seconds: float = 0.05) -> None:
     """Print the profile as it is made, and keep it. seconds: for each figure; 0 only warms compilers up."""
     out.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
-    steps = [lambda: ceilings(seconds)]
-    steps += [lambda s=s: sample_shape(s, seconds) for s in SAMPLE_SHAPES]
-    steps += [lambda s=s: gce_shape(s, seconds) for s in GCE_SHAPES]
+    steps = [partial(ceilings, seconds)]
+    steps += [partial(sample_shape, s, seconds) for s in SAMPLE_SHAPES]
+    steps += [partial(gce_shape, s, seconds) for s in GCE_SHAPES]
     for step in steps:
         try:
             for line in step():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from mdm_core.ops import sample_step
-from trainer.bench.measure import peak_bytes, relative_error, times
+from mdm_core.ops import SampleStep, sample_step
+from trainer.bench.measure import Run, peak_bytes, relative_error, times
 
 CPU_SHAPES = [(256, 256, 16384), (1024, 384, 16384), (256, 384, 65536)]
 GPU_SHAPES = [(256, 1024, 16384), (1024, 1024, 16384), (4096, 2048, 65536), (1024, 2048, 131072)]
@@ -59,16 +61,17 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
         hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
         return sample_step(hidden, weight, current, seed=1, step=3)
 
-    def error_of(name):
+    def error_of(name: str) -> dict[str, float] | None:
         if name == "one product":
             return None
         result = contenders[name]()
-        if name.startswith("ours"):
+        if isinstance(result, SampleStep):
             pair = torch.stack([result.best_p, result.second_p], 1)  # [N, 2]
             result = result.token[:, None], result.confidence[:, None], pair
+        assert isinstance(result, tuple)
         return errors(result, guided, weight)
 
-    contenders = {
+    contenders: dict[str, Run] = {
         "ours": ours,
         "ours, guidance folded before": lambda: sample_step(guided, weight, current, seed=1, step=3),
         "eager, guidance folded": lambda: folded(conditional, unconditional, weight),
@@ -77,7 +80,7 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
     if device.type == "cuda":
         for name, plain in (("compiled, guidance folded", folded), ("compiled, batched guidance", batched)):
             compiled = torch.compile(plain, dynamic=False)
-            contenders[name] = lambda compiled=compiled: compiled(conditional, unconditional, weight)
+            contenders[name] = partial(compiled, conditional, unconditional, weight)
     half = conditional.to(dtype)
     contenders["one product"] = lambda: half @ weight.t()
     with torch.no_grad():

@@ -112,8 +112,8 @@ class FolderRecords:
                     why = self._absent(f"{base}/{name}" if base else name, name, unclear)
                 elif full not in pictures:
                     suffix = files[full]
-                    no = passed_over(suffix) or f"{suffix or 'a name without one'} is no suffix that is read"
-                    why = f"it is there, but {no}"
+                    how = passed_over(suffix) or f"{suffix or 'a name without one'} is no suffix that is read"
+                    why = f"it is there, but {how}"
                     told.add(full)
                 elif full in captions:
                     why = "listed twice, the first line counts"

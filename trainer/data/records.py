@@ -22,8 +22,11 @@ from trainer.data.webdataset import TarRecords, expand
 class Captioned(Protocol):
     """Captions by number, with the names of what they belong to."""
 
-    names: list[str]
-    skipped: dict[str, str]
+    @property
+    def names(self) -> list[str]: ...
+
+    @property
+    def skipped(self) -> dict[str, str]: ...
 
     def __len__(self) -> int: ...
 

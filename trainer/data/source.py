@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -40,7 +39,8 @@ class Batch:
         return len(self.text)
 
 
-class Source(Protocol):
+@runtime_checkable
+class ByIndex(Protocol):
     """Batches by index. `batch` runs in worker processes: no GPU there, and the source must pickle."""
 
     def batch(self, index: int) -> Batch:
@@ -51,17 +51,24 @@ class Source(Protocol):
         `numbered = True`. One that can begin anywhere offers `at(first)`: the batch that begins with that sample.
         """
 
-    def render(self, scenes: Any, device: torch.device) -> Tensor:
-        """uint8 [B, H, W, 3] on the training device: only of a source whose batches hold scenes."""
 
-    def boxes(self, scenes: Any) -> np.ndarray:
-        """int64 [B, S, 4] in pixels: where the things of scenes are; a source need not offer it."""
+class Source(ByIndex, Protocol):
+    """What a model is trained on: batches by index, with their captions and a card."""
 
     def captions(self, count: int) -> Iterator[str]:
         """Up to `count` captions, to learn the prompt vocabulary from."""
 
     def card(self) -> dict[str, Any]:
         """What the model card says of the data, e.g. {"objects": [...], "styles": [...]}."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """What a source whose batches hold scenes offers besides. One may offer, too,
+    `boxes(scenes)`: int64 [B, S, 4] in pixels, where the things of scenes are."""
+
+    def render(self, scenes: Any, device: torch.device) -> Tensor:
+        """uint8 [B, H, W, 3] on the training device."""
 
 
 class Stream(Protocol):
@@ -100,7 +107,7 @@ class DataConfig(Protocol):
 class Placed:
     """A source that goes on from a place: its batch `number` begins with sample `first`, whatever came before."""
 
-    source: Source
+    source: ByIndex
     number: int  # micro-batches drawn so far, by all devices: the index that comes next
     first: int  # samples drawn so far
     size: int  # samples of a batch
@@ -120,17 +127,18 @@ class Placed:
 def joined(a: Batch, b: Batch, cut: int) -> Batch:
     """A batch that begins with sample `cut` of a and is filled up with the first ones of b."""
 
-    def part(name: str) -> Tensor | None:
-        x, y = getattr(a, name), getattr(b, name)
-        return None if x is None else torch.cat([x[cut:], y[:cut]])
+    def part(x: Tensor | None, y: Tensor | None) -> Tensor | None:
+        return None if x is None or y is None else torch.cat([x[cut:], y[:cut]])
 
     if a.scenes is not None:
         raise ValueError("scenes cannot be cut: their source must say numbered = True")
-    return Batch(part("text"), part("tokens"), part("images"), skipped=(*a.skipped, *b.skipped))
+    text = torch.cat([a.text[cut:], b.text[:cut]])
+    tokens, images = part(a.tokens, b.tokens), part(a.images, b.images)
+    return Batch(text, tokens, images, skipped=(*a.skipped, *b.skipped))
 
 
 class _Indexed(Dataset):
-    def __init__(self, source: Source, first: int, stride: int):
+    def __init__(self, source: ByIndex, first: int, stride: int):
         self.source, self.first, self.stride = source, first, stride
 
     def __len__(self) -> int:
@@ -156,9 +164,9 @@ class _InOrder:
         return 1 << 40
 
 
-def batches(source: Source | Stream, first: int, stride: int, workers: int) -> Iterator[Batch]:
+def batches(source: ByIndex | Stream, first: int, stride: int, workers: int) -> Iterator[Batch]:
     """Batches first, first + stride, ... in this order, drawn ahead by `workers` processes (0: on demand)."""
-    if not hasattr(source, "batch"):
+    if not isinstance(source, ByIndex):
         while True:
             yield next(source)
     if workers == 0:

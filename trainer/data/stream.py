@@ -50,8 +50,7 @@ def open_dataset(path: str) -> Any:
     kind, _, files = name.partition(":")
     where: dict[str, Any] = {"path": name}
     if files and kind in LOCAL:
-        files = local_files(files)[0]
-        where = {"path": kind, "data_dir" if kind == "imagefolder" else "data_files": files}
+        where = {"path": kind, "data_dir" if kind == "imagefolder" else "data_files": local_files(files)[0]}
     try:
         return datasets.load_dataset(**where, split=split or "train", streaming=True)
     except Exception as error:  # the library raises many kinds, of the network and of its own
@@ -166,7 +165,8 @@ class HubStream:
 
     def _name(self, number: int, example: dict[str, Any]) -> str:
         """What a person finds the example by: its key or file, else its place in the shuffled epoch."""
-        picture = next((example[c] for c in IMAGES if isinstance(example.get(c), dict)), {})
+        found = (example[c] for c in IMAGES if isinstance(example.get(c), dict))
+        picture: dict[str, Any] = next(found, {})
         place = f"example {number}" + (f" of epoch {self.epoch}" if self.epoch else "")
         return shown(str(example.get("__key__") or picture.get("path") or place))
 

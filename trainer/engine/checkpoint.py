@@ -363,7 +363,8 @@ def _prune(folder: Path, latest: Path, keep_last: int, keep_best: int) -> None:
     found = [path for path in sorted(folder.glob("step-*"), reverse=True) if path <= latest]
     keep = set(found[: max(1, keep_last)])
     scores = {path: (_manifest(path) or {}).get("score") for path in found}
-    keep |= set(sorted((p for p in found if scores[p] is not None), key=lambda p: scores[p])[:keep_best])
+    measured = [(score, i, path) for i, (path, score) in enumerate(scores.items()) if score is not None]
+    keep |= {path for _, _, path in sorted(measured)[:keep_best]}
     for path in folder.glob("step-*"):
         if path not in keep:
             shutil.rmtree(path, ignore_errors=True)
@@ -371,7 +372,7 @@ def _prune(folder: Path, latest: Path, keep_last: int, keep_best: int) -> None:
 
 def _explain(folder: Path, step: int, error: Exception) -> str:
     number = getattr(error, "errno", None)
-    known = {
+    known: dict[int | None, str] = {
         errno.ENOSPC: "the disk is full",
         errno.EROFS: "the disk is read-only",
         errno.EACCES: "no permission",

@@ -21,7 +21,7 @@ from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
 from trainer.data.folder import without_place
-from trainer.data.source import Batch
+from trainer.data.source import Batch, Drawing, Source, Stream
 from trainer.engine import checkpoint
 from trainer.engine.optim import build_optimizers
 from trainer.engine.parallel import Parallel, full
@@ -39,12 +39,13 @@ from trainer.engine.step import (
 from trainer.recipes.recipe import Recipe
 
 
-class Trainer(Run):
+class Trainer(Run[Drawn]):
     """Holds the parts of one run; `run` trains, `export` writes a model folder."""
 
     remedy = "lower lr or matrix_lr"
     model: MaskedDiffusionTransformer
     reporter: ModelReporter
+    source: Source | Stream
 
     def __init__(
         self,
@@ -126,6 +127,7 @@ class Trainer(Run):
             return batch.tokens.to(self.device, non_blocking=True).flatten(1).long()
         images = batch.images
         if images is None:
+            assert isinstance(self.source, Drawing)  # whose batches hold scenes
             images = self.source.render(batch.scenes, self.device)
         return self.codec.encode(images.to(self.device, non_blocking=True)).flatten(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mdm_core.ops.backend import triton_installed
-from trainer.engine.parallel import local
+from trainer.engine.parallel import local, sharded
 
 LOT = 1 << 27  # elements that one process orthogonalises at once
 NEWTON_SCHULZ_STEPS = 5
@@ -71,9 +71,9 @@ class Among:
 
     @classmethod
     def of(cls, parameter: Tensor) -> Among:
-        if hasattr(parameter, "to_local"):
+        if sharded(parameter):
             mesh, (placement,) = parameter.device_mesh, parameter.placements
-            assert placement.dim == 0  # fully_shard's default
+            assert placement.is_shard(0)  # fully_shard's default
             process_group = mesh.get_group()
             count, rank = mesh.size(), mesh.get_local_rank()
             return cls(count, rank, process_group, True, [0] * count)
@@ -96,7 +96,8 @@ class Lot:
 
     def __init__(self, optimizer, group: dict, params: list[Tensor], rows: int, columns: int, among: Among):
         self.group, self.rows, self.columns, self.among = group, rows, columns, among
-        self.weights, self.grads = [local(p) for p in params], [local(p.grad) for p in params]
+        self.weights = [local(p) for p in params]
+        self.grads = [local(p.grad) for p in params if p.grad is not None]
         self.buffers = [local(optimizer.state[p]["momentum_buffer"]) for p in params]
         kernels = self.weights[0].is_cuda and triton_installed()
         self.kernels = kernels and _triton().serve(self.weights + self.grads + self.buffers)
@@ -167,9 +168,11 @@ class Lot:
             padded[:mine] = done
             self.result = done.new_empty(among.count * most, *done.shape[1:])
             bits = self.result.view(torch.uint8), padded.view(torch.uint8)  # see _exchange
-            self.waiting = dist.all_gather_into_tensor(*bits, group=among.process_group, async_op=True)
+            work = dist.all_gather_into_tensor(*bits, group=among.process_group, async_op=True)
+            self.waiting = _under_way(work)
             self.kept = padded  # until it has been sent
             return
+        assert self.waiting is not None
         self.waiting.wait()
         pieces = self.whole.split([mine * part * self.columns for part in self.parts])
         pieces = [p.view(mine, part, self.columns) for p, part in zip(pieces, self.parts, strict=True)]
@@ -189,13 +192,14 @@ class Lot:
 
     def finish(self) -> None:
         """Take what the others made, and change the weights."""
+        assert self.waiting is not None
         self.waiting.wait()
         steps = self.result
         if not self.among.sharded:
             most = max(self.counts)
             steps = torch.cat([steps[i * most : i * most + n] for i, n in enumerate(self.counts)])
         self.apply(steps)
-        self.result = self.kept = self.whole = None
+        self.result = self.kept = self.whole = steps.new_empty(0)  # the memory is for the next lots
 
 
 class Iteration:
@@ -205,8 +209,9 @@ class Iteration:
     input and an output in fixed places; `given` is that input, for those who can write it there themselves.
     """
 
-    def __init__(self):
-        self.calls, self.graph = 0, None
+    def __init__(self) -> None:
+        self.calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
         self.given: Tensor | None = None
         self.result: Tensor | None = None
 
@@ -214,7 +219,7 @@ class Iteration:
         self.calls += 1
         if self.calls == 1:  # kernels are compiled
             return orthogonalise(updates)
-        if self.graph is None:
+        if self.graph is None or self.given is None or self.result is None:
             self.given = updates
             torch.cuda.synchronize(updates.device)
             graph = torch.cuda.CUDAGraph()
@@ -227,15 +232,21 @@ class Iteration:
         return self.result
 
 
-def _exchange(out: Tensor, send: Tensor, received: list[int], sent: list[int], among: Among):
+def _exchange(out: Tensor, send: Tensor, received: list[int], sent: list[int], among: Among) -> dist.Work:
     """all_to_all of flat bf16 tensors; returns what to wait for."""
     # not every backend knows bf16, and bytes are bytes
     sizes = [2 * n for n in received], [2 * n for n in sent]
     out, send = out.view(torch.uint8), send.view(torch.uint8)
-    return dist.all_to_all_single(out, send, *sizes, group=among.process_group, async_op=True)
+    return _under_way(dist.all_to_all_single(out, send, *sizes, group=among.process_group, async_op=True))
 
 
-def same_shape(params: list[Tensor], most: int = LOT) -> Iterator[tuple[int, int, list[int]]]:
+def _under_way(work: dist.Work | None) -> dist.Work:
+    """An exchange that was begun with async_op, in a group that this process belongs to."""
+    assert work is not None
+    return work
+
+
+def same_shape(params: Sequence[Tensor], most: int = LOT) -> Iterator[tuple[int, int, list[int]]]:
     """(rows, columns, places in `params`) for lots of equal shape, of at most `most` elements in all."""
     lots: dict[tuple[int, int], list[int]] = {}
     for i, p in enumerate(params):

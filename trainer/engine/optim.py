@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from trainer.engine.muon import Muon
-from trainer.engine.parallel import full, local
+from trainer.engine.parallel import full, local, sharded
 
 
 def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(matrices of the transformer blocks, everything else: embeddings, head, norms, biases)."""
-    body, rest = [], []
+    body: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, p in model.named_parameters():
         inside = name.startswith(("blocks.", "token_blocks.")) and p.ndim == 2
         (body if inside else rest).append(p)
@@ -38,7 +39,7 @@ def clip_gradients(parameters: list[nn.Parameter], most: float) -> torch.Tensor:
     As torch.nn.utils.clip_grad_norm_, which sends every shard of a sharded model through DTensor's dispatcher.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    if not grads or not hasattr(grads[0], "to_local"):
+    if not grads or not sharded(grads[0]):
         return nn.utils.clip_grad_norm_(parameters, most)
     mesh, grads = grads[0].device_mesh, [g for g in map(local, grads) if g.numel()]
     square = torch.zeros((), device=mesh.device_type)

@@ -10,13 +10,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from mdm_core.device import usable
+
+if TYPE_CHECKING:  # none of it is needed by one process
+    from torch.distributed.tensor import DTensor
 
 
 class Parallel:
@@ -31,7 +35,7 @@ class Parallel:
     def __init__(
         self, device: torch.device | None = None, shard: bool = False, tracker: tuple[str, Any] | None = None
     ):
-        self.accelerator = None
+        self.accelerator: Any = None
         launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
         if launched or tracker:
             on_cpu = device is not None and device.type == "cpu"
@@ -55,8 +59,8 @@ class Parallel:
         if self.world == 1:
             return module
         if not self.shard:
-            kwargs = {"device_ids": [self.device]} if self.device.type == "cuda" else {}
-            return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True, **kwargs)
+            devices = [self.device] if self.device.type == "cuda" else None
+            return nn.parallel.DistributedDataParallel(module, devices, gradient_as_bucket_view=True)
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
@@ -66,15 +70,20 @@ class Parallel:
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if low else MixedPrecisionPolicy()
         for block in blocks:
             fully_shard(block, mesh=mesh, mp_policy=policy)
-        return fully_shard(module, mesh=mesh, mp_policy=policy)
+        fully_shard(module, mesh=mesh, mp_policy=policy)
+        return module
 
-    def accumulating(self, module: nn.Module, last: bool):
+    def accumulating(self, module: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Context of one micro-batch's backward pass: only the last one exchanges gradients."""
         if self.world == 1:
             return contextlib.nullcontext()
         if self.shard:
+            from torch.distributed.fsdp import FSDPModule
+
+            assert isinstance(module, FSDPModule)
             module.set_requires_gradient_sync(last)
             return contextlib.nullcontext()
+        assert isinstance(module, nn.parallel.DistributedDataParallel)
         return contextlib.nullcontext() if last else module.no_sync()
 
     def agree(self, values: list[float]) -> list[float]:
@@ -128,19 +137,24 @@ def open_device(name: str | None) -> torch.device | None:
     return None if name is None else usable(name)
 
 
+def sharded(tensor: Tensor) -> TypeGuard[DTensor]:
+    """Whether each process holds a part of it."""
+    return hasattr(tensor, "to_local")
+
+
 def full(tensor: Tensor) -> Tensor:
     """The whole of a sharded tensor (a collective: every process must ask); others as they are."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return tensor.full_tensor() if sharded(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a sharded tensor, sharing its memory; others as they are."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return tensor.to_local() if sharded(tensor) else tensor
 
 
 def rows_of(tensor: Tensor) -> tuple[Tensor, int] | None:
     """(the rows that this process holds of a sharded tensor, the number of the first one); None for a whole one."""
-    if not hasattr(tensor, "to_local"):
+    if not sharded(tensor):
         return None
     from torch.distributed.tensor import Shard
 

@@ -12,7 +12,6 @@ trainer bench train --device cuda`); what was not measured is said.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
@@ -26,11 +25,12 @@ from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
 from mdm_core.paths import shipped
-from trainer.command import run_command, whole
+from trainer.command import ask, run_command
 from trainer.engine.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
 from trainer.engine.optim import parameter_groups
 from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe, load_recipe
+from trainer.settings.training import Plan
 
 RECORDS = shipped("benchmarks")
 GIB = 1 << 30
@@ -73,7 +73,7 @@ def build_on_meta(config: ModelConfig) -> MaskedDiffusionTransformer:
         return MaskedDiffusionTransformer(config)
 
 
-def work_per_sample(config: ModelConfig, model: nn.Module | None = None) -> Work:
+def work_per_sample(config: ModelConfig, model: MaskedDiffusionTransformer | None = None) -> Work:
     """2 operations per weight and position, three times: forward, and two products in the backward pass.
 
     Recomputation (gradient checkpointing) is not counted: what a model needs, not what a setting spends.
@@ -98,7 +98,7 @@ def work_per_sample(config: ModelConfig, model: nn.Module | None = None) -> Work
 
 
 def memory(
-    recipe: Recipe, gpus: int, model: nn.Module | None = None, kernels: bool = True
+    recipe: Recipe, gpus: int, model: MaskedDiffusionTransformer | None = None, kernels: bool = True
 ) -> dict[str, float]:
     """Bytes on one GPU, by what they hold; with parallel="fsdp" the states are split over `gpus`.
 
@@ -113,7 +113,7 @@ def memory(
         n_body, n_rest = 0, n_body + n_rest
     parts = gpus if r.parallel == "fsdp" else 1
     n = n_body + n_rest
-    states = {
+    states: dict[str, float] = {
         "weights, fp32": 4 * n / parts,
         "gradients, fp32": 4 * n / parts,
         "optimiser states, fp32": (4 * n_body + 8 * n_rest) / parts,
@@ -127,6 +127,9 @@ def memory(
     elif r.precision == "bf16":
         states["copies of the weights, bf16"] = 2 * n
     positions = c.text_length + c.length // c.resample**2
+    body_block: float
+    token_block: float
+    kept: float
     if kernels:
         body_block = positions * kept_by_kernels(c.width, c.ffn, c.kv_heads / c.heads)
         token_block = c.length * kept_by_kernels(c.token_width, c.token_ffn)
@@ -215,7 +218,10 @@ def kernel_rates(width: int, folder: Path = RECORDS) -> Rates | None:
         rows = [r for r in record["rows"] if r["name"] == "ours" and r["grouped"] and r.get("ms")]
         row = min(rows, key=lambda r: abs(math.log(r["shape"][1] / width)))
         text = (folder / "profile_cuda.txt").read_text()
-        copy, product = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text).groups()
+        found = re.search(r"copy ([\d.]+) TB/s, 8192\^3 bf16 product ([\d.]+) TFLOP/s", text)
+        if found is None:
+            return None
+        copy, product = found.groups()
         return Rates(
             record["environment"]["device"],
             float(product) * 1e12,
@@ -291,8 +297,8 @@ def forecast(recipe: Recipe, gpus: int, folder: Path = RECORDS) -> float | None:
         return None
     best = []
     for r, count in ((gpu_recipe(rate["batch"]), 1), (recipe, gpus)):
-        model, rates = build_on_meta(r.model), kernel_rates(r.model.token_width, folder)
-        best.append(sum(parts_of_a_step(r, count, model, work_per_sample(r.model, model), rates).values()))
+        model, mine = build_on_meta(r.model), kernel_rates(r.model.token_width, folder) or rates
+        best.append(sum(parts_of_a_step(r, count, model, work_per_sample(r.model, model), mine).values()))
     return best[1] / best[0] * rate["ms"] * 1e-3
 
 
@@ -361,12 +367,8 @@ def _checkpoint_bytes(recipe: Recipe, model: nn.Module) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. paper_1024")
-    p.add_argument("overrides", nargs="*", help="field=value, as for the command train")
-    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="how many (default: 1)")
-    args = p.parse_intermixed_args(argv)
-    print(plan(load_recipe(args.recipe, args.overrides), args.gpus))
+    args = ask(Plan, __doc__, argv)
+    print(plan(load_recipe(args.recipe, list(args.overrides)), args.gpus))
 
 
 if __name__ == "__main__":

@@ -154,6 +154,8 @@ class Reporter:
 class ModelReporter(Reporter):
     """Also measures and draws what a model has learnt."""
 
+    trainer: ModelRun
+
     def __init__(self, trainer: ModelRun):
         super().__init__(trainer)
         self.validation: Any = None  # the source of unseen pictures, opened when first needed
@@ -233,7 +235,7 @@ def lay_out(images: list[Image.Image], prompts: list[str], cell: int, columns: i
     draw = ImageDraw.Draw(canvas)
     for i, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
         x, y = i % columns * cell, i // columns * (cell + 18)
-        canvas.paste(image.resize((cell - 4, cell - 4), Image.LANCZOS), (x + 2, y + 2))
+        canvas.paste(image.resize((cell - 4, cell - 4), Image.Resampling.LANCZOS), (x + 2, y + 2))
         while font.getlength(prompt) > cell - 6:
             prompt = prompt[:-1]
         draw.text((x + 3, y + cell), prompt, fill=(60, 60, 60), font=font)

@@ -15,14 +15,14 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainer.conduct import Conduct
-from trainer.data.source import Batch, Placed, Source, Stream, batches
+from trainer.data.source import Batch, ByIndex, Placed, Stream, batches
 from trainer.engine import checkpoint, state
 from trainer.engine.optim import EMA, clip_gradients, cosine, trapezoid
 from trainer.engine.parallel import Parallel
@@ -31,12 +31,14 @@ from trainer.engine.reporter import Reporter
 COUNTERS = ("step", "samples", "seconds", "log", "pending", "skipped", "score")
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
 
+Drawn = TypeVar("Drawn", bound=tuple[Any, ...])  # a micro-batch on the training device
+
 
 class DivergedError(RuntimeError):
     """The loss or its gradient is not finite, and the run stops; the message says what to do."""
 
 
-class Run:
+class Run(Generic[Drawn]):
     """Holds the parts of one run; `run` trains.
 
     A subclass calls `__init__`, builds what it trains, and hands it to `assemble`.
@@ -64,7 +66,7 @@ class Run:
         self.log: list[dict[str, Any]] = []
         self.aside = 0.0  # seconds of this process that do not count
         self.stream: Iterator[Batch] = iter(())
-        self.drawn: tuple[Any, ...] | None = None  # the next micro-batch, where it was drawn ahead
+        self.drawn: Drawn | None = None  # the next micro-batch, where it was drawn ahead
         self.stop = False  # set by a signal: save and leave
         self.reporter = Reporter(self)
 
@@ -73,7 +75,7 @@ class Run:
         model: nn.Module,
         net: nn.Module,
         optimizers: list[torch.optim.Optimizer],
-        source: Source | Stream,
+        source: ByIndex | Stream,
         batch_size: int,
         workers: int = 0,
     ) -> None:
@@ -93,7 +95,7 @@ class Run:
         kept = model.state_dict().keys()
         self.running = [buffer for name, buffer in model.named_buffers() if name in kept]
         # a stream's position must be that of the last step, so only batches that have an index come early
-        self.draws_ahead = self.device.type == "cuda" and hasattr(source, "batch")
+        self.draws_ahead = self.device.type == "cuda" and isinstance(source, ByIndex)
         # what a checkpoint asks; random states last, so that nothing draws after they are back
         self.parts: dict[str, state.Stateful] = {
             "model": state.Weights(model),
@@ -106,11 +108,11 @@ class Run:
 
     # ---- what a subclass says ------------------------------------------------------------------------
 
-    def draw(self) -> tuple[Any, ...]:
+    def draw(self) -> Drawn:
         """The next micro-batch, on the training device; the first of it is as long as it has samples."""
         raise NotImplementedError
 
-    def loss(self, batch: tuple[Any, ...], index: int) -> Tensor:
+    def loss(self, batch: Drawn, index: int) -> Tensor:
         """Scalar loss of micro-batch `index`, by `net`."""
         return self.net(*batch)
 
@@ -221,7 +223,7 @@ class Run:
     def _steps(self, stop_after: float) -> None:
         s, p = self.settings, self.parallel
         source = self.source
-        if hasattr(source, "batch"):
+        if isinstance(source, ByIndex):
             source = Placed(source, self.micro_batches, self.position, self.batch_size)
         self.stream = batches(source, self.micro_batches + p.rank, p.world, self.workers)
         self.drawn, self.aside = None, 0.0
@@ -326,7 +328,7 @@ class Run:
             os.replace(aside, self.out / "log.json")
 
 
-def leave_on_signals(run: Run) -> None:
+def leave_on_signals(run: Run[Any]) -> None:
     """Ctrl-C or a termination signal ends the run after a checkpoint; a second one at once."""
 
     def leave(*_: object) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from trainer.engine import checkpoint
 from trainer.engine.checkpoint import Rows
 from trainer.engine.optim import EMA
-from trainer.engine.parallel import Parallel, local, rows_of
+from trainer.engine.parallel import Parallel, local, rows_of, sharded
 
 
 class Stateful(Protocol):
@@ -318,7 +318,7 @@ def _remembered(state: Stored, name: str, p: Tensor, group: dict[str, Any]) -> T
         value = state[name]
         return value.to(p.device) if group.get("fused") or group.get("capturable") else value
     value = state.held(name, p).to(p.device)
-    if not hasattr(p, "to_local"):
+    if not sharded(p):
         return value
     from torch.distributed.tensor import DTensor
 
@@ -343,7 +343,9 @@ def place(state: Mapping[str, Any], accumulate: int, size: int) -> tuple[int, in
 def rng_state(device: torch.device) -> dict[str, Any]:
     """The state of every random number generator of this process, as JSON values."""
     version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    words = np.random.get_state(legacy=True)
+    assert isinstance(words, tuple)
+    kind, keys, position, has_gauss, cached = words
     state = {
         "python": [version, list(numbers), gauss],
         "numpy": [kind, keys.tolist(), position, has_gauss, cached],

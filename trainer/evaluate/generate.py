@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,9 @@ class Pictures:
 
     images: Tensor
     tokens: np.ndarray
-    passes: list[int] = field(default_factory=list)  # forward passes (of both branches of guidance)
-    edits: list[int] = field(default_factory=list)  # tokens overwritten or sent back
-    unedited: np.ndarray | None = None  # tokens, but the first value of every place that was edited
+    passes: list[int]  # forward passes (of both branches of guidance)
+    edits: list[int]  # tokens overwritten or sent back
+    unedited: np.ndarray  # tokens, but the first value of every place that was edited
     seconds: float = 0.0
 
 

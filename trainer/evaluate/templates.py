@@ -122,7 +122,8 @@ def _place(box: tuple[float, float, float, float], spec: SceneSpec) -> tuple[int
     else:
         side = min(max(SIDE, round(mean)), spec.image)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    return *(min(max(0, round(v / step) * step), spec.image - side) for v in (x, y)), side
+    x, y = (min(max(0, round(v / step) * step), spec.image - side) for v in (x, y))
+    return x, y, side
 
 
 def crops(images: Tensor, place: tuple[int, int, int]) -> Tensor:

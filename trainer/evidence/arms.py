@@ -6,12 +6,10 @@ files.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +21,12 @@ from mdm_core.device import usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.families.chisel.backbone import TransformerBackbone
-from mdm_core.families.chisel.config import ModelConfig, PipelineConfig
+from mdm_core.families.chisel.config import PipelineConfig
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
-from trainer.conduct import Conduct
 from trainer.data.source import Batch
 from trainer.engine.optim import build_optimizers
 from trainer.engine.parallel import Parallel
@@ -42,39 +39,15 @@ from trainer.judge.detector import Verifier
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.source import SceneDataConfig, scene_batches
+from trainer.settings.evidence import ARMS as ARMS
+from trainer.settings.evidence import SIZES, Ablate, Arm, ArmSettings
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031
 TENSORS, PROMPTS = "data.safetensors", "prompts.json"  # what all runs share, in the output folder
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One way to train. `group`: codes a cell of the lattice holds; 1 is plain CE."""
-
-    group: int = 1
-    weight: float = 0.2  # of the grouped term
-    smoothing: float = 0.0
-
-
-SIZES = {  # of the model; width of the body's heads is 64, of the per-token ones 64 and 32
-    "gpu": dict(
-        width=256, depth=5, heads=4, kv_heads=4, ffn=704, token_width=128, token_heads=2, token_ffn=256
-    ),
-    "cpu": dict(
-        width=192, depth=4, heads=3, kv_heads=3, ffn=512, token_width=96, token_heads=3, token_ffn=192
-    ),
-}
 BITS = ("masked_bits", "flipped_bits", "cell_bits")
 CHECKS = 4  # measurements on unseen scenes along a run, evenly spaced, the last at its end
-
-ARMS = {
-    "ce": Arm(),
-    "smooth": Arm(smoothing=0.1),
-    "gce8": Arm(8),
-    "gce64": Arm(64),
-    "gce512": Arm(512),
-    "gce64_w1": Arm(64, weight=1.0),
-}
 
 
 def cells(levels: tuple[int, ...], size: int) -> Groups:
@@ -91,13 +64,13 @@ def cells(levels: tuple[int, ...], size: int) -> Groups:
 class Bench:
     """What all runs share: data, codec, prompts, judge."""
 
-    def __init__(self, args: argparse.Namespace):
+    def __init__(self, args: Ablate):
         self.args = args
         self.device = usable(args.device)
         torch.set_float32_matmul_precision("high")
         self.codec = open_codec(args.codec, self.device, levels=args.levels or None)
         self.codec_config = config = self.codec.config
-        self.model_config = ModelConfig(token_depth=2, **SIZES[args.size]).for_codec(config)
+        self.model_config = SIZES[args.size].for_codec(config)
         self.text = TextTokenizer.load(args.text, self.model_config.text_length)
         self.flips = Groups.lattice(config.levels, 2).to(self.device)  # the same in every arm
 
@@ -113,9 +86,12 @@ class Bench:
             data = SceneDataConfig(
                 a.objects, tuple(a.styles), batch_size=min(256, n), workers=a.workers, seed=seed
             )
-            stream, x0, text = scene_batches(atlas, data, self.text), [], []
-            while sum(map(len, x0)) < n:
+            stream = scene_batches(atlas, data, self.text)
+            x0: list[Tensor] = []
+            text: list[Tensor] = []
+            while sum(len(part) for part in x0) < n:
                 scenes, ids = next(stream)
+                assert ids is not None  # there is a vocabulary
                 x0.append(self.codec.encode(self.grainy(render(scenes, bank))).flatten(1).int().cpu())
                 text.append(ids.short())
             return torch.cat(x0)[:n], torch.cat(text)[:n]
@@ -206,18 +182,6 @@ class Bench:
         }
 
 
-@dataclass(frozen=True)
-class ArmSettings(Conduct):
-    """As all arms are trained."""
-
-    warmup: float = 0.02
-    decay: float = 0.4
-    ema: float = 0.99
-    log_every: int = 0
-    save_minutes: float = 1.0
-    keep_last: int = 1
-
-
 class SharedRows:
     """Batches of the shared data in the order of a seed, the same in every arm."""
 
@@ -225,7 +189,8 @@ class SharedRows:
 
     def __init__(self, x0: Tensor, text: Tensor, size: int, seed: int):
         self.x0, self.text, self.size, self.seed = x0, text, size, seed
-        self.epoch, self.lots = -1, ()
+        self.epoch = -1
+        self.lots: tuple[Tensor, ...] = ()
 
     def batch(self, index: int) -> Batch:
         epoch, k = divmod(index, -(-len(self.x0) // self.size))
@@ -267,7 +232,7 @@ class ArmObjective(nn.Module):
         return loss
 
 
-class ArmRun(Run):
+class ArmRun(Run[tuple[Tensor, Tensor]]):
     """One arm, from the first step to the last."""
 
     untimed = 3
@@ -287,12 +252,13 @@ class ArmRun(Run):
         self.bench, self.data, self.last, self.gate = bench, data, last, gate
         model = MaskedDiffusionTransformer(bench.model_config).to(self.device)
         optimizers = build_optimizers(model, lr=settings.lr, matrix_lr=0.02, fused=self.device.type == "cuda")
-        rows = [data[name].to(self.device) for name in ("x0", "text")]
-        source = SharedRows(*rows, bench.args.batch, settings.seed)
+        x0, text = (data[name].to(self.device) for name in ("x0", "text"))
+        source = SharedRows(x0, text, bench.args.batch, settings.seed)
         self.assemble(model, ArmObjective(model, bench, arm), optimizers, source, bench.args.batch)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         batch = next(self.stream)
+        assert batch.tokens is not None  # as SharedRows has them
         return batch.tokens, batch.text
 
     def validates(self) -> bool:

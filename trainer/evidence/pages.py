@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from trainer.evaluate.prompts import TAGS
 from trainer.evaluate.report import agreement_table, grid, miss_table, percent
@@ -25,7 +26,8 @@ BITS = {"masked_bits": "bits/token", "cell_bits": "bits/cell of 8", "flipped_bit
 NO_TABLE_A = "Not measured yet: `python -m trainer evidence ablate` says how."
 
 
-def read(path: Path) -> dict | None:
+def read(path: Path) -> Any:
+    """What a record holds; None where there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 

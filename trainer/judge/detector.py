@@ -93,9 +93,11 @@ class Detector(nn.Module):
         self.mix = nn.Sequential(Residual(middle), _entry(middle, 192, 1))
         self.head = nn.Conv2d(192, 1 + (n_objects + 1) + len(COLOURS) + 4, 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        bias = self.head.bias
+        assert bias is not None
+        nn.init.zeros_(bias)
         with torch.no_grad():
-            self.head.bias[0] = -4.0  # most cells are no centre: start by saying so
+            bias[0] = -4.0  # most cells are no centre: start by saying so
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the maps [B, 1 + classes + colours + 4, 16, 16] and pooled features [B, coarse]."""
@@ -193,12 +195,13 @@ class Verifier:
         for k in np.flatnonzero(score > self.place_above):
             if any(overlap(corners[k], d.box) > 0.5 for d in found):
                 continue  # one object, found from two cells
+            left, top, right, bottom = corners[k].tolist()
             named = index[k] < len(self.names) and certainty[k] >= self.name_above
             found.append(
                 Detection(
                     self.names[index[k]] if named else NOTHING,
                     COLOURS[hue[k]],
-                    tuple(float(v) for v in corners[k]),
+                    (left, top, right, bottom),
                     float(score[k]),
                     float(certainty[k]),
                 )

@@ -101,7 +101,8 @@ class SceneGenerator:
 
     def _visible_grounds(self, atlas: Atlas) -> dict:
         """(object, style or colour) -> set of background indices on which it can be told from the ground."""
-        grounds, seen = self.spec.grounds, {}
+        grounds = self.spec.grounds
+        seen: dict[tuple[int, int] | str, frozenset[int]] = {}
         rgb = np.array([b.rgb for b in grounds], np.float64)
         for s, style in enumerate(self.styles):
             for i in self._members[s]:
@@ -237,8 +238,8 @@ class SceneGenerator:
         elif kind in ("counting", "many"):
             text = captions.counted(rng, first, len(things))
         elif kind == "two_counts":
-            said = [(objects[i], colour, things.count((i, colour))) for i, colour in dict.fromkeys(things)]
-            text = captions.two_counts(rng, said)
+            groups = [(objects[i], colour, things.count((i, colour))) for i, colour in dict.fromkeys(things)]
+            text = captions.two_counts(rng, groups)
         elif kind == "sizes":
             text = captions.small_and_big(rng, first, objects[things[1][0]])
         else:
@@ -253,7 +254,7 @@ class SceneGenerator:
             names = self._style_names[style]
             spoken = names[0] if rng.random() < 0.75 else self._pick(names)
         text = captions.finish(rng, text, spoken, opener=not bare)
-        if slip:
+        if slip and self._wordings is not None:
             wrong = self._wordings.slip(rng, text)
             text = wrong if self._fits is None or self._fits(wrong) else text
         return text, says_background, says_style
@@ -305,6 +306,7 @@ class SceneGenerator:
     def batch(self, n: int) -> SceneBatch:
         """The next n scenes as arrays and captions: the same scenes that n calls of sample() would give."""
         out, styles = SceneBatch.empty(n, self.spec.slots), len(self.styles)
+        assert out.angle is not None and out.look is not None
         for row in range(n):
             kind, style, things, relation, placed, background, look = self._draw()
             out.captions[row] = self._caption(kind, style, things, relation, background)[0]
@@ -330,6 +332,7 @@ def as_batch(scenes: list[Scene], spec: SceneSpec, row_of: Callable[[Scene, Scen
     """Scenes -> arrays; row_of(scene, object): the row of its sprite in a bank."""
     names = {b.name: k for k, b in enumerate(spec.grounds)}
     out = SceneBatch.empty(len(scenes), spec.slots)
+    assert out.angle is not None and out.look is not None
     for row, scene in enumerate(scenes):
         out.background[row], out.look[row] = names[scene.background], scene.look
         out.captions[row] = scene.caption

@@ -126,6 +126,8 @@ class SceneSource:
     def batch(self, index: int) -> Batch:
         self.scenes.reseed(f"{self.config.seed}-{index}")
         scenes = self.scenes.batch(self.config.batch_size)
+        if self.text is None:  # the pictures alone are asked for
+            return Batch(torch.zeros(len(scenes), 0, dtype=torch.int64), scenes=scenes)
         return Batch(self.text.encode(scenes.captions), scenes=scenes)
 
     def render(self, scenes: SceneBatch, device: torch.device) -> Tensor:

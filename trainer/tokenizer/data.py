@@ -19,13 +19,6 @@ from trainer.tokenizer.photos import cut, load_pictures
 UNSEEN_SEED = 10_007  # of the scenes that figures are measured on
 
 
-class _NoText:
-    """In the place of a prompt vocabulary: the tokenizer reads no captions."""
-
-    def encode(self, captions: list[str]) -> Tensor:
-        return torch.zeros(len(captions), 0, dtype=torch.int64)
-
-
 @dataclass
 class Both:
     """Batch `index` of scenes and of pictures together; either may be None. Runs in worker processes."""
@@ -103,10 +96,10 @@ class TokenizerData:
             seen = _pictures(config, "seen")
             self.unseen["pictures"] = torch.from_numpy(_first(seen, 256))
         if drawn:
-            config = SceneDataConfig(objects, batch_size=drawn, seed=seed, spec=world, atlas=atlas)
-            scenes = config.open(_NoText())
+            chosen = SceneDataConfig(objects, batch_size=drawn, seed=seed, spec=world, atlas=atlas)
+            scenes = chosen.open(None)  # the tokenizer reads no captions
             unseen = SceneDataConfig(objects, batch_size=64, seed=UNSEEN_SEED, spec=world, atlas=atlas)
-            self._unseen_scenes = SceneSource(scenes.atlas, unseen, _NoText())
+            self._unseen_scenes = SceneSource(scenes.atlas, unseen, None)
         self.source = Both(scenes, pictures, packed=self.own if self.packed is not None else 0)
 
     def go_on(self, batches: int, pictures: int) -> None:
@@ -129,7 +122,7 @@ class TokenizerData:
         """
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
         parts = []
-        if batch.scenes is not None:
+        if batch.scenes is not None and self.source.scenes is not None:
             parts.append(augment(self.source.scenes.render(batch.scenes, self.device), augmented, draw))
         if self.packed is not None:
             parts.append(cut(self.packed, self.own, self.size, draw))

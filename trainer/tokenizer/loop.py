@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +16,14 @@ from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, P
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.paths import located
-from trainer import checks
-from trainer.conduct import Conduct
 from trainer.engine import checkpoint
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import Run
+from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 
 SHOWN = 16  # unseen pictures of each kind on a sheet
-
-
-@dataclass(frozen=True)
-class TokenizerSettings(Conduct):
-    """How a tokenizer is trained; see `python -m trainer tokenizer --help`."""
-
-    # the schedule runs over `minutes` unless steps > 0
-    steps: int = 0
-    minutes: float = 20.0
-    warmup: float = 0.02
-    decay: float = 0.4
-    ema: float = 0.999
-    log_every: int = 100
-    save_every: int = 500
-    init: Path | None = None
-    freeze_encoder: bool = False
-    blend: float = 1.0
-    augment: float = 0.125
-    measure_on: int = 512
-
-    def __post_init__(self) -> None:
-        if self.init is not None and not isinstance(self.init, str | os.PathLike):
-            raise ValueError(f"init must be a file of weights or None, got {checks.told(self.init)}")
-        if (
-            not checks.is_number(self.blend)
-            or not 0 < self.blend <= 1
-            or (self.blend < 1 and self.init is None)
-        ):
-            raise ValueError(
-                "blend must lie above 0 and up to 1, and goes from the weights of --init, "
-                f"got {checks.told(self.blend)}"
-            )
-        checks.wholes(self, ("log_every", "save_every", "measure_on"), 1)
-        super().__post_init__()
-        checks.numbers(self, ("minutes",), above=not self.steps)
-        checks.shares(self, ("augment",))
-        checks.flags(self, "freeze_encoder")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -82,8 +43,8 @@ def mixed_loss(output: Tensor, target: Tensor, photos: int) -> Tensor:
     if photos in (0, len(output)):
         return reconstruction_loss(output, target)
     n, share = len(output) - photos, photos / len(output)
-    parts = [(output[:n], target[:n], 1 - share), (output[n:], target[n:], share)]
-    return sum(weight * reconstruction_loss(a, b).log() for a, b, weight in parts)
+    drawn, own = reconstruction_loss(output[:n], target[:n]), reconstruction_loss(output[n:], target[n:])
+    return (1 - share) * drawn.log() + share * own.log()
 
 
 class Reconstruction(nn.Module):
@@ -109,7 +70,7 @@ class Reconstruction(nn.Module):
         return mixed_loss(self.reconstruct(images), images, photos)
 
 
-class TokenizerTrainer(Run):
+class TokenizerTrainer(Run[tuple[Tensor]]):
     """Holds the parts of one run; `run` trains, saves and exports."""
 
     counted = "images"
@@ -150,7 +111,7 @@ class TokenizerTrainer(Run):
         index = self.micro_batches + self.parallel.rank
         return (to_float(self.data.pixels(batch, index, self.settings.augment)),)
 
-    def loss(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+    def loss(self, batch: tuple[Tensor], index: int) -> Tensor:
         return self.net(*batch, self.data.own)
 
     def run(self, stop_after: float = math.inf) -> None:
@@ -221,7 +182,7 @@ class TokenizerTrainer(Run):
         """The tokenizer with averaged weights, `blend` of the way from the weights it began with."""
         codec = ImageTokenizer(self.config).to(self.device).eval()
         self.ema.copy_to(codec)
-        if self.settings.blend < 1:
+        if self.settings.blend < 1 and self.start is not None:
             mixed = {
                 k: torch.lerp(self.start[k], v, self.settings.blend) for k, v in codec.state_dict().items()
             }

@@ -18,7 +18,6 @@ a held-out one is dropped from training.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
@@ -39,9 +38,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mdm_core.paths import located
-from trainer.command import number, out_file, run_command, to_path, whole
-
-HELD_SIDE = 128  # pixels a side of a held-out picture, unless another size is asked for
+from trainer.command import ask, out_file, run_command
+from trainer.settings.tokenizer import HELD_SIDE, Photos
 
 
 def stored_side(size: int) -> int:
@@ -124,7 +122,7 @@ def square(
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba)
-    return image.convert("RGB").resize((side, side), Image.LANCZOS, box=box)
+    return image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS, box=box)
 
 
 def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HELD_SIDE) -> list[Image.Image]:
@@ -148,7 +146,7 @@ def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HEL
         return [square(image, centre, size, (255, 255, 255))]
     rng, result = random.Random(name), []
     for i in range(count):
-        box = centre
+        box: tuple[float, float, float, float] = centre
         if i:
             s = max(side * rng.uniform(0.35, 1.0), min(side, stored / 2))
             x, y = rng.uniform(0, image.width - s), rng.uniform(0, image.height - s)
@@ -161,7 +159,7 @@ def crops(encoded: bytes, name: str, count: int, held_out: bool, size: int = HEL
 
 def thumbnail(image: Image.Image) -> np.ndarray:
     """float32 [8, 8, 3]."""
-    return np.asarray(image.resize((8, 8), Image.BOX), np.float32)
+    return np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float32)
 
 
 def packed(job: tuple[bytes, str, int, bool, int]) -> tuple[list[bytes], np.ndarray | None, str]:
@@ -200,7 +198,7 @@ def pack(root: Path, out: Path, limit: int, processes: int = 2, size: int = HELD
     held = np.stack(
         [t for (s, _), (_, t, _) in zip(jobs, results, strict=True) if s.held_out and t is not None]
     )
-    skipped = Counter()
+    skipped: Counter[str] = Counter()
     kept: list[tuple[Source, bytes]] = []
     for (source, _), (files, small, error) in zip(jobs, results, strict=True):
         if error or small is None:
@@ -290,22 +288,7 @@ def cut(pictures: Tensor, n: int, side: int, generator: torch.Generator) -> Tens
 
 def main() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=to_path, help="folder with one sub-folder per package")
-    parser.add_argument("--out", type=to_path, default=Path("runs/photos.safetensors"))
-    parser.add_argument(
-        "--limit-mib", type=number(above=True, high=1 << 20), default=39.5, help="largest size of the file"
-    )
-    parser.add_argument(
-        "--image-size",
-        type=whole(8, 4096),
-        default=HELD_SIDE,
-        help="pixels a side of the tokenizer's pictures",
-    )
-    parser.add_argument("--processes", type=whole(1, 1024), default=2)
-    args = parser.parse_args()
+    args = ask(Photos, __doc__)
     out_file(args.out, (".safetensors",))
     if not args.root.is_dir():
         raise ValueError(f"{args.root} is no folder: give one with a sub-folder for each package")

@@ -150,7 +150,9 @@ class Opening:
 
     # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
 
-    def link(self, text: Any, request: gr.Request, event: gr.EventData = None) -> Iterator[tuple[Any, ...]]:
+    def link(
+        self, text: Any, request: gr.Request, event: gr.EventData | None = None
+    ) -> Iterator[tuple[Any, ...]]:
         """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
         session = session_of(request)
         idle = (gr.skip(),) * len(limits.FIELDS)
@@ -273,10 +275,15 @@ def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
 
     `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
     """
+
+    def open_link(text: Any, request: gr.Request, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """`Opening.link` as Gradio calls it: it fills in what is declared as exactly its own."""
+        yield from opening.link(text, request, event)
+
     link = Ask(None, visible=False)
     button = gr.Button("Open the link", elem_id="open-link", elem_classes="cz-unseen")
     event = button.click(
-        opening.link,
+        open_link,
         [link],
         [*outputs, *inputs],
         js="() => [location.hash]",

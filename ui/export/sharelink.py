@@ -141,9 +141,8 @@ def encode(run: Run, store: Store) -> str:
     chain = _ancestors(run, store)
     entries = []
     for i, (one, parent) in enumerate(zip(chain, [None, *chain], strict=False)):
-        last = i == len(chain) - 1
-        at = None if last else chain[i + 1].request.parent[1]
-        entries.append(_entry(one, parent, at))
+        grown = chain[i + 1].request.parent if i < len(chain) - 1 else None
+        entries.append(_entry(one, parent, grown[1] if grown else None))
     data = {"m": [*run.grid, run.vocab], "f": digest(run.records[-1].tokens), "r": entries}
     if run.made_by is not None:
         data["by"] = list(run.made_by)
@@ -198,7 +197,7 @@ def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
         tokens = run.records[-1 if at is None else at].tokens
         return ["given", request.prompt, told, 0, ["t", _ids(tokens, run.vocab)], "", 0]
     # the next entry of a "given" picture starts from its only step
-    grew = request.parent[1] if parent is not None and parent.request.kind in CARVED else 0
+    grew = request.parent[1] if parent and request.parent and parent.request.kind in CARVED else 0
     base = np.full(run.cells, run.vocab) if parent is None else parent.record(_step(parent, request)).tokens
     start = base if request.tokens is None else request.tokens
     where = np.flatnonzero(start != base)
@@ -309,9 +308,10 @@ def _checked(entry: Any, version: int, first: bool, cells: int, vocab: int) -> E
             wrong = len(ids) != cells or ids.max(initial=0) > vocab
         else:
             wrong = not ids.size or ids.size % 2 or ids.size > 2 * cells
-            pairs = None if wrong else ids.reshape(-1, 2)
-            wrong = wrong or pairs[:, 0].max() >= cells or pairs[:, 1].max() > vocab
-            wrong = wrong or len(np.unique(pairs[:, 0])) != len(pairs)
+            if not wrong:
+                pairs = ids.reshape(-1, 2)
+                wrong = pairs[:, 0].max() >= cells or pairs[:, 1].max() > vocab
+                wrong = wrong or len(np.unique(pairs[:, 0])) != len(pairs)
         if wrong:
             raise Refused(BROKEN)
     if kind == "given" and tokens is None:
@@ -354,7 +354,7 @@ def _of_names(told: Any) -> dict[str, Any]:
 
 def _settings(prompt: Any, told: dict[str, Any]) -> RunSettings:
     chosen = {name: limits.taken(name, told[name]) for name in SETTINGS if name in told}
-    seed = limits.number(told["seed"], limits.SEED_CONTROL)
+    seed = int(limits.number(told["seed"], limits.SEED_CONTROL))
     return RunSettings(limits.prompt(prompt), seed, chosen)
 
 

@@ -5,7 +5,7 @@ ones, how many were changed. The broken places and their wrong tokens depend on 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
@@ -13,10 +13,12 @@ import numpy as np
 
 from mdm_core.diffusion import wrong
 from mdm_core.settings import HEAL
+from ui.assemble import markup
 from ui.inspector.lookups import whole
 from ui.server.form import SEED_LAST, Refused
 from ui.server.runs import Run
 from ui.server.studio import BROKEN, session_of, told
+from ui.stage.component import Live
 
 log = logging.getLogger("chisel")
 
@@ -71,7 +73,7 @@ class Lab:
             raise Refused("The picture is not finished: let every token be set first.")
         return run, int(share), seed
 
-    def heals(self, run: Run, share: int, seed: int, ticket: Any) -> Iterator[dict[str, Any]]:
+    def heals(self, run: Run, share: int, seed: int, ticket: Any) -> Generator[dict[str, Any], None, None]:
         """Break, look again without editing and with it, count after every pass."""
         pipe = self.studio.pipe
         tokens = run.records[-1].tokens.astype(np.int64)
@@ -84,7 +86,7 @@ class Lab:
         def fixed(after: np.ndarray) -> list[int]:
             return where[after[where] == tokens[where]].tolist()
 
-        def looked_at_again(edit: str) -> Iterator[Any]:
+        def looked_at_again(edit: str) -> Generator[Any, None, None]:
             start = broken.reshape(run.grid)
             return pipe.stream(run.prompt, **{**settings, "edit": edit}, tokens=start)
 
@@ -107,6 +109,21 @@ class Lab:
         finally:
             records.close()
         yield {**told, "state": "done"}
+
+
+def put(studio: Any) -> None:
+    """Places the lab, a chapter of Learn."""
+    piece = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
+    piece.heal(
+        Lab(studio).heal,
+        None,
+        piece,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id="lab",
+        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
+    )
 
 
 def break_some(tokens: np.ndarray, share: int, seed: int, vocab: int) -> tuple[np.ndarray, np.ndarray]:

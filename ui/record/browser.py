@@ -94,6 +94,7 @@ def serving(
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    assert process.stdout is not None  # it is a pipe
     address = f"http://127.0.0.1:{port}"
     try:
         while not _answers(address):

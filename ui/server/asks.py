@@ -51,7 +51,7 @@ def check(value: Any, settings: RunSettings, grid: tuple[int, int], vocab: int, 
     locked = None if locked is None or not locked.any() else locked.astype(bool)
     parent, step = None, 0
     if value.get("run") is not None:
-        parent, step = store.get(value["run"]), value.get("step")
+        parent, step = store.get(value["run"]), value.get("step", -1)
         parent.record(step)
         if (parent.grid, parent.vocab) != (grid, vocab):
             raise Refused("This picture was made by another model: make a new one with Generate.")
@@ -116,7 +116,7 @@ def decided(request: Request, pipe: Any) -> Request:
     where = unsure(pipe, request.prompt, request.tokens, guidance, locked=request.locked).reshape(-1)
     if not where.any():
         raise Refused("The model would choose every free token again: there is nothing unsure to make anew.")
-    tokens = np.where(where, pipe.vocab_size, request.tokens).astype(np.int32)
+    tokens = np.asarray(np.where(where, pipe.vocab_size, request.tokens), np.int32)
     return replace(request, kind="repaint", tokens=tokens, region=where)
 
 

@@ -230,7 +230,7 @@ async def _forward(send: Send, scope: Message) -> None:
     await _say(send, 307, {"detail": "The page is one slash further."}, [(b"location", there)])
 
 
-class Answers(OrderedDict):
+class Answers(OrderedDict[str, Any]):
     """Gradio's dict of answers on their way, by tab; whose answers were longest neither written nor read goes first.
 
     Gradio's own forgets the tab that came first, even in the middle of its run.
@@ -261,7 +261,7 @@ def bound_messages(page: Any) -> None:
     """
     queue = getattr(page, "_queue", None)
     kept = getattr(queue, "pending_messages_per_session", None)
-    if not isinstance(kept, MutableMapping) or len(kept):
+    if queue is None or not isinstance(kept, MutableMapping) or len(kept):
         log.warning("This Gradio keeps unread answers in a way that is not known here: its own limit holds.")
         return
     queue.pending_messages_per_session = Answers(TABS)

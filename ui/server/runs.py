@@ -19,7 +19,7 @@ from mdm_core.diffusion.trajectory import MadeBy, most_bytes
 from mdm_core.settings import HEAL
 from ui.server.form import Refused, RunSettings
 
-KINDS = ("generate", "repaint", "heal", "branch", "upload", "opened")
+KINDS = ("generate", "repaint", "heal", "branch", "upload", "opened", "hand")
 ROLES = ("main", "beside", "variation")
 RUNS_KEPT = 400
 RUNS_A_TAB = 48
@@ -131,7 +131,7 @@ class Run:
             for r in self.records
         )
         ground = 0 if self.ground is None else self.ground.width * self.ground.height * 3
-        return arrays + ground + sum(len(f.get("image", "")) for f in self.frames) + 2048
+        return arrays + ground + sum(len(f.get("image") or "") for f in self.frames) + 2048
 
 
 class Store:

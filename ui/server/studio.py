@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -92,7 +92,7 @@ class Studio:
             else:
                 yield from ticket.at_work(self._one(asked, ticket, session))
 
-    def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
+    def _one(self, asked: asks.Ask, ticket: Ticket, session: str) -> Generator[tuple[Any, ...], None, None]:
         try:
             request = asks.decided(asked.requests[0], self.pipe)
         except Exception as error:
@@ -115,7 +115,9 @@ class Studio:
             last = self.close(run, state)
         yield last or gr.skip(), words or gr.skip(), *buttons(running=False), gr.skip()
 
-    def _variations(self, asked: asks.Ask, ticket: Ticket, session: str) -> Iterator[tuple[Any, ...]]:
+    def _variations(
+        self, asked: asks.Ask, ticket: Ticket, session: str
+    ) -> Generator[tuple[Any, ...], None, None]:
         """Several runs of one region with different seeds, sent when each is finished."""
         sent: list[dict[str, Any]] = []
         words = ""
@@ -138,7 +140,7 @@ class Studio:
                 said = self.close(run, state)
                 if state != "done":  # a variation that is not whole is not offered
                     self.store.forget(run)
-            if state != "done":
+            if state != "done" or said is None:
                 break
             sent.append(said)
             yield so_far("running"), *(gr.skip(),) * 4
@@ -150,7 +152,7 @@ class Studio:
     def begin(self, request: Request, asked: asks.Ask, session: str) -> Run:
         """A run for `request`; a branch takes over its parent's steps up to the one it leaves from."""
         pipe, parent, prefix = self.pipe, asked.parent, 0
-        if request.kind == "branch" and parent is not None:
+        if request.kind == "branch" and parent is not None and request.parent is not None:
             prefix = request.parent[1]
             left = max(request.settings.steps - prefix, 1)
             request = dataclasses.replace(request, settings=request.settings.having(steps=left))

@@ -11,7 +11,6 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from concurrent.futures import Future
 
 import pytest
 from address_hands import DEAD, PROXY_NAMES, ROOT, environment, free_port
@@ -200,7 +199,7 @@ def test_whatever_fails_is_one_sentence_and_no_traceback(broken, monkeypatch, ca
 
 def test_a_program_that_ends_waits_for_its_loading_thread():
     """Cut off inside torch it would abort."""
-    pipeline, went_on = Future(), []
+    pipeline, went_on = launch.Loading(), []
     pipeline.thread = threading.Thread(target=lambda: (threading.Event().wait(0.3), went_on.append(True)))
     pipeline.thread.start()
     assert launch.over(pipeline, 2) == 2 and went_on == [True]

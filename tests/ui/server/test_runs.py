@@ -10,6 +10,7 @@ from mdm_core.settings import HEAL
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused
+from ui.server.frames import pack_record
 from ui.server.runs import Request, Run, Store
 from ui.server.studio import Studio
 
@@ -102,6 +103,18 @@ def test_memory_is_bounded_and_the_newest_run_stays(studio):
     assert len(store) <= 3
     large = Store(size=1)
     assert large.get(large.keep(run_of(records=run.records)).id)
+
+
+def test_a_run_whose_pictures_wait_to_be_decoded_hinders_nobody(studio):
+    """While it streams, what others bring is kept beside it."""
+    run, store = made(studio), Store()
+    store.keep(run)
+    run.frames = [pack_record(run.records[0], "data:,", 0)]
+    heavy = run.size()
+    run.frames.append(pack_record(run.records[1], None, 0))
+    assert run.size() == heavy
+    other = store.keep(run_of("another tab", records=run.records))
+    assert store.get(run.id) is run and store.get(other.id) is other
 
 
 def test_a_step_that_is_not_there_is_refused(studio):

@@ -90,6 +90,7 @@ class FreeBank:
             list(pool.map(self._upload_style, range(len(self.styles))))
 
     def _upload_style(self, style: int) -> None:
+        assert self._drawn is not None
         for index, sprite in self.atlas.each(self.styles[style]):
             if index < self.n_objects:
                 thing = index * len(self.styles) + style
@@ -261,8 +262,8 @@ def _sprites(
     turn, s = np.deg2rad(lean), bank.atlas.cell // by
     # a point of the window, in half pixels from its middle -> a point of the sprite, in 65,536ths of a pixel
     cos, sin = (np.round(f(turn) * (s / size * 32768)) for f in (np.cos, np.sin))
-    told = np.stack([starts, s, scene, size, *xy.T, cos, sin], 1).astype(np.int32)
-    told = torch.from_numpy(told).to(flat.device)
+    numbers = np.stack([starts, s, scene, size, *xy.T, cos, sin], 1).astype(np.int32)
+    told = torch.from_numpy(numbers).to(flat.device)
     width = size * (np.abs(np.cos(turn)) + np.abs(np.sin(turn))) + 2
     for window, lot in _lots(slot, width, np.ones(len(scene), bool), flat.device):
         _over(flat, bank.spec.image, packed, told[lot], window)
@@ -322,8 +323,8 @@ def _shadows(
     for k in range(1, int(np.bincount(scene).max())):
         order[k:] += scene[k:] == scene[:-k]
     radii = [np.maximum(wide * f, 1) for part in (CORE, RIM) for f in part[:2]]
-    told = np.round(np.stack([scene, x, y, *radii, wide * CORE[2], wide * RIM[2]], 1)).astype(np.int32)
-    told = torch.from_numpy(told).to(flat.device)
+    numbers = np.round(np.stack([scene, x, y, *radii, wide * CORE[2], wide * RIM[2]], 1)).astype(np.int32)
+    told = torch.from_numpy(numbers).to(flat.device)
     for window, lot in _lots(order, wide * 2, y > horizon + 3, flat.device):
         _shadow(flat, bank.spec.image, told[lot], window)
 
@@ -334,7 +335,7 @@ def _shadow(flat: Tensor, image: int, told: Tensor, width: int) -> None:
     core, rim, shifts = ellipses[:2], ellipses[2:4], ellipses[4:]
     across = torch.arange(width, dtype=torch.int32, device=flat.device) - width // 2
     down = torch.arange(width // 2, dtype=torch.int32, device=flat.device)[:, None] - width // 4
-    dark = 0
+    dark = torch.zeros((), dtype=torch.int32, device=flat.device)
     for (rx, ry), shift, strength in zip((core, rim), shifts, (CORE[3], RIM[3]), strict=True):
         # places in 4,096ths of the ellipse's radii; further than two of them nothing is dark
         u = torch.div((across - shift) * 4096, rx, rounding_mode="floor").clamp(-8192, 8192)  # [K, 1, width]

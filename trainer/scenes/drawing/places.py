@@ -142,8 +142,8 @@ def _related(rng: Random, spec: SceneSpec, sizes: list[int], relation: str) -> l
     else:
         room = spec.image - 2 * MARGIN - max(a, b)
         middle = MARGIN + max(a, b) / 2 + rng.random() * room
-        shift = _between(rng, -0.3, 0.3) * min(a, b)
-        columns = [int(middle - one / 2), int(middle + shift - two / 2)]
+        aside = _between(rng, -0.3, 0.3) * min(a, b)
+        columns = [int(middle - one / 2), int(middle + aside - two / 2)]
         limit = [spec.image - MARGIN - one, spec.image - MARGIN - two]
         columns = [min(max(MARGIN, c), top) for c, top in zip(columns, limit, strict=True)]
         side = [(columns[0], start), (columns[1], then)]
