@@ -28,7 +28,7 @@ TITLE = "Chisel"
 
 NOTE = """<p class="cz-note">Say what the whole picture shows, not only what is masked.</p>
 <p class="cz-note cz-note-upload" hidden></p>"""
-SEED_NOTE = f"""<p class="cz-note">{limits.SEED_CONTROL.help} Roll draws another. Without Keep, pressing Generate
+SEED_NOTE = f"""<p class="cz-told">{limits.SEED_CONTROL.help} Roll draws another. Without Keep, pressing Generate
 twice rolls by itself.</p>"""
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""

@@ -149,13 +149,13 @@ class Vocabulary:
         self._either = {c for c in self.colours if self._forms.get(_split(plural(c)), ("",))[0] == "object"}
         self._spelt = {" ".join(words): name for words, (_, name) in self._forms.items()}
         self._names = {thing.name for thing in self.things}
-        # what a thing is at heart: a "top hat" is a hat, and a "cup of coffee" a cup
+        # what a thing is at heart: a "top hat" is a hat, a "cup of coffee" a cup, and coffee
         self._heads: dict[str, list[str]] = {}
         for form, (kind, name) in self._forms.items():
             if kind == "object" and len(form) > 1:
-                self._heads.setdefault(
-                    form[form.index("of") - 1] if "of" in form[1:] else form[-1], []
-                ).append(name)
+                heads = {form[form.index("of") - 1], form[-1]} if "of" in form[1:] else {form[-1]}
+                for head in heads:
+                    self._heads.setdefault(head, []).append(name)
         self._objects = {
             form[0]: name for form, (kind, name) in self._forms.items() if kind == "object" and len(form) == 1
         }
