@@ -19,6 +19,7 @@ import { find, findAll } from "./layout/dom.js";
 import { facts } from "./layout/facts.js";
 import { header } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
+import { insight } from "./layout/insight.js";
 import { tasks } from "./layout/tasks.js";
 import { tips } from "./layout/tips.js";
 import { CHAPTERS, pointless } from "./learn/chapters.js";
@@ -104,6 +105,7 @@ function grid({ element, props, watch, server }) {
   listen(stage, tools, zoom, sight, (name) => panel.press(name), node);
   gestures(stage, zoom, find(".cz-pane", element));
   followRuns(stage);
+  insight(stage, node);
   tips();
   Object.assign(held, { tools, press: (/** @type {string} */ name) => panel.press(name) });
   Object.assign(window, { chisel: handle(stage, { canvas, hands, tools, panel, server }) });
