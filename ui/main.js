@@ -35,9 +35,12 @@ import { Hint } from "./prompt/hint.js";
 import { Nothing } from "./prompt/nothing.js";
 import { note } from "./prompt/note.js";
 import { Palette } from "./prompt/palette.js";
-import { followRuns, write } from "./prompt/prompt_box.js";
+import { box, write } from "./prompt/prompt_box.js";
+import { BesideView } from "./stage/beside/beside.js";
 import { Canvas } from "./stage/canvas/canvas.js";
+import { Form } from "./stage/ask/form.js";
 import { Keeper } from "./stage/kept/keep.js";
+import { Sessions } from "./stage/kept/session.js";
 import { Pictures } from "./stage/ask/pictures.js";
 import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
@@ -52,7 +55,7 @@ import { Zoom } from "./stage/canvas/zoom.js";
  *   watch: (name: string, call: () => void) => void, server: Record<string, (data: any) => Promise<any>>}} Piece
  *
  * The parts that come up with the canvas.
- * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"]}} Grid
+ * @typedef {{canvas: Canvas, hands: Hands, tools: Tools, panel: HandsPanel, server: Piece["server"], form: Form}} Grid
  */
 
 const model = facts();
@@ -60,6 +63,7 @@ const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.r
 const hands = new Hands(stage);
 /** @type {{tools: Tools | null, press: ((name: string) => void) | null}} in hand as soon as there is a canvas */
 const held = { tools: null, press: null };
+const form = new Form(stage);
 const recorder = new Recorder();
 /** @type {Map<string, any>} the scripts of Learn's chapters, by the names of their pieces */
 const chapters = new Map();
@@ -73,7 +77,6 @@ const PIECES = {
   buttons: ({ element }) => { barPrompt(element, (name) => held.press?.(name)); stage.changed(); },
   grid,
   bring: (piece) => new Bring(stage, held, piece),
-  export: (piece) => new Export(stage, piece),
   hint: (piece) => { new Hint(piece); new Nothing(stage, piece.server); },
   count: (piece) => new Count(piece),
   note: (piece) => note(stage, piece.element),
@@ -97,21 +100,23 @@ function grid({ element, props, watch, server }) {
   const panel = new HandsPanel(stage, hands, tools, actions(stage, hands, tools.mover), model.exact);
   new StageView(stage, element, tools);
   new Inspector(stage, part(".cz-inspector"), server, canvas.painter, choose);
+  new BesideView(stage, element);
   new ShelfView(stage, part(".cz-runs"));
+  new Export(stage, part(".ex"), server);
   new VariationsView(stage, part(".cz-variations"));
   new Previews(stage, server);
   new Pictures(stage, server);
   new Loupe(node, part(".cz-loupe"));
   listen(stage, tools, zoom, sight, (name) => panel.press(name), node);
   gestures(stage, zoom, find(".cz-pane", element));
-  followRuns(stage);
   insight(stage, node);
   tips();
   Object.assign(held, { tools, press: (/** @type {string} */ name) => panel.press(name) });
-  Object.assign(window, { chisel: handle(stage, { canvas, hands, tools, panel, server }) });
+  Object.assign(window, { chisel: handle(stage, { canvas, hands, tools, panel, server, form }) });
   watch("value", () => stage.take(props.value));
   stage.changed();
   new Keeper(stage, write).restore();
+  new Sessions(stage, server, () => box()?.value ?? null).restore();
   // after a refusal the page is free as soon as it says so, a moment before the event is over
   stage.asks.listen(() => !stage.busy || (stage.asks.waiting && said()));
 }

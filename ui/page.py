@@ -89,7 +89,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        Static(markup("layout/header.html"), "header")
+        Static(markup("layout/header.html"), "header", elem_id="header")
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
@@ -97,10 +97,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
                 learn.panel(studio, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
-                grid = TokenGrid(
-                    elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
-                )
-                export.panel(studio)
+                asked = [*studio.functions(), *lookups.functions(studio), *export.functions(studio)]
+                grid = TokenGrid(elem_id="grid", server_functions=asked)
         ask = Ask(None, visible=False)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
@@ -119,6 +117,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
         _nudge()
+        _fill(inputs)
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
     guard.bound_messages(page)
     page.studio = studio
@@ -135,6 +134,18 @@ def _nudge() -> None:
         show_progress="hidden",
         trigger_mode="multiple",
         concurrency_limit=None,
+    )
+
+
+def _fill(inputs: list[Any]) -> None:
+    """A button that stage/ask/form.js presses: the form shows what the run on the canvas was made with."""
+    gr.Button("Fill in", elem_id="fill", elem_classes="cz-unseen").click(
+        None,
+        inputs,
+        inputs,
+        js="(...values) => window.chisel.filled(values)",
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 

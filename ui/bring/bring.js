@@ -92,8 +92,8 @@ export class Bring {
       const answer = kind === "picture" ? await this.server.upload_picture(data) : await this.server.open_run(data);
       if (answer.error) return this.refuse(answer.error);
       this.line.textContent = "";
-      const saved = kind === "run" || answer.ours; // made here: its prompt comes with it
-      if (saved) this.stage.emit("follow", answer.message);
+      const saved = kind === "run" || answer.ours; // made here: prompt, seed and settings come with it
+      if (saved) this.stage.emit("fill", { run: answer.message });
       this.stage.take(answer.message);
       if (answer.ours) this.line.textContent = OURS;
       if (saved) return;

@@ -18,13 +18,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.diffusion.trajectory import Trajectory, given
-from ui.assemble import markup
 from ui.export import draw, replay, sharelink
 from ui.server import asks
 from ui.server.form import Refused
 from ui.server.runs import largest_run
 from ui.server.studio import answered
-from ui.stage.component import Static
 
 PNG_SIDE = 512  # pixels of the longer side, where the picture is no larger by itself
 MOVING_SIDE = 384
@@ -124,11 +122,20 @@ def as_json(run: Any, tokens: Any = None) -> bytes:
     return data
 
 
-def file_name(run: Any, kind: str) -> str:
-    """A name of letters, digits and hyphens, whatever the prompt holds."""
+def file_name(run: Any, kind: str, step: int | None = None, tokens: Any = None) -> str:
+    """A name of letters, digits and hyphens, whatever the prompt holds, and another one for anything that differs.
+
+    It ends with eight digits of what is in the file: of the picture's tokens after `step`, or those on the canvas, and
+    for what holds the whole run of all its steps.
+    """
     plain = unicodedata.normalize("NFKD", run.prompt).encode("ascii", "ignore").decode().lower()
     words = "-".join(re.findall(r"[a-z0-9]+", plain))[:48].strip("-")
-    return f"chisel-{words or 'picture'}-{run.seed}.{kind}"
+    records = run.records if step is None else run.records[step : step + 1]
+    held = [record.tokens for record in records] if tokens is None else [tokens]
+    last = step is None or step == len(run.records) - 1
+    at = "" if last else f"-step{step}"
+    what = sharelink.digest(np.concatenate([*held, np.zeros(0, np.int32)]))
+    return f"chisel-{words or 'picture'}-{run.seed}{at}-{what}.{kind}"
 
 
 class Exports:
@@ -166,7 +173,7 @@ class Exports:
         finally:
             self._free.release()
         return {
-            "name": file_name(run, kind),
+            "name": file_name(run, kind, step, tokens) if kind == "png" else file_name(run, kind),
             "type": KINDS[kind],
             "data": base64.b64encode(made).decode("ascii"),
         }
@@ -194,13 +201,3 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
         return answered(lambda: exports.link(data))
 
     return [save, share]
-
-
-def panel(studio: Any) -> None:
-    """The components under the timeline."""
-    Static(
-        markup("export/export.html"),
-        "export",
-        elem_id="export",
-        server_functions=functions(studio),
-    )

@@ -18,16 +18,6 @@ export function write(text, caret = text.length) {
 }
 
 /**
- * The prompt box follows the run that comes onto the canvas, unless the visitor has written something else meanwhile.
- * @param {import("../stage/stage.js").Stage} stage
- */
-export function followRuns(stage) {
-  stage.on("follow", (next) => {
-    if (next.kind !== "upload" && (!stage.run || box()?.value === stage.run.prompt)) write(next.prompt);
-  });
-}
-
-/**
  * Calls back with the prompt, when somebody who types it pauses; a chip or a link fills it without typing.
  * @param {(prompt: string) => void} call
  */
