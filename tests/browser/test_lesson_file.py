@@ -23,7 +23,9 @@ def alone(chrome):
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+        page.on(
+            "request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url)
+        )
         page.goto(f"file://{path}")
         page.wait_for_function("() => document.body.dataset.ready || document.body.dataset.broken")
         assert page.evaluate("document.body.dataset.broken ?? ''") == ""

@@ -23,7 +23,9 @@ def chapter(page, name):
     if page.evaluate("document.body.dataset.task") != "learn":
         page.locator("[data-task=learn]").click()
     page.locator(f"[data-open={name}]").click()
-    page.wait_for_function("name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name)
+    page.wait_for_function(
+        "name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name
+    )
 
 
 def lies_on_top(node):
