@@ -116,6 +116,23 @@ def test_show_me_takes_the_stage_to_what_the_lesson_speaks_of(studio):
     assert dataset(studio)["step"] == dataset(studio)["last"]
 
 
+def test_the_whole_page_weighs_700_kb_at_most(chrome, address):
+    """As it comes over the wire, with all that Gradio loads, until the form stands there and nothing is fetched any more."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    wire = context.new_cdp_session(page)
+    wire.send("Network.enable")
+    sizes = []
+    wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(address)
+    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    page.locator("#generate").wait_for()
+    for chapter_name in CHAPTERS:
+        chapter(page, chapter_name)
+    context.close()
+    assert len(sizes) > 10 and 200_000 < sum(sizes) <= 700_000, sum(sizes)
+
+
 # ---- tokens -------------------------------------------------------------------------------------------------
 
 
