@@ -117,7 +117,7 @@ def test_show_me_takes_the_stage_to_what_the_lesson_speaks_of(studio):
 
 
 def test_the_whole_page_weighs_700_kb_at_most(chrome, address):
-    """As it comes over the wire, with all that Gradio loads, until the form stands there and nothing is fetched any more."""
+    """As it comes over the wire, with all that Gradio loads, until every chapter has been opened."""
     context = chrome.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
     wire = context.new_cdp_session(page)
