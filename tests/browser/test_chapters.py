@@ -309,7 +309,7 @@ def test_four_large_grids_heal_in_step(studio):
     studio.locator("[data-share='20']").click()
     studio.locator(".cz-results tbody tr").first.wait_for(timeout=60_000)
     sizes = [studio.locator("[data-picture]").nth(i).bounding_box()["width"] for i in range(4)]
-    assert len(set(sizes)) == 1 and sizes[0] > 240
+    assert max(sizes) - min(sizes) < 1 and sizes[0] > 240
     slider = studio.locator(".lab-passes input")
     last = int(slider.get_attribute("max"))
 
