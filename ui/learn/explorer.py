@@ -69,7 +69,8 @@ class Explorer:
         "by": [[p, ...] after a step for each lambda]}}
 
         Without a cell it is the first look at an all-masked grid, at the cell "at" or at that where the token's
-        neighbours hold most probability; without a token as well, the likeliest token of the place where neighbours matter most.
+        neighbours hold most probability; without a token as well, the likeliest token of the place where neighbours
+        matter most.
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
