@@ -252,7 +252,7 @@ def _fewer_steps(usual: int, steps: Any) -> None:
     fewer = max(1, 2 * usual // 3)
     with gr.Row(elem_id="slow"):
         Static(SLOW_NOTE, "buttons")
-        button = gr.Button(f"{fewer} steps", size="sm", elem_id="fewer-steps", min_width=0, scale=0)
+        button = gr.Button(f"{fewer} steps", size="sm", elem_id="fewer-steps", min_width=88, scale=0)
     button.click(None, None, steps, js=f"() => {fewer}", show_progress="hidden", api_visibility="private")
 
 
