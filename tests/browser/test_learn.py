@@ -347,7 +347,7 @@ def test_the_lessons_can_be_given_as_written(visit, address):
     page.locator(".cz-token-chapter").get_by_role("button", name="Undo").click()
     page.wait_for_function(f"() => {CANVAS}.drafted === '0'")
     learn(page, "forward")
-    page.get_by_label("Noise level").fill("80")
+    page.get_by_role("slider", name="Noise level").fill("80")
     page.get_by_role("button", name="Let the model go back").wait_for()
     page.get_by_role("button", name="My picture again").click()
     # lesson 2
@@ -365,7 +365,7 @@ def test_the_lessons_can_be_given_as_written(visit, address):
         rows = page.locator(".cz-results tbody tr").count()
         page.locator(".cz-shares").get_by_role("button", name=share, exact=True).click()
         page.wait_for_function("n => document.querySelectorAll('.cz-results tbody tr').length > n", arg=rows)
-    page.get_by_label("Pass").fill("0")
+    page.get_by_role("slider", name="Pass").fill("0")
     # lesson 3
     learn(page, "neighbours")
     page.wait_for_function("() => document.querySelectorAll('#explorer .cz-handful .cz-tile').length === 12")
