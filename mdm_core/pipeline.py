@@ -330,7 +330,7 @@ class Pipeline:
 
     def predictor(self, condition: Any, config: SampleConfig) -> Predict:
         """The sampler's forward pass under the conditions of its pictures, see `Forward.predictor`."""
-        return self.forward.predictor(condition, config, self.grid[0] * self.grid[1])
+        return self.forward.predictor(condition, config)
 
     def condition(self, prompt: str, negative: str | None = None) -> Any:
         """What the backbone is given for one prompt, in the family's own form; ValueError where it does not fit."""

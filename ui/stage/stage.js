@@ -11,7 +11,9 @@
 //   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
-//   follow   the prompt box goes along with this run
+//   follow   the form goes along with this run                 chapter  a chapter of Learn was opened ("": left)
+//   fill     the form shows this run's prompt, seed and settings, whatever was there
+//   show-chapter  a chapter of Learn should open               chapter-part  a part of the open chapter was opened
 
 import { Listening } from "../layout/listening.js";
 import { Asks } from "./ask/ask.js";
@@ -39,6 +41,7 @@ export class Stage extends EventTarget {
     this.run = null;
     /** @type {Run | null} the run compared with */
     this.beside = null;
+    this.way = "side"; // how both are looked at: side, wipe, difference
     this.position = 0; // the step on the timeline
     this.shown = 0; // the step of `run` on screen
     this.follow = true; // stay on the newest step while the run streams
@@ -48,6 +51,8 @@ export class Stage extends EventTarget {
     this.moving = false; // the step came from streaming or playing, not from scrubbing
     this.arrived = 0; // when the step on screen came up, for the motion of its changes
     this.selected = -1;
+    /** @type {number[]} cells that a chapter of Learn points at */
+    this.pointed = [];
     this.overlay = "picture";
     this.task = "create";
     this.sheet = new Sheet();
@@ -199,6 +204,7 @@ export class Stage extends EventTarget {
     if (!state) return;
     this.player.pause();
     if (state.run && state.run !== this.run) {
+      this.emit("follow", state.run);
       this.setRun(state.run);
       this.emit("run", state.run.id);
     }
@@ -214,6 +220,18 @@ export class Stage extends EventTarget {
     this.emit("compare", other ? other.id : "");
   }
 
+  /** @param {string} way side, wipe or difference */
+  compareAs(way) {
+    this.way = way;
+    this.changed();
+  }
+
+  /** What Stop ended can be carved on where it ended. */
+  get canCarryOn() {
+    const { run } = this;
+    return this.free && run.state === "stopped" && this.shown === run.last && run.frames[run.last].masked > 0;
+  }
+
   // ---- hands -----------------------------------------------------------------------------------------------
 
   /** @param {number} cell */
@@ -221,6 +239,13 @@ export class Stage extends EventTarget {
     this.selected = cell;
     this.changed();
     this.emit("select", cell);
+  }
+
+  /** Rings cells on the canvas, or with none takes the rings off. @param {number[]} cells */
+  point(cells) {
+    if (!cells.length && !this.pointed.length) return;
+    this.pointed = cells;
+    this.emit("draw");
   }
 
   /** @param {string} name */
@@ -309,6 +334,14 @@ export class Stage extends EventTarget {
     this.asks.waiting = false;
     this.shelf.add(run);
     return run;
+  }
+
+  /** A run of before goes onto the shelf and not onto the canvas. @param {Message} message */
+  shelve(message) {
+    const { waiting } = this.asks;
+    this.begun({ ...message, role: "main" });
+    this.asks.waiting = waiting; // it is not what is waited for
+    this.changed();
   }
 
   /** @param {Message} message */
