@@ -220,7 +220,7 @@ def code_groups(pipe: Any, size: int) -> Groups:
 def principal(book: Tensor) -> Tensor:
     """A codebook [V, d] in fewer dimensions where it is large: those of the most variance, [V, at most 32].
 
-    131,072 codes of 256 numbers take clusters a hundred seconds of a core, and somebody waits for them.
+    131,072 codes of 32 numbers take clusters half a minute of one core, of 256 several times that, and somebody waits.
     """
     if book.numel() <= LARGE_BOOK or book.shape[1] <= 32:
         return book
