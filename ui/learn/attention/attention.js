@@ -96,7 +96,8 @@ export class Attention {
     const shares = sharesOf(told, this.layer);
     const where = place(told.cell, run.columns);
     this.find(".cz-attention-told").hidden = false;
-    this.find(".cz-attention-say").textContent = `Of ${where}, in the pass before ${this.k ? `step ${this.k}` : "the first step"} was decided.`;
+    const step = this.k ? `step ${this.k}` : "the first step";
+    this.find(".cz-attention-say").textContent = `Of ${where}, in the pass before ${step} was decided.`;
     Object.assign(this.slider, { max: String(layers.length), value: String(this.layer + 1) });
     const name = this.layer < 0 ? "all that read the prompt" : `${this.layer + 1} of ${layers.length}`;
     this.find("label b").textContent = name;
@@ -138,6 +139,7 @@ export class Attention {
 
   /** @param {number[]} cells @param {number} own */
   heat(cells, own) {
+    const { told } = this;
     const { run } = this.stage;
     const canvas = this.find(".cz-attention-grid");
     const c = Math.max(Math.floor(SIDE_PX / Math.max(run.columns, run.rows)), 4);
@@ -172,6 +174,8 @@ export class Attention {
       }
     };
     picture();
-    if (!seen.settled) { this.stage.want(run, Math.max(this.k - 1, 0)); seen.ready.then(() => this.told && this.draw()); }
+    if (seen.settled) return;
+    this.stage.want(run, Math.max(this.k - 1, 0));
+    seen.ready.then(() => { if (this.told === told) this.draw(); });
   }
 }
