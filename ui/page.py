@@ -241,7 +241,9 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
     # what is met at once speaks for itself
     info = None if control.where == "main" else control.help
-    return Range(control.low, control.high, value, step=control.step, info=info, buttons=[], **shared)
+    return Range(
+        control.low, limits.highest(control, facts), value, step=control.step, info=info, buttons=[], **shared
+    )
 
 
 def _is_idle(control: Control, values: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 from fake_family import told as told_facts
 from studio_hands import Tab, form, sent
@@ -53,11 +54,12 @@ def check(folder):
     studio = Studio(lambda: pipe)
 
     # the library and its files
-    refused(lambda: SampleConfig(warmth=2), ValueError, "warmth must be a number from 0 to 1, got 2")
-    assert pipe.settings(warmth=0.25).warmth == 0.25
+    too_warm: dict[str, Any] = {"warmth": 2}
+    refused(lambda: SampleConfig(**too_warm), ValueError, "warmth must be a number from 0 to 1, got 2")
+    assert vars(pipe.settings(warmth=0.25))["warmth"] == 0.25
     assert pipe.generate("a cat", steps=1, polish=0, warmth=0.25).settings["warmth"] == 0.25
     save_config(config, folder / "config.json")
-    assert load_config(folder / "config.json").sample.warmth == 0.5
+    assert vars(load_config(folder / "config.json").sample)["warmth"] == 0.5
 
     # the command line
     said = io.StringIO()
@@ -79,7 +81,9 @@ def check(folder):
     assert told["parameter_has_default"] and told["parameter_default"] == 0.75
     assert "warmth" in inspect.signature(endpoint(studio.generate)).parameters
     arguments = page.launch_arguments(facts=told_facts(defaults={"warmth": 0.75}))
-    facts = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', arguments["head"])[1]))
+    meta = re.match(r'<meta name="chisel" content="(.*?)">', arguments["head"])
+    assert meta is not None
+    facts = json.loads(unescape(meta[1]))
     assert facts["form"]["warmth"] == 0.75 and list(facts["form"]) == list(limits.FIELDS)
     assert len(sent()) == len(limits.FIELDS)
 

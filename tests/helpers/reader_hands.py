@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,11 @@ def library(data):
     return plain(Image.open(io.BytesIO(data)))
 
 
-READERS = {"library": library, "page": read_image, "trainer": read_picture}
+READERS: dict[str, Callable[[bytes], Image.Image]] = {
+    "library": library,
+    "page": read_image,
+    "trainer": read_picture,
+}
 
 
 def alike(data, page=True):

@@ -4,7 +4,9 @@ import asyncio
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
+import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -84,7 +86,7 @@ class Pipe:
 
     def __init__(self, fail: Exception | None = None):
         self.fail = fail
-        self.asked = None
+        self.asked: tuple[str, dict[str, Any]] | None = None
         self.closed = False
 
     def stream(self, prompt, **settings):
@@ -102,11 +104,11 @@ class Pipe:
         return Image.new("RGB", (128, 128), (40, 150, 146))
 
 
-class Tab:
-    """A stand-in for gr.Request: the page uses the session of a tab and nothing else."""
+class Tab(gr.Request):
+    """Of gr.Request the page uses the session of a tab and nothing else."""
 
     def __init__(self, session="tab"):
-        self.session_hash = session
+        super().__init__(session_hash=session)
 
 
 def form(**changes):

@@ -47,6 +47,18 @@ def test_ours_has_all_of_it():
     assert said["form"]["prompt"] == opened.shipped().examples[0]
 
 
+def test_a_slider_over_codes_ends_at_the_models_vocabulary():
+    """Top k of all V codes is no limit, so more than V cannot be shown, and is never refused: it means the same."""
+    for facts in (told(defaults={**DEFAULTS, "top_k": 70_000}), opened.shipped()):
+        blocks, said = built(facts)
+        (slider,) = (b for b in blocks if getattr(b, "elem_id", None) == "top-k")
+        assert (slider.minimum, slider.maximum) == (0, facts.vocab_size)
+        assert slider.value == said["form"]["top_k"] == min(facts.vocab_size, facts.defaults["top_k"] or 0)
+        run = limits.check_run("a tree", 1, **{**limits.shown(limits.allowed({})), "top_k": 65_536})
+        values = dict(zip(limits.FIELDS, form(run, limits.allowed({}), facts), strict=True))
+        assert values["top_k"] == facts.vocab_size and run.chosen["top_k"] == 65_536
+
+
 @pytest.mark.parametrize("revises", [False, True])
 def test_editing_is_off_where_the_model_was_never_trained_to_doubt(revises):
     facts = told(defaults={**DEFAULTS, "edit": "remask"}, revises=revises)

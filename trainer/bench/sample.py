@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mdm_core.ops import sample_step
+from mdm_core.ops import SampleStep, sample_step
 from trainer.bench.measure import Run, peak_bytes, relative_error, times
 
 CPU_SHAPES = [(256, 256, 16384), (1024, 384, 16384), (256, 384, 65536)]
@@ -61,13 +61,14 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
         hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
         return sample_step(hidden, weight, current, seed=1, step=3)
 
-    def error_of(name):
+    def error_of(name: str) -> dict[str, float] | None:
         if name == "one product":
             return None
         result = contenders[name]()
-        if name.startswith("ours"):
+        if isinstance(result, SampleStep):
             pair = torch.stack([result.best_p, result.second_p], 1)  # [N, 2]
             result = result.token[:, None], result.confidence[:, None], pair
+        assert isinstance(result, tuple)
         return errors(result, guided, weight)
 
     contenders: dict[str, Run] = {

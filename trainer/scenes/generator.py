@@ -238,8 +238,8 @@ class SceneGenerator:
         elif kind in ("counting", "many"):
             text = captions.counted(rng, first, len(things))
         elif kind == "two_counts":
-            said = [(objects[i], colour, things.count((i, colour))) for i, colour in dict.fromkeys(things)]
-            text = captions.two_counts(rng, said)
+            groups = [(objects[i], colour, things.count((i, colour))) for i, colour in dict.fromkeys(things)]
+            text = captions.two_counts(rng, groups)
         elif kind == "sizes":
             text = captions.small_and_big(rng, first, objects[things[1][0]])
         else:
@@ -254,7 +254,7 @@ class SceneGenerator:
             names = self._style_names[style]
             spoken = names[0] if rng.random() < 0.75 else self._pick(names)
         text = captions.finish(rng, text, spoken, opener=not bare)
-        if slip:
+        if slip and self._wordings is not None:
             wrong = self._wordings.slip(rng, text)
             text = wrong if self._fits is None or self._fits(wrong) else text
         return text, says_background, says_style

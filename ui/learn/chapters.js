@@ -11,20 +11,23 @@ import { OneStep } from "./onestep/onestep.js";
 import { Token } from "./token/token.js";
 
 /**
- * @typedef {import("../main.js").Piece} Piece
+ * @typedef {import("./lesson/recorder.js").Piece} Piece
  * @typedef {{stage: import("../stage/stage.js").Stage, hands: import("../hands/hands.js").Hands,
  *   model: import("../layout/facts.js").Facts}} With what a chapter may work with
  */
 
-/** @type {Record<string, (given: With, piece: Piece) => void>} */
+/**
+ * What comes back may have `gather()`: it asks the server for what a saved lesson should be able to show.
+ * @type {Record<string, (given: With, piece: Piece) => {gather?: () => Promise<void>}>}
+ */
 export const CHAPTERS = {
-  token: ({ stage, hands, model }, piece) => { new Token(stage, hands, model, piece); },
-  forward: ({ stage, hands }, piece) => { new Forward(stage, hands, piece); },
-  onestep: ({ stage }, piece) => { new OneStep(stage, piece); },
-  by_hand: ({ stage, model }, piece) => { new ByHand(stage, piece, model); },
-  attention: ({ stage, model }, piece) => { new Attention(stage, piece, model.looks); },
-  lab: ({ stage }, piece) => { new Lab(stage, piece); },
-  explorer: ({ stage }, piece) => { new Explorer(stage, piece); },
+  token: ({ stage, hands, model }, piece) => new Token(stage, hands, model, piece),
+  forward: ({ stage, hands }, piece) => new Forward(stage, hands, piece),
+  onestep: ({ stage }, piece) => new OneStep(stage, piece),
+  by_hand: ({ stage, model }, piece) => new ByHand(stage, piece, model),
+  attention: ({ stage, model }, piece) => new Attention(stage, piece, model.looks),
+  lab: ({ stage }, piece) => new Lab(stage, piece),
+  explorer: ({ stage }, piece) => new Explorer(stage, piece),
 };
 
 /** The chapters that mean nothing for the opened model. @param {import("../layout/facts.js").Facts} model */

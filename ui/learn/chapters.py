@@ -78,13 +78,15 @@ CHAPTERS: tuple[Chapter, ...] = (
         "Changing its mind",
         lab.put,
         opened.has_lab,
-        code=(step.choose_edits,),
+        formula="learn/edit_formula.html",
+        code=(step.edit_candidates, step.choose_edits),
     ),
     Chapter(
         "neighbours",
         "Neighbours",
         "Why neighbours deserve credit",
         explorer.put,  # hidden by the browser where the opened model's codes have no neighbours
+        formula="learn/gce_formula.html",
         code=(reference.row_losses, reference.membership),
     ),
 )

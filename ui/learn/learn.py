@@ -13,6 +13,7 @@ from mdm_core.paths import shipped
 from ui import opened
 from ui.assemble import markup
 from ui.learn import chapters
+from ui.learn.lesson import lesson
 from ui.learn.place import place
 from ui.prompt import words
 from ui.stage.component import Static
@@ -26,12 +27,17 @@ def panel(studio: Any, facts: Facts) -> None:
     """The components of the Learn task for a model: the place, the tour, the chapters, the reading for teachers."""
     told, lessons = chapters.suiting(facts), opened.has_lessons(facts) and LESSONS.is_file()
     place.put(studio, told, lessons)
+    pieces = {}
     for chapter in told:
-        chapter.put(studio)
+        with gr.Column(elem_id=f"pieces-{chapter.name}", min_width=0) as column:
+            chapter.put(studio)
+        pieces[chapter.name] = (chapter, lesson.made_of(column.children))
     if lessons:
         with gr.Column(elem_id="chapter-lessons", elem_classes="cz-chapter", min_width=0):
             gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons")
-    Static(markup("learn/tour.html"), "tour", elem_id="tour")
+    with gr.Row(elem_id="learn-foot", equal_height=False):
+        lesson.put(studio, pieces)
+        Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(NARRATOR, "narrator", elem_id="narrator")
 
 

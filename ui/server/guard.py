@@ -230,7 +230,7 @@ async def _forward(send: Send, scope: Message) -> None:
     await _say(send, 307, {"detail": "The page is one slash further."}, [(b"location", there)])
 
 
-class Answers(OrderedDict):
+class Answers(OrderedDict[str, Any]):
     """Gradio's dict of answers on their way, by tab; whose answers were longest neither written nor read goes first.
 
     Gradio's own forgets the tab that came first, even in the middle of its run.

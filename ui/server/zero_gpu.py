@@ -14,11 +14,10 @@ SECONDS = 60  # the longest that one picture may hold the GPU
 def wrap(cpu: Any, gpu: Any, spaces: Any) -> Any:
     """A pipeline that carves with `gpu` inside `spaces.GPU` and does all else with `cpu`."""
 
-    @spaces.GPU(duration=SECONDS)
     def carve(prompt: str, given: dict[str, Any]) -> Iterator[Any]:
         yield from gpu.stream(prompt, **given)
 
-    return Lent(cpu, carve)
+    return Lent(cpu, spaces.GPU(duration=SECONDS)(carve))
 
 
 class Lent:

@@ -44,6 +44,7 @@ class Static(gr.HTML):
     """A piece of the page that never changes from the server's side, known to main.js by the name `piece`."""
 
     def __init__(self, template: str, piece: str, events: tuple[str, ...] = (), **kwargs: Any) -> None:
+        self.piece = piece
         super().__init__(
             html_template=template, js_on_load=waking(piece, events), apply_default_css=False, **kwargs
         )

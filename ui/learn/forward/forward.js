@@ -147,8 +147,7 @@ export class Forward {
     draft.image = flip ? this.pictures.get(flip) ?? null : run.frames[run.last].image;
     draft.version++;
     if (draft.image || !flip) return;
-    const flipped = spoilt(run.frames[run.last].tokens, this.noise, 0, flip, run.maskId);
-    const told = await this.server.preview({ run: run.id, tokens: pack(flipped, Int32Array) }).catch(() => ({}));
+    const told = await this.server.preview(this.flips(flip)).catch(() => ({}));
     if (!told.image) return;
     const image = new Image();
     image.src = told.image;
@@ -159,6 +158,21 @@ export class Forward {
       await this.picture(flip);
       stage.changed();
     }
+  }
+
+  /** For a saved lesson: the pictures under all flips that the slider can set. */
+  async gather() {
+    const { run, noise } = this;
+    if (!run || !noise) return;
+    for (let flip = Number(this.flip.step); flip <= Number(this.flip.max); flip += Number(this.flip.step)) {
+      await this.server.preview(this.flips(flip)).catch(() => {});
+    }
+  }
+
+  /** What is asked for the picture with these flips and no mask. @param {number} flip */
+  flips(flip) {
+    const { run } = this;
+    return { run: run.id, tokens: pack(spoilt(run.frames[run.last].tokens, this.noise, 0, flip, run.maskId), Int32Array) };
   }
 
   /** The model makes what is stone, and may take back what was flipped: a run that starts where the sliders stand. */

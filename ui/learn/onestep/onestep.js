@@ -228,6 +228,15 @@ export class OneStep {
     this.tellChances(run, cell, chances);
   }
 
+  /** For a saved lesson: the chances of the chosen cell at every step. */
+  async gather() {
+    const { run, selected } = this.stage;
+    await this.server.about({ run: run.id }).catch(() => {});
+    for (let k = 1; k <= run.last && selected >= 0; k++) {
+      await this.server.chances({ run: run.id, step: k + run.offset, cell: selected }).catch(() => {});
+    }
+  }
+
   /** @param {About} about */
   tellAbout({ pieces, sizes }) {
     this.find(".os-words-n").textContent = pieces ? count(pieces.length, "text token") : "your prompt";

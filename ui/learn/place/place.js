@@ -108,6 +108,7 @@ export class Place {
       // the frame that Gradio puts around a piece would keep its share of the gaps
       if (block.hidden !== hidden) block.hidden = hidden;
     }
+    for (const column of findAll("#learn [id^=pieces-]")) column.hidden = column.id !== `pieces-${this.now}`;
     return this.tabs.every((tab) => there.has(tab.dataset.open));
   }
 

@@ -10,6 +10,8 @@ import { count, place } from "../../stage/run/words.js";
  * @typedef {{error?: string, token: number, code: number[], turns: number[][], patches: Record<number, string>}} Told
  */
 
+const GATHERED = 80; // tokens that a saved lesson has along
+
 export class Token {
   /**
    * @param {import("../../stage/stage.js").Stage} stage @param {import("../../hands/hands.js").Hands} hands
@@ -81,9 +83,23 @@ export class Token {
       ? "No other cell of this picture holds it." : `${same} of the ${run.cells} cells hold this very token.`);
     this.held = token;
     const told = this.kept.get(token) ?? await this.server.look_at({ token }).catch(() => ({ error: "The studio did not answer." }));
-    if (this.held !== token || told.error) return;
+    if (this.held !== token) return;
+    if (told.error) {
+      this.find(".tk-code").hidden = true;
+      return this.find(".tk-patch").replaceChildren();
+    }
     this.kept.set(token, told);
     this.draw(told, selected);
+  }
+
+  /** For a saved lesson: the tokens that this picture holds, the most frequent first. */
+  async gather() {
+    const { run } = this.stage;
+    /** @type {Map<number, number>} */
+    const found = new Map();
+    for (const token of run.frames[run.last].tokens) if (token !== run.maskId) found.set(token, (found.get(token) ?? 0) + 1);
+    const ids = [...found.keys()].sort((a, b) => found.get(b) - found.get(a)).slice(0, GATHERED);
+    for (const token of ids) await this.server.look_at({ token }).catch(() => {});
   }
 
   /** @param {string} name @param {string} words */
