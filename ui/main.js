@@ -25,6 +25,7 @@ import { Recorder } from "./learn/lesson/recorder.js";
 import { LessonSaver } from "./learn/lesson/save.js";
 import { Narrator } from "./learn/narrator.js";
 import { Place } from "./learn/place/place.js";
+import { showMe } from "./learn/show_me.js";
 import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
@@ -70,7 +71,7 @@ const PIECES = {
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
-  place: (piece) => new Place(stage, piece, pointless(model)),
+  place: (piece) => { new Place(stage, piece, pointless(model)); showMe(stage); },
   twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };

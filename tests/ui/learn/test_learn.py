@@ -136,7 +136,7 @@ def test_a_picture_of_another_model_cannot_be_looked_into(studio, run):
 
 
 def test_the_explorers_figures_are_the_training_operators(studio, run):
-    _, explore = explorer.functions(inspect.of(studio))
+    _, explore, _ = explorer.functions(inspect.of(studio))
     told = explore(ask(run, token=None, size=4))
     token, pipe = told["token"], studio.pipe
     assert token == run.records[3].tokens[5] or run.records[3].tokens[5] == pipe.vocab_size
@@ -161,7 +161,7 @@ def test_the_explorers_figures_are_the_training_operators(studio, run):
 
 
 def test_the_explorer_needs_no_picture(studio):
-    handful, explore = explorer.functions(inspect.of(studio))
+    handful, explore, _ = explorer.functions(inspect.of(studio))
     offered = handful({"run": None, "page": 0})
     assert len(set(offered["tokens"])) == len(offered["tokens"]) == 12
     assert handful({"run": None, "page": 1})["tokens"] != offered["tokens"]
@@ -172,14 +172,14 @@ def test_the_explorer_needs_no_picture(studio):
 
 
 def test_the_explorer_offers_the_tokens_of_a_picture(studio, run):
-    handful, _ = explorer.functions(inspect.of(studio))
+    handful, _, _ = explorer.functions(inspect.of(studio))
     last = len(run.records) - 1
     offered = handful({"run": run.id, "step": last, "page": 1})["tokens"]
     assert set(offered) <= set(run.records[last].tokens.tolist())
 
 
 def test_the_explorer_refuses_what_is_out_of_place(studio, run):
-    handful, explore = explorer.functions(inspect.of(studio))
+    handful, explore, _ = explorer.functions(inspect.of(studio))
     for data in (
         {"size": 5},
         {"size": True},
