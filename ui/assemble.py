@@ -22,7 +22,9 @@ STYLES = (
     "hands/hands.css",
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
+    "stage/beside/beside.css",
     "inspector/inspector.css",
+    "inspector/edits.css",
     "learn/learn.css",
     "learn/place/place.css",
     "learn/token/token.css",
@@ -38,6 +40,7 @@ STYLES = (
     "learn/class_mode.css",
     "export/export.css",
     "bring/bring.css",
+    "stage/window.css",
     "layout/phone.css",
     "learn/place/phone.css",
 )

@@ -30,6 +30,7 @@ import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
 import { followRuns, write } from "./prompt/prompt_box.js";
+import { BesideView } from "./stage/beside/beside.js";
 import { Canvas } from "./stage/canvas/canvas.js";
 import { Keeper } from "./stage/kept/keep.js";
 import { Pictures } from "./stage/ask/pictures.js";
@@ -66,7 +67,6 @@ const PIECES = {
   buttons: () => stage.changed(), // a piece with buttons of the hands, which now learn whether they can be pressed
   grid,
   bring: (piece) => new Bring(stage, held, piece),
-  export: (piece) => new Export(stage, piece),
   hint: (piece) => new Hint(piece),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
@@ -87,7 +87,9 @@ function grid({ element, props, watch, server }) {
   const panel = new HandsPanel(stage, hands, tools, actions(stage, hands));
   new StageView(stage, element, tools);
   new Inspector(stage, part(".cz-inspector"), server, canvas.painter, choose);
+  new BesideView(stage, element);
   new ShelfView(stage, part(".cz-runs"));
+  new Export(stage, part(".ex"), server);
   new VariationsView(stage, part(".cz-variations"));
   new Previews(stage, server);
   new Pictures(stage, server);

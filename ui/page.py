@@ -85,7 +85,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        Static(markup("layout/header.html"), "header")
+        Static(markup("layout/header.html"), "header", elem_id="header")
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
@@ -93,10 +93,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
                 learn.panel(studio, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
-                grid = TokenGrid(
-                    elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
-                )
-                export.panel(studio)
+                asked = [*studio.functions(), *lookups.functions(studio), *export.functions(studio)]
+                grid = TokenGrid(elem_id="grid", server_functions=asked)
         ask = Ask(None, visible=False)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(

@@ -10,12 +10,12 @@ const RELEASE_MS = 30_000;
 export class Export {
   /**
    * @param {import("../stage/stage.js").Stage} stage
-   * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
+   * @param {HTMLElement} element @param {Record<string, (data: any) => Promise<any>>} server
    */
-  constructor(stage, { element, server }) {
+  constructor(stage, element, server) {
     this.stage = stage;
     this.server = server;
-    this.panel = find(".ex", element);
+    this.panel = element;
     this.line = find(".ex-say", element);
     this.address = find(".ex-address", element);
     this.buttons = findAll(".ex-button", element);

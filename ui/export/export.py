@@ -17,13 +17,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.diffusion.trajectory import Trajectory
-from ui.assemble import markup
 from ui.export import draw, replay, sharelink
 from ui.server import asks
 from ui.server.form import Refused
 from ui.server.runs import largest_run
 from ui.server.studio import answered
-from ui.stage.component import Static
 
 PNG_SIDE = 512  # pixels of the longer side, where the picture is no larger by itself
 MOVING_SIDE = 384
@@ -186,13 +184,3 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
         return answered(lambda: exports.link(data))
 
     return [save, share]
-
-
-def panel(studio: Any) -> None:
-    """The components under the timeline."""
-    Static(
-        markup("export/export.html"),
-        "export",
-        elem_id="export",
-        server_functions=functions(studio),
-    )

@@ -40,6 +40,7 @@ export class Stage extends EventTarget {
     this.run = null;
     /** @type {Run | null} the run compared with */
     this.beside = null;
+    this.way = "side"; // how both are looked at: side, wipe, difference
     this.position = 0; // the step on the timeline
     this.shown = 0; // the step of `run` on screen
     this.follow = true; // stay on the newest step while the run streams
@@ -215,6 +216,18 @@ export class Stage extends EventTarget {
     if (!other && this.run) this.position = this.shown;
     this.changed();
     this.emit("compare", other ? other.id : "");
+  }
+
+  /** @param {string} way side, wipe or difference */
+  compareAs(way) {
+    this.way = way;
+    this.changed();
+  }
+
+  /** What Stop ended can be carved on where it ended. */
+  get canCarryOn() {
+    const { run } = this;
+    return this.free && run.state === "stopped" && this.shown === run.last && run.frames[run.last].masked > 0;
   }
 
   // ---- hands -----------------------------------------------------------------------------------------------

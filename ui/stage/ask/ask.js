@@ -89,6 +89,12 @@ export class Asks {
     this.start({ ...ask, role: "beside" }, changes);
   }
 
+  /** The steps that Stop left undone, from where it ended and with the run's own settings and seed. */
+  carryOn() {
+    const { run } = this.stage;
+    if (this.stage.canCarryOn) this.act("branch", {}, again(facts().form, run).changes);
+  }
+
   /**
    * As a model event starts: the values of the form as they really leave the page.
    * @param {any[]} values in the order of the form

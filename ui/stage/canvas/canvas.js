@@ -2,7 +2,9 @@
 // The canvas of the stage, and the second one of a comparison: drawn once a frame, at most, when something has changed.
 
 import { find } from "../../layout/dom.js";
-import { MARK_MS, Painter } from "./paint.js";
+import { apart } from "../beside/outcome.js";
+import { MARK_MS, strength } from "./marks.js";
+import { Painter } from "./paint.js";
 import { gridLabel } from "../run/run.js";
 
 const MOTION_MS = 30;
@@ -49,18 +51,19 @@ export class Canvas {
     const began = performance.now();
     const age = now - stage.arrived;
     const since = moving && !calm() ? age : null;
-    const fading = Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
-    const marks = !moving ? 0 : calm() ? Number(stage.player.playing || stage.busy) : fading;
+    const differ = beside && stage.way === "difference" && run.cells === beside.cells ? apart(run, beside, stage.position) : null;
     const brush = hand.marked();
     const marked = brush.length ? brush : stage.pointed.filter((cell) => cell < grid.rows * grid.columns);
-    const both = { grid, overlay, selected, since, marks, hover: hand.hovered };
+    const both = { differ, grid, overlay, selected, since, hover: hand.hovered };
     this.painter.draw({
       ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked,
+      marks: run ? strength(run, stage.shown, since) : 0,
     });
     if (beside) {
       const k = Math.min(stage.position, beside.last);
       this.besidePainter.draw({
         ...both, run: beside, k, tokens: beside.frames[k].tokens, draft: null, changed: NONE, locks: null, marked: [],
+        marks: strength(beside, k, since),
       });
     }
     this.tell();

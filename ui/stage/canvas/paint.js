@@ -12,16 +12,15 @@ import { byHand, dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } fr
 /** @typedef {import("../run/run.js").Frame} Frame */
 /**
  * What to draw: step k of a run, or without a run the block of `grid`. `since` is the time in ms since this step came
- * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are in the picture view; `tokens`
- * are those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
- * free; `hover`, `selected` and `marked` are cells to outline.
+ * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are, whatever the view; `tokens` are
+ * those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
+ * free; `hover`, `selected` and `marked` are cells to outline; `differ` are those that differ from the run beside.
  * @typedef {{run: Run | null, k: number, grid: import("../run/cells.js").Grid, overlay: string, selected: number,
  *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("../kept/sheet.js").Draft | null,
- *   changed: Set<number>, locks: Int32Array | null, marked: number[]}} View
+ *   changed: Set<number>, locks: Int32Array | null, marked: number[], differ: Set<number> | null}} View
  */
 
 const REVEAL_MS = 340;
-export const MARK_MS = 1000;
 const LEAST_CELL = 4; // pixels across, whatever room there is
 const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
 const STILLS_BYTES = 48 * 2 ** 20;
@@ -91,12 +90,14 @@ export class Painter {
     }
     MAPS[view.overlay]?.(this, run, k, view.tokens, view.locks);
     if (view.overlay === "changes") this.veil(run, frame, view.tokens);
-    const strength = view.overlay === "changes" ? 1 : view.overlay === "picture" ? view.marks : 0;
+    // this view is about nothing else, so there the last step keeps them too
+    const strength = view.overlay === "changes" ? 1 : view.marks;
     if (strength > 0) {
       const own = (/** @type {number} */ cell) => !view.changed.has(cell);
       this.mark("set", ring(MARK.set, 0.055), Array.from(frame.set).filter(own), strength);
       this.mark("edit", ring(MARK.edit, 0.1), frame.edited.map((edit) => edit.at).filter(own), strength);
     }
+    if (view.differ) this.differences(view.differ);
     // a cell masked by hand is stone like any other
     const put = [...view.changed].filter((cell) => view.tokens[cell] !== run.maskId);
     this.mark("hatched", hatched, put.filter((cell) => view.draft?.pending.has(cell)));
@@ -200,9 +201,14 @@ export class Painter {
     this.tint((cell) => (changed.has(cell) || tokens[cell] === run.maskId ? null : veilColour()), 0.55);
   }
 
-  /** A ring around each cell that was edited, and how often where there is room for a figure. @param {Uint16Array} counts */
+  /** What is the same in both runs steps far back, what differs is framed area by area. @param {Set<number>} differ */
+  differences(differ) {
+    this.tint((cell) => (differ.has(cell) ? null : veilColour()), 0.74);
+    this.around((cell) => differ.has(cell), [[MARK.ink, Math.max(this.cell * 0.14, 3)], [MARK.halo, Math.max(this.cell * 0.06, 1.5)]]);
+  }
+
+  /** How often a cell was edited, where there is room for a figure. @param {Uint16Array} counts */
   numbers(counts) {
-    this.mark("edit", ring(MARK.edit, 0.1), where(counts, (n) => n > 0));
     const { ctx, layers } = this;
     if (this.cell * 0.5 < LEAST_FIGURE) return;
     for (const n of new Set(counts)) {
