@@ -12,6 +12,7 @@ import { layersOf, reads, sharesOf, sum } from "./shares.js";
 /** @typedef {import("./shares.js").Shares} Shares */
 
 const REST_MS = 160; // how long step and cell must stay before the server is asked
+const AGAIN_MS = 2000; // after a look that was refused
 const KEPT = 24;
 const SIDE_PX = 480;
 const HEAT = "232, 154, 34"; // red, green, blue: the mark of no other thing on the page
@@ -27,13 +28,16 @@ export class Attention {
     this.element = element;
     this.server = server;
     this.timer = 0;
-    this.key = "";
+    this.asking = false;
     this.layer = -1; // of all layers the mean
     /** @type {Map<string, Told>} */
     this.kept = new Map();
     /** @type {Told | null} */
     this.told = null;
-    if (!able) { element.remove(); return; }
+    if (!able) {
+      element.remove();
+      return;
+    }
     this.slider = this.find("input");
     this.slider.addEventListener("input", () => { this.layer = Number(this.slider.value) - 1; this.draw(); });
     for (const name of ["step", "select", "run", "done", "chapter", "chapter-part"]) stage.on(name, () => this.follow());
@@ -64,18 +68,25 @@ export class Attention {
   async ask() {
     const { run, selected: cell } = this.stage;
     if (!run || cell < 0) return this.say("Pick a cell on the stage: here stands where it looked.");
-    if (run.state === "running") return;
+    if (run.state === "running" || this.asking) return; // one look at a time: the end of it asks for what is chosen then
     const data = { run: run.id, step: this.k + run.offset, cell };
     const key = JSON.stringify(data);
-    this.key = key;
-    let told = this.kept.get(key);
-    if (!told) {
-      told = /** @type {Told} */ (await this.server.attend(data).catch(() => ({ error: "The studio did not answer." })));
-      if (told.error) return this.key === key && this.say(told.error);
+    this.asking = true;
+    const told = this.kept.get(key)
+      ?? /** @type {Told} */ (await this.server.attend(data).catch(() => ({ error: "The studio did not answer." })));
+    this.asking = false;
+    if (!told.error) {
       this.kept.set(key, told);
       if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     }
-    if (this.key !== key || this.stage.run !== run) return;
+    const now = this.stage.run === run && this.stage.selected === cell && this.k + run.offset === data.step;
+    if (!now) return this.follow();
+    if (told.error) {
+      this.say(told.error);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => { if (this.seen) this.ask(); }, AGAIN_MS); // others were looking just then
+      return;
+    }
     this.told = told;
     this.draw();
   }
