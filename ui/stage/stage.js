@@ -11,7 +11,8 @@
 //   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
-//   follow   the prompt box goes along with this run           chapter  a chapter of Learn was opened ("": left)
+//   follow   the form goes along with this run                 chapter  a chapter of Learn was opened ("": left)
+//   fill     the form shows this run's prompt, seed and settings, whatever was there
 //   show-chapter  a chapter of Learn should open               chapter-part  a part of the open chapter was opened
 
 import { Listening } from "../layout/listening.js";
@@ -203,6 +204,7 @@ export class Stage extends EventTarget {
     if (!state) return;
     this.player.pause();
     if (state.run && state.run !== this.run) {
+      this.emit("follow", state.run);
       this.setRun(state.run);
       this.emit("run", state.run.id);
     }
@@ -332,6 +334,14 @@ export class Stage extends EventTarget {
     this.asks.waiting = false;
     this.shelf.add(run);
     return run;
+  }
+
+  /** A run of before goes onto the shelf and not onto the canvas. @param {Message} message */
+  shelve(message) {
+    const { waiting } = this.asks;
+    this.begun({ ...message, role: "main" });
+    this.asks.waiting = waiting; // it is not what is waited for
+    this.changed();
   }
 
   /** @param {Message} message */
