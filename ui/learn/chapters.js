@@ -18,7 +18,7 @@ import { Token } from "./token/token.js";
 
 /**
  * What comes back may have `gather()`: it asks the server for what a saved lesson should be able to show.
- * @type {Record<string, (given: With, piece: Piece) => {gather?: () => Promise<void>}>}
+ * @type {Record<string, (given: With, piece: Piece) => object>}
  */
 export const CHAPTERS = {
   token: ({ stage, hands, model }, piece) => new Token(stage, hands, model, piece),

@@ -70,6 +70,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         "You decide",
         "You are the sampler",
         game.put,
+        formula="learn/onestep/formula.html",
         code=(step.choose, step.commit_order, step.carry_out),
     ),
     Chapter(
