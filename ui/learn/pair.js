@@ -102,7 +102,7 @@ export class Pair {
     for (const [painter, one, frame] of pairs) {
       painter.draw({
         run: one, k: one.frames.indexOf(frame), grid: one, overlay: "picture", selected, hover: -1, since: null, marks: 0,
-        tokens: frame.tokens, draft: null, changed: new Set(), locks: null, marked,
+        tokens: frame.tokens, draft: null, changed: new Set(), locks: null, marked, differ: null,
       });
     }
     Object.assign(this.element.dataset, { differ: String(marked.length) });

@@ -64,8 +64,13 @@ export class Twin {
     if (!first) return this.say("Type the first prompt above.");
     if (other.toLowerCase() === first.toLowerCase()) { this.field.focus(); return this.say("Both prompts are the same: change a word."); }
     this.say("");
-    const { run } = stage;
-    if (fresh(run) && run.state === "done" && words(run.prompt) === first) return this.beside(run, other);
+    const known = [stage.run, ...stage.shelf.runs].find((run) => {
+      return fresh(run) && run.state === "done" && words(run.prompt) === first;
+    });
+    if (known) {
+      stage.show(known);
+      return this.beside(known, other);
+    }
     this.pending = other;
     this.say("First the picture of the prompt above …");
     find("#generate").click();

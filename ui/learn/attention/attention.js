@@ -13,6 +13,7 @@ import { layersOf, reads, sharesOf, sum } from "./shares.js";
 
 const REST_MS = 160; // how long step and cell must stay before the server is asked
 const AGAIN_MS = 2000; // after a look that was refused
+const GATHERED = 24; // cells in a saved lesson, besides the chosen one
 const KEPT = 24;
 const SIDE_PX = 480;
 const HEAT = "232, 154, 34"; // red, green, blue: the mark of no other thing on the page
@@ -89,6 +90,16 @@ export class Attention {
     }
     this.told = told;
     this.draw();
+  }
+
+  /** For a saved lesson: the chosen cell and some all over the grid look at the step on the stage. */
+  async gather() {
+    const { run, selected } = this.stage;
+    if (!run || !this.server) return;
+    const some = Array.from({ length: GATHERED }, (_, i) => Math.floor(((i + 0.5) * run.cells) / GATHERED));
+    for (const cell of [...(selected < 0 ? [] : [selected]), ...some]) {
+      await this.server.attend({ run: run.id, step: this.k + run.offset, cell }).catch(() => {});
+    }
   }
 
   /** @param {string} words */

@@ -20,7 +20,8 @@ class FileView {
   constructor(stage) {
     this.stage = stage;
     this.canvas = find(".cz-canvas");
-    new Canvas(stage, document.body, { tool: "inspect", hovered: -1, marked: () => [] }, { factor: 1 });
+    const hand = { tool: "inspect", hovered: -1, marked: () => [], mover: { ghost: null, chosen: new Set() } };
+    new Canvas(stage, document.body, hand, { factor: 1 }, { pixels: false, lines: false, bare: false });
     new ShelfView(stage, find(".cz-runs"));
     this.timeline = new Timeline(find(".cz-timeline"), (k) => stage.jump(k));
     const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => () => stage.select(moved(stage.selected, dx, dy, stage.run));

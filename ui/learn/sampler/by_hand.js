@@ -8,12 +8,13 @@ import { again } from "../../stage/ask/ask.js";
 import { count, percent, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Choice, differing } from "./choice.js";
-import { same, verdict } from "./end.js";
+import { EndPair, same, verdict } from "./end.js";
+import { decoded, gather, turnsOf } from "./saved.js";
 
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {import("./choice.js").Rule} Rule */
 /** @typedef {import("../../stage/run/run.js").Run} Run */
-/** @typedef {{told: Told, image: HTMLImageElement | null, guess: HTMLImageElement | null}} Turn a step, its pictures decoded */
+/** @typedef {import("./saved.js").Turn} Turn */
 
 const RULES = {
   surest: "The surest first, with the sampler's own dice: this is what it does.",
@@ -27,10 +28,10 @@ const REST_MS = 90; // how long the slider must rest before the temperature is a
 export class ByHand {
   /**
    * @param {import("../../stage/stage.js").Stage} stage
-   * @param {import("../../main.js").Piece} piece
+   * @param {import("../../main.js").Piece & {kept?: import("../lesson/recorder.js").Kept}} piece kept: in a saved lesson
    * @param {import("../../layout/facts.js").Facts} model
    */
-  constructor(stage, { element, props, trigger, watch, server }, model) {
+  constructor(stage, { element, props, trigger, watch, server, kept }, model) {
     this.stage = stage;
     this.element = element;
     this.trigger = trigger;
@@ -53,6 +54,7 @@ export class ByHand {
     /** @type {Record<string, any> | null} what it was begun with */
     this.begun = null;
     this.board = new Board(this.find(".cz-by-hand-canvas"), (cell, on) => this.press(cell, on), (cell) => this.glance(cell));
+    this.pair = new EndPair(stage, this.find(".cz-by-hand-pair"));
     const [rows, columns] = model.grid;
     this.find(".cz-by-hand-board").style.setProperty("--cz-by-hand-ratio", String(columns / rows));
     /** @type {Record<string, () => void>} */
@@ -78,10 +80,10 @@ export class ByHand {
     const voice = this.find(".cz-by-hand-cell");
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
-    stage.on("chapter", (name) => { if (name === "sampler") this.entered(); });
+    stage.on("chapter", (name) => { if (name === "sampler") kept ? this.reopened(kept) : this.entered(); });
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
     watch("value", () => { if (props.value) this.heard(props.value); });
-    this.entered();
+    if (!kept) this.entered();
   }
 
   /** @param {string} name */
@@ -320,6 +322,28 @@ export class ByHand {
     this.find(".cz-by-hand-steps").replaceChildren(...buttons.filter(Boolean));
   }
 
+  // ---- a saved lesson ------------------------------------------------------------------------------------------
+
+  /** Asks for what a saved lesson should be able to show. */
+  gather() {
+    return gather(this.server, this.run, this.turns);
+  }
+
+  /** In a file: the steps as they were, to be looked at and thought over. @param {import("../lesson/recorder.js").Kept} kept */
+  async reopened(kept) {
+    for (const name of ["begin", "take", "rest", "beside"]) {
+      for (const button of findAll(`[data-hand=${name}]`, this.element)) button.hidden = true;
+    }
+    this.turns = await turnsOf(kept, this.stage.shelf);
+    const first = this.turns.findIndex(Boolean);
+    if (first < 0) {
+      this.find(".cz-by-hand-with").textContent = "No step had been decided when this file was saved.";
+      return;
+    }
+    this.run = this.turns[first].told.run;
+    this.open(first);
+  }
+
   // ---- the end -----------------------------------------------------------------------------------------------
 
   /** @param {Told} told */
@@ -367,16 +391,8 @@ export class ByHand {
     this.find("[data-hand=beside]").hidden = Boolean(beside);
     if (!made) return;
     const told = beside?.state === "done" && same(beside, this.begun);
+    this.pair.show(told ? [made, beside] : null);
     node.textContent = told ? verdict(made, beside) : "Your picture is on the stage.";
     if (told) node.dataset.differ = String(differing(made.frames[made.last].tokens, beside.frames[beside.last].tokens));
   }
-}
-
-/** @param {string | undefined} uri @returns {Promise<HTMLImageElement | null>} */
-async function decoded(uri) {
-  if (!uri?.startsWith("data:image/jpeg;base64,")) return null;
-  const image = new Image();
-  image.src = uri;
-  await image.decode().catch(() => {});
-  return image.naturalWidth ? image : null;
 }

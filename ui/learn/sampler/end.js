@@ -1,10 +1,56 @@
 // @ts-check
 // What a run that was decided by hand is held against: the sampler's own of the same form, and what the two have in common.
 
+import { find } from "../../layout/dom.js";
+import { Painter } from "../../stage/canvas/paint.js";
 import { count } from "../../stage/run/words.js";
 import { differing } from "./choice.js";
 
 /** @typedef {import("../../stage/run/run.js").Run} Run */
+
+/** The two runs, large and in step with the timeline of the stage; the cells that differ are outlined. */
+export class EndPair {
+  /** @param {import("../../stage/stage.js").Stage} stage @param {HTMLElement} element */
+  constructor(stage, element) {
+    this.stage = stage;
+    this.element = element;
+    /** @type {[Run, Run] | null} */
+    this.runs = null;
+    this.painters = ["yours", "own"].map((name) => new Painter(find(`[data-end=${name}]`, element)));
+    this.request = 0;
+    for (const name of ["change", "draw", "chapter"]) stage.on(name, () => this.wanted());
+    new ResizeObserver(() => this.wanted()).observe(element);
+  }
+
+  /** @param {[Run, Run] | null} runs */
+  show(runs) {
+    this.runs = runs;
+    this.element.hidden = !runs;
+    this.wanted();
+  }
+
+  wanted() {
+    if (!this.runs || this.request || !this.element.offsetParent) return;
+    this.request = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.request = 0;
+    if (!this.runs) return;
+    const { position, selected } = this.stage;
+    const [a, b] = this.runs.map((run) => run.frames[Math.min(position, run.last)]);
+    const marked = [...a.tokens.keys()].filter((cell) => a.tokens[cell] !== b.tokens[cell]);
+    this.painters.forEach((painter, i) => {
+      const [run, frame] = i ? [this.runs[1], b] : [this.runs[0], a];
+      this.stage.want(run, frame.k);
+      painter.draw({
+        run, k: run.frames.indexOf(frame), grid: run, overlay: "picture", selected, hover: -1, since: null, marks: 0,
+        tokens: frame.tokens, draft: null, changed: new Set(), locks: null, marked, differ: null,
+      });
+    });
+    this.element.dataset.differ = String(marked.length);
+  }
+}
 
 /** What there is to say of a run beside the sampler's own. @param {Run} made @param {Run} own */
 export function verdict(made, own) {
