@@ -127,7 +127,7 @@ export class Attention {
     this.tell(shares, layers);
     this.words(told.names, shares);
     this.heat(shares.cells, told.cell);
-    Object.assign(this.element.dataset, { cell: String(told.cell), step: String(told.step), layer: String(this.layer) });
+    Object.assign(this.find(".cz-attention").dataset, { cell: String(told.cell), step: String(told.step), layer: String(this.layer) });
   }
 
   /** @param {Shares} shares @param {Shares[]} layers */

@@ -127,7 +127,7 @@ export class ByHand {
   /** @param {boolean} on */
   setBusy(on) {
     this.busy = on;
-    this.element.dataset.state = on ? "busy" : "idle";
+    this.find(".cz-by-hand").dataset.state = on ? "busy" : "idle";
     this.refresh();
   }
 
