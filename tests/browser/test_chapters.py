@@ -1,9 +1,9 @@
-"""Learn as a place: what is read lies open at every size, and each chapter drives the stage on the visitor's own picture."""
+"""Learn as a place: what is read lies open at every size, and each chapter drives the stage."""
 
 import math
 
 import pytest
-from learn_hands import SIZES, apart, carved, cell_colour, chapter, lies_on_top, painted, window
+from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top, painted, window
 
 from ui.record.browser import CANVAS, dataset, scrub, settled
 
@@ -44,7 +44,9 @@ def test_every_chapter_lies_beside_the_stage_and_over_nothing(visit, size):
         page.evaluate("window.scrollTo(0, 0)")
         assert apart(page, ".cz-frame", f".cz-chapter[data-chapter={name}]"), name
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], name
-        shown = page.locator(".cz-chapter:visible").evaluate_all("nodes => nodes.map((n) => n.dataset.chapter)")
+        shown = page.locator(".cz-chapter:visible").evaluate_all(
+            "nodes => nodes.map((n) => n.dataset.chapter)"
+        )
         assert set(shown) == {name}
 
 
@@ -114,6 +116,23 @@ def test_show_me_takes_the_stage_to_what_the_lesson_speaks_of(studio):
     assert dataset(studio)["step"] == dataset(studio)["last"]
 
 
+def test_the_whole_page_weighs_700_kb_at_most(chrome, address):
+    """As it comes over the wire, with all that Gradio loads, until every chapter has been opened."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    wire = context.new_cdp_session(page)
+    wire.send("Network.enable")
+    sizes = []
+    wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto(address)
+    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    page.locator("#generate").wait_for()
+    for chapter_name in CHAPTERS:
+        chapter(page, chapter_name)
+    context.close()
+    assert len(sizes) > 10 and 200_000 < sum(sizes) <= 700_000, sum(sizes)
+
+
 # ---- tokens -------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +185,9 @@ def test_the_noise_sliders_spoil_the_picture_as_training_does(studio):
         studio.locator(".fw-mask").dispatch_event("change")
         expected = round(round(math.cos(math.pi / 2 * (1 - t / 100)), 4) * 256)
         studio.wait_for_function(f"n => {CANVAS}.masked === n", arg=str(expected))
-        masked = set(studio.evaluate("window.chisel.tokens().reduce((a, t, c) => t === 16384 ? [...a, c] : a, [])"))
+        masked = set(
+            studio.evaluate("window.chisel.tokens().reduce((a, t, c) => t === 16384 ? [...a, c] : a, [])")
+        )
         assert reached < masked, "what is stone at some level is stone at every higher one"
         reached = masked
     painted(studio)
@@ -211,7 +232,9 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
     studio.locator(".os-table tbody tr").first.wait_for()
     for k in (2, 5):
         scrub(studio, k)
-        frame = studio.evaluate("k => { const f = window.chisel.run().frames[k]; return [f.set.length, f.edited.length]; }", k)
+        frame = studio.evaluate(
+            "k => { const f = window.chisel.run().frames[k]; return [f.set.length, f.edited.length]; }", k
+        )
         studio.locator(".os-decide-n", has_text=f"{frame[0]} set, {frame[1]} taken back").wait_for()
     for part in ("words", "cells", "transformer", "chances", "decide", "pixels"):
         studio.locator(f".os-flow [data-part={part}]").click()
@@ -220,7 +243,10 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
         assert studio.locator("[data-about]:visible").count() == 1
         assert lies_on_top(about.locator("p").first), part
     studio.locator(".os-flow [data-part=words]").click()
-    assert " ".join(studio.locator(".os-pieces li").all_inner_texts()) == "three strawberries on a teal background"
+    assert (
+        " ".join(studio.locator(".os-pieces li").all_inner_texts())
+        == "three strawberries on a teal background"
+    )
     studio.locator(".os-flow [data-part=decide]").click()
     blue = studio.evaluate(
         """() => { const c = document.querySelector(".os-sorted canvas");
@@ -228,7 +254,9 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
             let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i] < 80 && d[i + 2] > 180;
             return n / c.width; }"""
     )
-    told = studio.evaluate("(() => { const r = window.chisel.run(); return r.frames[5].set.length / r.frames[4].masked; })()")
+    told = studio.evaluate(
+        "(() => { const r = window.chisel.run(); return r.frames[5].set.length / r.frames[4].masked; })()"
+    )
     assert abs(blue - told) < 0.05, "as many bars are blue as tokens were set"
 
 
@@ -281,7 +309,7 @@ def test_four_large_grids_heal_in_step(studio):
     studio.locator("[data-share='20']").click()
     studio.locator(".cz-results tbody tr").first.wait_for(timeout=60_000)
     sizes = [studio.locator("[data-picture]").nth(i).bounding_box()["width"] for i in range(4)]
-    assert len(set(sizes)) == 1 and sizes[0] > 240
+    assert max(sizes) - min(sizes) < 1 and sizes[0] > 240
     slider = studio.locator(".lab-passes input")
     last = int(slider.get_attribute("max"))
 
@@ -291,13 +319,12 @@ def test_four_large_grids_heal_in_step(studio):
     healed = drawn("on")
     slider.fill("0")
     studio.wait_for_function("() => document.querySelector('[data-pass]').dataset.pass === '0'")
-    studio.wait_for_function(
-        """() => { const [a, b] = ["broken", "on"].map((n) => document.querySelector(`[data-picture=${n}]`).toDataURL());
-            return a === b; }"""
-    )
+    studio.wait_for_function(ALIKE)
     assert drawn("broken") != healed and last >= 1
     box = studio.locator("[data-picture=whole]").bounding_box()
-    studio.locator("[data-picture=whole]").click(position={"x": box["width"] * 0.53, "y": box["height"] * 0.28})
+    studio.locator("[data-picture=whole]").click(
+        position={"x": box["width"] * 0.53, "y": box["height"] * 0.28}
+    )
     assert dataset(studio)["cell"] == str(4 * 16 + 8)
 
 
@@ -312,18 +339,23 @@ def test_neighbours_get_credit_before_and_after_a_step_and_the_cell_is_ringed(st
     studio.locator(".ex-plane button").first.wait_for()
     assert studio.locator(".ex-plane button").count() == 64
     assert studio.locator(".ex-plane .is-here").count() == 1
-    assert studio.locator(".ex-plane .is-inside").count() == 4  # 2 x 2 of the 2 x 2 x 2 codes lie in the plane
+    assert (
+        studio.locator(".ex-plane .is-inside").count() == 4
+    )  # 2 x 2 of the 2 x 2 x 2 codes lie in the plane
     cell = int(host.get_attribute("data-cell"))
     ring = studio.evaluate(
         """(cell) => { const c = document.querySelector(".cz-canvas"), side = c.width / 16;
             const x = Math.round((cell % 16) * side), y = Math.round((Math.floor(cell / 16) + 0.5) * side);
-            return Array.from({ length: 7 }, (_, i) => c.getContext("2d").getImageData(Math.max(x - 3 + i, 0), y, 1, 1).data[0]); }""",
+            const line = c.getContext("2d").getImageData(Math.max(x - 3, 0), y, 7, 1).data;
+            return Array.from(line).filter((_, i) => i % 4 === 0); }""",
         cell,
     )
     assert max(ring) > min(ring) + 100, "a light line stands at the edge of the cell"
     before = host.get_attribute("data-token")
     studio.locator("[data-explore=neighbour]").click()
-    studio.wait_for_function("old => document.querySelector('#explorer [data-now]').dataset.token !== old", arg=before)
+    studio.wait_for_function(
+        "old => document.querySelector('#explorer [data-now]').dataset.token !== old", arg=before
+    )
     studio.locator(".cz-explorer .cz-slider input").fill("0")
     assert host.get_attribute("data-now") == host.get_attribute("data-then")
     studio.locator(".cz-explorer .cz-slider input").fill("20")
@@ -338,5 +370,7 @@ def test_learn_can_be_walked_by_keyboard_alone(studio):
     carved(studio)
     chapter(studio, "editing")
     studio.locator(".cz-onward button:visible").press("Enter")
-    studio.wait_for_function("() => document.querySelector('#place [data-chapter]').dataset.chapter === 'neighbours'")
+    studio.wait_for_function(
+        "() => document.querySelector('#place [data-chapter]').dataset.chapter === 'neighbours'"
+    )
     assert studio.evaluate("document.activeElement.className") == "cz-chapter-title"

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from learn_hands import SIZES, apart, carved, cell_colour, chapter, lies_on_top
+from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top
 
 from ui.record.browser import CANVAS, scrub
 
@@ -23,7 +23,9 @@ def alone(chrome):
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+        page.on(
+            "request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url)
+        )
         page.goto(f"file://{path}")
         page.wait_for_function("() => document.body.dataset.ready || document.body.dataset.broken")
         assert page.evaluate("document.body.dataset.broken ?? ''") == ""
@@ -99,10 +101,7 @@ def test_what_was_broken_heals_again_in_the_file(studio, alone, tmp_path):
     assert page.locator(".cz-results tbody tr").first.inner_text() == row
     assert page.locator("[data-share]:visible").count() == 1
     page.locator(".lab-passes input").fill("0")
-    page.wait_for_function(
-        """() => { const [a, b] = ["broken", "on"].map((n) => document.querySelector(`[data-picture=${n}]`).toDataURL());
-            return a === b; }"""
-    )
+    page.wait_for_function(ALIKE)
 
 
 def test_the_words_of_a_prompt_stay_words_in_the_file(studio, alone, tmp_path):

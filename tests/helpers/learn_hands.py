@@ -4,6 +4,12 @@ from ui.record.browser import settled
 
 SIZES = {"laptop": (1280, 720), "desk": (1920, 1080), "phone": (390, 844)}
 
+# of the lab's four pictures: nothing has healed yet
+ALIKE = """() => {
+    const [broken, on] = ["broken", "on"].map((name) => document.querySelector(`[data-picture=${name}]`).toDataURL());
+    return broken === on;
+}"""
+
 
 def window(name, **more):
     """Options of a visitor's browser with a window of that size."""
@@ -23,7 +29,9 @@ def chapter(page, name):
     if page.evaluate("document.body.dataset.task") != "learn":
         page.locator("[data-task=learn]").click()
     page.locator(f"[data-open={name}]").click()
-    page.wait_for_function("name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name)
+    page.wait_for_function(
+        "name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name
+    )
 
 
 def lies_on_top(node):

@@ -77,7 +77,13 @@ def test_behind_a_chapter_stand_its_code_and_the_model_card(studio):
     assert code[0][0] == "mdm_core/diffusion/corruption.py: corrupt" and "def corrupt(" in code[0][1]
     lines = dict(place.told(studio, suiting, {"chapter": "token", "what": "card"})["card"])
     assert lines["codebook"] == "32 tokens"
-    for data in (None, {}, {"what": "code"}, {"chapter": "nonsense", "what": "code"}, {"chapter": ["token"], "what": "code"}):
+    for data in (
+        None,
+        {},
+        {"what": "code"},
+        {"chapter": "nonsense", "what": "code"},
+        {"chapter": ["token"], "what": "code"},
+    ):
         with pytest.raises(limits.Refused):
             place.told(studio, suiting, data)
 
@@ -145,7 +151,13 @@ def test_the_noise_is_the_same_for_the_same_seed_and_wrong_everywhere(studio, ru
 def test_what_a_model_was_trained_with_is_only_told_where_its_card_does():
     config, told = forward.noise_of(opened.shipped())
     assert told and (config.schedule, config.flip) == ("cosine", 0.2)
-    for recipe in (None, 3, {}, {"corruption": {"schedule": "cosine"}}, {"corruption": {"schedule": "x", "flip": 0.1}}):
+    for recipe in (
+        None,
+        3,
+        {},
+        {"corruption": {"schedule": "cosine"}},
+        {"corruption": {"schedule": "x", "flip": 0.1}},
+    ):
         assert forward.noise_of(SimpleNamespace(card={"recipe": recipe}))[1] is False
 
 
@@ -172,12 +184,22 @@ def test_before_and_after_are_the_distribution_and_one_step_of_it(studio, run):
     seen = core.outlook(studio.pipe, run.prompt, run.records[2].tokens.reshape(4, 4), 0.0)
     groups, after = core.code_groups(studio.pipe, 4), told["after"]
     z, ids = seen.logits(5), after["ids"]
-    assert ids[0] == told["token"] and set(ids[: after["inside"]]) == set(groups.members(told["token"]).tolist())
+    assert ids[0] == told["token"] and set(ids[: after["inside"]]) == set(
+        groups.members(told["token"]).tolist()
+    )
     assert after["p"] == pytest.approx(z.double().softmax(0)[ids].tolist(), abs=1e-6)
     for i in (0, 4, 20):
         step = core.after_step(z, told["token"], groups, [explorer.WEIGHTS[i]])[0]
         assert after["by"][i] == pytest.approx(step[ids].tolist(), abs=1e-6)
     assert {str(i) for i in ids} <= set(told["patches"])
+
+
+def test_another_token_can_be_supposed_right_at_the_cell_of_the_first_look(studio):
+    _, explore, _ = explorer.functions(inspect.of(studio))
+    told = explore({"run": None})
+    other = explore({"run": None, "at": told["cell"], "token": (told["token"] + 1) % 32, "size": told["size"]})
+    assert other["cell"] == told["cell"] and other["token"] != told["token"]
+    assert set(explore({"run": None, "at": 16, "token": 1})) == {"error"}
 
 
 def test_a_plane_of_the_codebook_goes_through_its_token(studio):
@@ -186,7 +208,14 @@ def test_a_plane_of_the_codebook_goes_through_its_token(studio):
     assert told["levels"] == [4, 4, 2] and told["place"] == [1, 2, 0]
     assert told["rows"][1][2] == 9 and len(told["rows"]) == 4 and len(told["rows"][0]) == 4
     assert 9 in told["inside"] and len(told["inside"]) == 4  # 2 x 2 x 2 codes, of which half lie in the plane
-    for wrong in ({"token": 99}, {"along": [0, 0]}, {"along": [0, 3]}, {"along": [0]}, {"along": "01"}, {"size": 3}):
+    for wrong in (
+        {"token": 99},
+        {"along": [0, 0]},
+        {"along": [0, 3]},
+        {"along": [0]},
+        {"along": "01"},
+        {"size": 3},
+    ):
         assert set(lattice({"token": 9, "size": 8, "along": [0, 1], **wrong})) == {"error"}, wrong
 
 

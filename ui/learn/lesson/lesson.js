@@ -20,6 +20,7 @@ class FileView {
   constructor(stage) {
     this.stage = stage;
     this.canvas = find(".cz-canvas");
+    /** @type {ConstructorParameters<typeof Canvas>[2]} */
     const hand = { tool: "inspect", hovered: -1, marked: () => [], mover: { ghost: null, chosen: new Set() } };
     new Canvas(stage, document.body, hand, { factor: 1 }, { pixels: false, lines: false, bare: false });
     new ShelfView(stage, find(".cz-runs"));
