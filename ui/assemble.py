@@ -20,6 +20,7 @@ STYLES = (
     "layout/tasks.css",
     "stage/stage.css",
     "hands/hands.css",
+    "hands/key_sheet.css",
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
     "stage/beside/beside.css",
@@ -42,6 +43,7 @@ STYLES = (
     "bring/bring.css",
     "stage/window.css",
     "layout/phone.css",
+    "layout/fingers.css",
     "learn/place/phone.css",
 )
 INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")

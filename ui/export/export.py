@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mdm_core.diffusion.trajectory import Trajectory
+from mdm_core.diffusion.trajectory import Trajectory, given
 from ui.export import draw, replay, sharelink
 from ui.server import asks
 from ui.server.form import Refused
@@ -59,6 +59,9 @@ def png(pipe: Any, run: Any, step: int, tokens: Any = None) -> bytes:
     }
     for name, text in words.items():
         told.add_itxt(name, text)
+    # what the page shows again when it is given this picture: pixels alone would be read as a stranger's
+    shown = run.records[step].tokens if tokens is None else tokens
+    told.add_itxt("tokens", base64.b64encode(np.ascontiguousarray(shown, "<i4").tobytes()).decode(), zip=True)
     buffer = io.BytesIO()
     draw.frame(pipe, run, step, PNG_SIDE, tokens=tokens).save(
         buffer, format="PNG", pnginfo=told, optimize=True
@@ -102,16 +105,18 @@ def gif(pipe: Any, run: Any) -> bytes:
     return buffer.getvalue()
 
 
-def trajectory(run: Any) -> Trajectory:
-    """The run in the library's own form: `Trajectory.load` and the page open it again."""
-    return Trajectory(
-        run.prompt, settings_of(run), run.grid, run.vocab, list(run.records), made_by=run.made_by
-    )
+def trajectory(run: Any, tokens: Any = None) -> Trajectory:
+    """The run in the library's own form: `Trajectory.load` and the page open it again.
+
+    `tokens` [L] changed by hand stand alone: no step of the run led to them.
+    """
+    records = list(run.records) if tokens is None else [given(tokens)]
+    return Trajectory(run.prompt, settings_of(run), run.grid, run.vocab, records, made_by=run.made_by)
 
 
-def as_json(run: Any) -> bytes:
+def as_json(run: Any, tokens: Any = None) -> bytes:
     """The trajectory as JSON; Refused where it would be too large to be opened again."""
-    data = json.dumps(trajectory(run).to_json()).encode()
+    data = json.dumps(trajectory(run, tokens).to_json()).encode()
     if len(data) > largest_run(run.grid):
         raise Refused("This run is too large for one file: save it as a picture or an animation instead.")
     return data
@@ -143,7 +148,7 @@ class Exports:
     def make(self, data: Any) -> dict[str, Any]:
         """{"run": id, "step": k, "as": kind} -> {"name", "type", "data": base64}; Refused in one sentence.
 
-        A PNG may show "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
+        PNG and JSON may hold "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
         """
         if not isinstance(data, dict) or not isinstance(data.get("as"), str) or data["as"] not in KINDS:
             raise Refused("This kind of file is not offered here.")
@@ -162,7 +167,7 @@ class Exports:
                 "png": lambda: png(pipe, run, step, tokens),
                 "webp": lambda: webp(pipe, run),
                 "gif": lambda: gif(pipe, run),
-                "json": lambda: as_json(run),
+                "json": lambda: as_json(run, tokens),
                 "html": lambda: replay.page(self.studio, run),
             }[kind]()
         finally:
@@ -174,10 +179,12 @@ class Exports:
         }
 
     def link(self, data: Any) -> dict[str, str]:
-        """{"run": id} -> {"hash": ...}, what the page appends to its own address."""
+        """{"run": id} -> {"hash": ...}, what the page appends to its own address; "tokens" as in `make`."""
         run = self.studio.store.get(data.get("run") if isinstance(data, dict) else None)
         if run.state == "running" or not run.records:
             raise Refused("This picture is still being carved: copy the link when it is finished.")
+        if data.get("tokens") is not None:
+            return {"hash": sharelink.encode_given(run, asks.tokens(data["tokens"], run.cells, run.vocab))}
         return {"hash": sharelink.encode(run, self.studio.store)}
 
 
