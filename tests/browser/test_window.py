@@ -100,7 +100,9 @@ def test_two_runs_side_by_side_keep_the_timeline_in_the_window(visit, size):
 
 def test_nothing_moves_while_a_run_starts_a_hint_comes_or_an_inspector_opens(visit):
     page = visit(viewport={"width": 1280, "height": 720})
-    page.wait_for_timeout(500)
+    # Gradio puts up the page piece by piece
+    page.locator("#advanced").wait_for()
+    page.wait_for_timeout(2000)
     held = [*TIME, "#generate", ".cz-views", ".cz-inspector", "#seed"]
     before = page.evaluate(PLACES, held)
     page.locator("#steps input[type=number]").fill("6")
