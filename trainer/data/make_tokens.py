@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.device import usable
@@ -55,7 +56,7 @@ class Job:
     seed: int
     device: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.wholes(self, ("shard_size", "views"), 1, 1 << 20)
         checks.numbers(self, ("crop",), 0.1, 1.0)
         checks.flags(self, "flip")
@@ -77,7 +78,7 @@ def _start(job: Job) -> None:
     _state.update(job=job, records=open_records(job.source), codec=open_codec(job.codec, job.device))
 
 
-def views_of(picture, job: Job, side: int, number: int) -> np.ndarray:
+def views_of(picture: Image.Image, job: Job, side: int, number: int) -> np.ndarray:
     """The views of one picture, uint8 [views, side, side, 3]: its centre, then random squares."""
     framing = Framing(side, job.crop, job.flip)
     rngs = [None, *(np.random.default_rng([job.seed, 3, number, v]) for v in range(1, job.views))]

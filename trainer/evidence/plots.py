@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from trainer.evidence.pages import NAMES, read
 
 TEAL, RUST, GREY = "#0f766e", "#b45309", "#64748b"
 
 
-def _axes(columns: int, width: float = 5.0):
+def _axes(columns: int, width: float = 5.0) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -143,7 +144,7 @@ def scores(record: dict, path: Path) -> Path:
     return _save(figure, path)
 
 
-def _save(figure, path: Path) -> Path:
+def _save(figure: Any, path: Path) -> Path:
     from matplotlib import pyplot
 
     figure.savefig(path, dpi=110)

@@ -85,7 +85,12 @@ def free_consistency(codec: ImageTokenizer, bank: FreeBank, n: int, seed: int = 
         cells, far = size // spec.patch, (spec.image - size) // spec.patch * spec.patch
 
         def seen(
-            ground: np.ndarray, x: int, y: int, rows=rows, size=size, cells=cells
+            ground: np.ndarray,
+            x: int,
+            y: int,
+            rows: np.ndarray = rows,
+            size: int = size,
+            cells: int = cells,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             """Tokens [n, cells, cells] and pixels of the cells where the sprite stands."""
             whole = draw(one_sprite(rows, ground, size, (x, y)), bank).cpu()
