@@ -17,10 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.declared import Choice, Setting
-from mdm_core.diffusion.sampler import check_seed
-from mdm_core.ops import describe_backend
 from mdm_core.paths import located
-from mdm_core.pipeline import Pipeline
 from mdm_core.settings import SEED, SETTINGS
 
 
@@ -80,6 +77,11 @@ def check_picture_name(path: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    # after the arguments, so that help and a slip are answered without PyTorch
+    from mdm_core.diffusion.sampler import check_seed
+    from mdm_core.ops import describe_backend
+    from mdm_core.pipeline import Pipeline
+
     settings = {name: value for name, value in vars(args).items() if name in SETTINGS}
     try:
         if not 1 <= args.scale <= 64:

@@ -21,7 +21,8 @@ WHERE = ("main", "advanced", "more", "nowhere")
 class Control:
     """One control of a form: a slider (low..high in steps), a list of `choices`, or a switch.
 
-    `needs` = (name of another control, its values) for which this one matters at all.
+    `needs` = (name of another control, its values) for which this one matters at all. `ends` names the fact of an
+    opened model (`mdm_core.facts`) at which a slider ends before `high`; what lies beyond means the same as its end.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Control:
     choices: tuple[str, ...] = ()
     switch: bool = False
     needs: tuple[str, tuple[str, ...]] | None = None
+    ends: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class Setting(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Setting):
-    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`.
+    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`, `ends`.
 
     optional: None is allowed and switches it off; a slider then shows `off` for it.
     """
@@ -91,6 +93,7 @@ class Number(Setting):
     whole: bool = False
     above: bool = False
     page: tuple[float, float] | None = None
+    ends: str = ""
     optional: bool = False
     off: float = 0
 
@@ -118,9 +121,8 @@ class Number(Setting):
     def controls(self, name: str) -> tuple[Control, ...]:
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
-        return (
-            Control(name, self.label, text, self.where, low, high, self.step, self.whole, needs=self.needs),
-        )
+        span = (low, high, self.step, self.whole)
+        return (Control(name, self.label, text, self.where, *span, needs=self.needs, ends=self.ends),)
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
         return {name: self.off if value is None and self.optional else value}

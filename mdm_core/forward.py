@@ -63,7 +63,7 @@ class Forward:
         """Several conditions as one."""
         return getattr(self.prompts, "join", conditions.join)(parts)
 
-    def predictor(self, condition: Any, config: SampleConfig, cells: int) -> Predict:
+    def predictor(self, condition: Any, config: SampleConfig) -> Predict:
         """The sampler's `Predict`: backbone, folded guidance, fused sampling step.
 
         On the CPU images go one by one, so that every matrix product has one shape and a picture comes out the
@@ -89,25 +89,33 @@ class Forward:
                 part = list(part)
                 some = self.take(condition, [rows[b] for b in part])
                 hidden = self.hidden(tokens[part], some, config.guidance)
-                seed = torch.tensor([seeds[b] for b in part]).repeat_interleave(cells)  # one a row
-                here = tokens[part].flatten()
-                out.append(
-                    sample_step(
-                        hidden.flatten(0, 1),
-                        self.head,
-                        here.to(device),
-                        temperature=config.temperature,
-                        seed=seed,
-                        step=step,
-                        row_ids=torch.arange(cells).repeat(len(part)),
-                        top_k=config.top_k,
-                        top_p=config.top_p,
-                        # only masked cells are committed, and only they need a drawn token
-                        draw=None if whole else here == self.vocab_size,
-                    )
-                )
-            return SampleStep(
-                *(torch.cat(column).view(len(seeds), cells) for column in zip(*out, strict=True))
-            )
+                out.append(self.decide(hidden, tokens[part], [seeds[b] for b in part], step, config))
+            return SampleStep(*(torch.cat(column) for column in zip(*out, strict=True)))
 
         return predict
+
+    @torch.inference_mode()
+    def decide(
+        self, hidden: Tensor, tokens: Tensor, seeds: Sequence[int], step: int, config: SampleConfig
+    ) -> SampleStep:
+        """What a forward pass says of every cell at this step, [B, L] each: `hidden` [B, L, D] over `tokens` [B, L].
+
+        No pass is made: another temperature of the same hidden states costs the head's product alone, and the
+        vocabulary is walked in tiles.
+        """
+        B, cells = tokens.shape
+        here = tokens.flatten()  # [B L]
+        drawn = sample_step(
+            hidden.flatten(0, 1),
+            self.head,
+            here.to(self.device),
+            temperature=config.temperature,
+            seed=torch.tensor(list(seeds)).repeat_interleave(cells),  # one a row
+            step=step,
+            row_ids=torch.arange(cells).repeat(B),
+            top_k=config.top_k,
+            top_p=config.top_p,
+            # only masked cells are committed, and only they need a drawn token
+            draw=None if self.device.type != "cpu" else here == self.vocab_size,
+        )
+        return SampleStep(*(column.view(B, cells) for column in drawn))

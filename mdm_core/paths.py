@@ -21,3 +21,6 @@ def shipped(name: str) -> Path:
     """
     inside = HERE / "assets"
     return (inside if inside.is_dir() else HERE.parent / "assets") / name
+
+
+SHIPPED = shipped("model")  # the weights that come with Chisel

@@ -20,11 +20,10 @@ from mdm_core.facts import Facts, Fingerprint
 from mdm_core.forward import Forward
 from mdm_core.images.pictures import plain
 from mdm_core.images.regions import as_cells, centre_box, composite, nearest_visible
-from mdm_core.paths import shipped
+from mdm_core.paths import SHIPPED as SHIPPED
 from mdm_core.protocols import Backbone, ImageCodec, PromptEncoder, check_parts, geometry
 from mdm_core.settings import HEAL, SETTINGS, SampleConfig
 
-SHIPPED = shipped("model")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 MAX_PROMPT = 500  # characters
 MASK_COLOUR = (201, 196, 188)  # how decode draws a masked cell
@@ -331,7 +330,7 @@ class Pipeline:
 
     def predictor(self, condition: Any, config: SampleConfig) -> Predict:
         """The sampler's forward pass under the conditions of its pictures, see `Forward.predictor`."""
-        return self.forward.predictor(condition, config, self.grid[0] * self.grid[1])
+        return self.forward.predictor(condition, config)
 
     def condition(self, prompt: str, negative: str | None = None) -> Any:
         """What the backbone is given for one prompt, in the family's own form; ValueError where it does not fit."""

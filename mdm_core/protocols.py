@@ -56,6 +56,8 @@ class PromptEncoder(Protocol):
     What a prompt encoder may have besides:
         negative: str, what guidance leads away from when nobody says; `encode` then takes `negative`, a text for
             all prompts, as a second argument.
+        words(prompt): list of (word, n), the words of a prompt and how many places of the condition each takes, in
+            their order; for `explain.attention`.
         take(condition, rows), join(conditions): for conditions that `mdm_core.conditions` cannot pick and join.
     """
 
@@ -78,6 +80,8 @@ class Backbone(Protocol):
         head_bias: [V]; the pipeline folds it into head and hidden states.
         levels: the lattice that it embeds tokens by, and grid: (h, w), the one it was built for; both are compared
             with the codec's.
+        attention(tokens, condition, cell, guidance): of int64 [1, L] and one prompt, how that cell shares its attention
+            out in each of n layers: float32 [n, T] to the T places of the condition and [n, L] to the cells.
         captured_steps(): a whole step in one launch, see `families.chisel.captured.CapturedSteps`.
     """
 

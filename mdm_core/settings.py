@@ -19,6 +19,7 @@ EDITS = ("overwrite", "remask", "off")
 SCHEDULES = ("cosine", "linear", "arccos", "shift")
 MAX_STEPS = 256
 MAX_SEED = 2**32 - 1
+MOST_CODES = 2**24  # of a vocabulary: far beyond what a machine holds
 
 T = TypeVar("T")
 
@@ -174,7 +175,8 @@ class SampleConfig:
             whole=True,
             low=1,
             high=None,
-            page=(0, 4096),
+            page=(0, MOST_CODES),
+            ends="vocab_size",
             optional=True,
         ),
     )

@@ -4,7 +4,7 @@
     python -m trainer train --help         what one of them does, with examples
     torchrun --nproc-per-node 4 -m trainer train emoji_gpu --out runs/big
 
-Nothing but the command that was asked for is imported.
+Nothing but the command that was asked for is imported, and that only once its arguments are understood.
 """
 
 from __future__ import annotations
@@ -14,52 +14,68 @@ import difflib
 import importlib
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 
-# The words of a command and the module that does it. Where a command has further ones, the plain word is the first.
+
+class Command(NamedTuple):
+    """A module that does it, and the class of its settings in `trainer.settings`."""
+
+    module: str
+    settings: str
+
+
+# By the words of a command. Where a command has further ones, the plain word is the first.
 COMMANDS = {
-    "train": "engine.train",
-    "plan": "engine.plan",
-    "tokenizer": "tokenizer.train",
-    "tokenizer measure": "tokenizer.measure",
-    "tokenizer photos": "tokenizer.photos",
-    "tokens": "data.make_tokens",
-    "judge": "judge.train",
-    "evaluate": "evaluate.__main__",
-    "evaluate prompts": "evaluate.prompts",
-    "evaluate repaint": "evaluate.repaint",
-    "evaluate compare": "evaluate.compare",
-    "evidence ablate": "evidence.ablate",
-    "evidence tables": "evidence.tables",
-    "evidence tune": "evidence.tune",
-    "evidence freeform": "evidence.freeform",
-    "evidence failures": "evidence.failures",
-    "evidence sheet": "evidence.sheet",
-    "evidence card": "evidence.model_card",
-    "evidence words": "scenes.words",
-    "evidence geneval": "evidence.geneval_export",
-    "bench": "bench.__main__",
-    "bench pipeline": "bench.pipeline",
-    "bench amused": "bench.amused",
-    "bench speed": "bench.speed",
-    "atlas build": "art.build_atlas",
-    "atlas look": "art.look_at_atlas",
+    "train": Command("engine.train", "training.Train"),
+    "plan": Command("engine.plan", "training.Plan"),
+    "tokenizer": Command("tokenizer.train", "tokenizer.TokenizerCommand"),
+    "tokenizer measure": Command("tokenizer.measure", "tokenizer.Measure"),
+    "tokenizer photos": Command("tokenizer.photos", "tokenizer.Photos"),
+    "tokens": Command("data.make_tokens", "tokenizer.MakeTokens"),
+    "judge": Command("judge.train", "judge.JudgeCommand"),
+    "evaluate": Command("evaluate.__main__", "evaluate.Evaluate"),
+    "evaluate prompts": Command("evaluate.prompts", "evaluate.Prompts"),
+    "evaluate repaint": Command("evaluate.repaint", "evaluate.Repaint"),
+    "evaluate compare": Command("evaluate.compare", "evaluate.Compare"),
+    "evidence ablate": Command("evidence.ablate", "evidence.Ablate"),
+    "evidence tables": Command("evidence.tables", "evidence.Tables"),
+    "evidence tune": Command("evidence.tune", "evidence.Tune"),
+    "evidence freeform": Command("evidence.freeform", "evidence.Freeform"),
+    "evidence failures": Command("evidence.failures", "evidence.Failures"),
+    "evidence sheet": Command("evidence.sheet", "evidence.Sheet"),
+    "evidence card": Command("evidence.model_card", "evidence.Card"),
+    "evidence words": Command("scenes.words", "evidence.Words"),
+    "evidence geneval": Command("evidence.geneval_export", "evidence.Geneval"),
+    "bench": Command("bench.__main__", "bench.Operators"),
+    "bench train": Command("bench.train", "bench.Training"),
+    "bench scaling": Command("bench.scaling", "bench.Scaling"),
+    "bench pipeline": Command("bench.pipeline", "bench.Picture"),
+    "bench amused": Command("bench.amused", "bench.Amused"),
+    "bench speed": Command("bench.speed", "bench.Speed"),
+    "atlas build": Command("art.build_atlas", "atlas.Build"),
+    "atlas look": Command("art.look_at_atlas", "atlas.Look"),
 }
 GROUPS = {words.split()[0] for words in COMMANDS}
 WIDTH = max(map(len, COMMANDS)) + 4
 
 
+def about(module: str) -> str:
+    """A module's text, read without importing it."""
+    source = (HERE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
 def summary(module: str) -> str:
-    """The first line of a module's text, read without importing it."""
-    text = ast.get_docstring(ast.parse((HERE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")))
-    return (text or "").splitlines()[0]
+    """The first line of it."""
+    return about(module).splitlines()[0]
 
 
 def index(group: str = "") -> str:
     """The commands, or those of one group, a line each."""
-    found = {words: module for words, module in COMMANDS.items() if not group or words.split()[0] == group}
-    lines = [f"  {words:{WIDTH}}{summary(module)}" for words, module in found.items()]
+    found = {words: it for words, it in COMMANDS.items() if not group or words.split()[0] == group}
+    lines = [f"  {words:{WIDTH}}{summary(it.module)}" for words, it in found.items()]
     return "\n".join(
         ["usage: python -m trainer COMMAND ...", "", *lines, "", "--help after any of them says more."]
     )
@@ -90,9 +106,17 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.argv = [f"python -m trainer {words}", *rest]  # as its help calls itself
-    module = importlib.import_module(f"trainer.{COMMANDS[words]}")
     run_command = importlib.import_module("trainer.command").run_command
+    run_command(lambda: understood(COMMANDS[words], rest))
+    module = importlib.import_module(f"trainer.{COMMANDS[words].module}")
     run_command(module.main, **getattr(module, "TOLD", {}))
+
+
+def understood(command: Command, arguments: list[str]) -> None:
+    """Ends with help or one sentence where these are no arguments of the command, before any of it is imported."""
+    place, _, name = command.settings.rpartition(".")
+    settings = getattr(importlib.import_module(f"trainer.settings.{place}"), name)
+    importlib.import_module("trainer.command").ask(settings, about(command.module), arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all commands of the trainer share: how a value is read, where results may be written, how a failure is told.
+"""What all commands of the trainer share: how arguments are asked for, where results go, how a failure is told.
 
 A command ends with 2 where it was asked for something that cannot be, and with 1 where the work itself failed; either
 way with one sentence.
@@ -7,22 +7,24 @@ way with one sentence.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-import torch
-from PIL import Image
-from safetensors import SafetensorError
+from typing import Any, TypeVar
 
 from mdm_core.paths import located
-from mdm_core.settings import MAX_SEED
+from trainer.options import HIDDEN, options
 
-# The file system says that what was asked for is not there, or not allowed: another argument helps.
-ASKED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+Asked = TypeVar("Asked")
+
+# What was asked for cannot be: a value, or, as the file system says, a place. Another argument helps.
+PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+ASKED = (ValueError, ArithmeticError, *PLACES)
+FAILED = (RuntimeError, OSError, MemoryError, ImportError)
 
 
 def run_command(
@@ -34,15 +36,22 @@ def run_command(
     """
     try:
         main()
-    except torch.OutOfMemoryError as error:
-        sys.exit(f"error: the GPU's memory is full: {memory} ({sentence(error)})")
-    except (ValueError, ArithmeticError, SafetensorError, *ASKED) as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        sys.exit(2)
-    except (RuntimeError, OSError, MemoryError, ImportError) as error:
-        sys.exit(f"error: {sentence(error)}")
     except KeyboardInterrupt:
         sys.exit(stopped)
+    except Exception as error:
+        if isinstance(error, _of_others("torch", "OutOfMemoryError")):
+            sys.exit(f"error: the GPU's memory is full: {memory} ({sentence(error)})")
+        if isinstance(error, (*ASKED, *_of_others("safetensors", "SafetensorError"))):
+            print(f"error: {sentence(error)}", file=sys.stderr)
+            sys.exit(2)
+        if isinstance(error, FAILED):
+            sys.exit(f"error: {sentence(error)}")
+        raise
+
+
+def _of_others(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """An error of a library, which nobody can have met where the library was not imported."""
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def sentence(error: BaseException) -> str:
@@ -53,52 +62,55 @@ def sentence(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-# ---- values of arguments: `type=` of argparse ---------------------------------------------------------------
+# ---- arguments: from the declarations of a settings class --------------------------------------------------------
 
 
-def to_path(text: str) -> Path:
-    """A path; `~` is the user's own folder."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError("a path must not be empty")
-    return located(text)
+def ask(kind: type[Asked], about: str | None, argv: Sequence[str] | None = None) -> Asked:
+    """What a command line asks for, as an object of `kind`; `about` is the text that its help opens with.
+
+    Help and slips of the pen are answered as argparse does; ValueError where values do not go together.
+    """
+    found = vars(parser_of(kind, about).parse_intermixed_args(argv))
+    several = {name for name, option in options(kind).items() if option.several}
+    return kind(**{k: tuple(v) if k in several and v is not None else v for k, v in found.items()})
 
 
-def whole(low: int = 0, high: int = 1 << 40) -> Callable[[str], int]:
-    """A whole number from low to high."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low:,} to {high:,}, got {text[:40]!r}"
-            )
-        return value
-
-    return read
-
-
-def number(low: float = 0.0, high: float = math.inf, above: bool = False) -> Callable[[str], float]:
-    """A number from low (with `above`: beyond it) to high, and no NaN; infinity only where high is given as such."""
-
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (low < value if above else low <= value) or not value <= high or math.isinf(value):
-            to = "" if high == math.inf else f" and {high:g} or less"
-            raise argparse.ArgumentTypeError(
-                f"must be a number {'above' if above else 'of at least'} {low:g}{to}, got {text[:40]!r}"
-            )
-        return value
-
-    return read
+def parser_of(kind: type, about: str | None) -> argparse.ArgumentParser:
+    """The flags of a settings class: a field `log_every` with help is `--log-every`."""
+    parser = argparse.ArgumentParser(
+        prog=os.path.basename(sys.argv[0]),
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
+    for name, option in options(kind).items():
+        default = defaults[name]
+        if not option.about:
+            continue
+        told = option.about if option.about == HIDDEN else option.about.replace("%", "%%")
+        if told != HIDDEN and "default" not in told and (shown := _shown(default)):
+            told = f"{told} (default: {shown})"
+        more: dict[str, Any] = {} if default is dataclasses.MISSING else {"default": default}
+        if option.several:
+            more["nargs"] = "*" if option.place else "+"
+        elif option.place and more:
+            more["nargs"] = "?"
+        elif not option.place:
+            more["required"] = not more
+        flag = name if option.place else f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, help=told, **{**more, **option.flag})
+    return parser
 
 
-any_seed = whole(0, MAX_SEED)
+def _shown(default: Any) -> str:
+    """A default as help shows it; nothing where there is nothing to say."""
+    if default is dataclasses.MISSING or default is None or default is False or default == math.inf:
+        return ""
+    if isinstance(default, tuple | list):
+        return " ".join(map(_shown, default))
+    if isinstance(default, Path) and default.is_absolute():
+        return "the shipped one"
+    return str(default).replace("%", "%%")
 
 
 # ---- results: whether they can be written is found out before the work ------------------------------------------
@@ -135,6 +147,8 @@ def out_file(file: str | os.PathLike | None, suffixes: Iterable[str] = ()) -> Pa
 
 def out_picture(file: str | os.PathLike | None) -> Path | None:
     """`out_file` for a picture: its suffix must be one that pictures are saved with."""
+    from PIL import Image
+
     Image.init()
     known = Image.registered_extensions()
     if file is not None and known.get(Path(file).suffix.lower()) not in Image.SAVE:

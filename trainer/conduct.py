@@ -4,43 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer import checks
+from trainer.options import Settings, any_seed, number, share, switch, whole, word
 
 
 @dataclass(frozen=True)
-class Conduct:
+class Conduct(Settings):
     """Length, pace, guard and cadence of a run; what is trained adds fields of its own."""
 
     # how long, and how fast
-    steps: int = 10_000
-    minutes: float = 0.0  # > 0: the schedule runs over this time instead of `steps`
-    schedule: str = "trapezoid"  # of the learning rate: "trapezoid" (also called WSD) or "cosine"
-    warmup: float = 0.01  # share of the run
-    decay: float = 0.35  # trapezoid: share of the run in which the rate falls
-    lr: float = 2e-3  # AdamW: of a model its embeddings, head, norms
-    weight_decay: float = 0.0
-    clip: float = 1.0  # largest norm of the gradient; 0: no clipping
-    ema: float = 0.9995
+    steps: int = whole(10_000)
+    # > 0: the schedule runs over this time instead of `steps`
+    minutes: float = number(0.0)
+    # of the learning rate: "trapezoid" (also called WSD) or "cosine"
+    schedule: str = word("trapezoid", ("trapezoid", "cosine"))
+    # share of the run; of a trapezoid, also that in which the rate falls
+    warmup: float = share(0.01)
+    decay: float = share(0.35)
+    # AdamW: of a model its embeddings, head, norms
+    lr: float = number(2e-3, "learning rate")
+    weight_decay: float = number(0.0)
+    # largest norm of the gradient; 0: no clipping
+    clip: float = number(1.0)
+    ema: float = share(0.9995)
     # micro-batches a step and device; a step sees batch_size * accumulate * devices samples
-    accumulate: int = 1
+    accumulate: int = whole(1, low=1, high=1 << 20)
     # how it is computed
-    compile: bool = False
-    seed: int = 0
+    compile: bool = switch("torch.compile what is trained")
+    seed: int = any_seed(0, "of the data's order and the first weights")
     # what is said and kept
-    on_nan: str = "stop"  # a loss or gradient that is not finite: "stop" the run, or "skip" the step
-    log_every: int = 20  # steps between lines; 0: none
-    save_every: int = 1000  # steps between checkpoints; 0: none are written
-    save_minutes: float = 10.0  # a checkpoint also after so many minutes: what a power cut may cost; 0: never
-    keep_last: int = 2  # checkpoints
-    keep_best: int = 1  # checkpoints with the fewest bits per masked token in validation
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        checks.choices(self, schedule=("trapezoid", "cosine"), on_nan=("stop", "skip"))
-        checks.wholes(self, ("keep_last",), 1)
-        checks.wholes(self, ("accumulate",), 1, 1 << 20)
-        checks.wholes(self, ("steps", "log_every", "save_every", "keep_best"))
-        checks.numbers(self, ("minutes", "lr", "weight_decay", "clip", "save_minutes"))
-        checks.shares(self, ("warmup", "decay", "ema"))
-        checks.seeds(self, "seed")
-        checks.flags(self, "compile", "tensorboard")
+    on_nan: str = word(
+        "stop", ("stop", "skip"), "at a loss or gradient that is not finite: the run, or the step"
+    )
+    # steps between lines; 0: none
+    log_every: int = whole(20)
+    # steps between checkpoints; 0: none are written
+    save_every: int = whole(1000)
+    # a checkpoint also after so many minutes: what a power cut may cost; 0: never
+    save_minutes: float = number(10.0)
+    keep_last: int = whole(2, low=1)
+    # checkpoints with the fewest bits per masked token in validation
+    keep_best: int = whole(1)
+    tensorboard: bool = switch()

@@ -24,15 +24,22 @@ STYLES = (
     "stage/kept/shelf.css",
     "inspector/inspector.css",
     "learn/learn.css",
+    "learn/place/place.css",
+    "learn/token/token.css",
+    "learn/forward/forward.css",
+    "learn/onestep/onestep.css",
     "learn/explorer.css",
     "learn/lab.css",
+    "learn/attention/attention.css",
+    "learn/sampler/sampler.css",
     "prompt/prompt.css",
+    "twin/twin.css",
     "learn/tour.css",
-    "learn/lessons.css",
     "learn/class_mode.css",
     "export/export.css",
     "bring/bring.css",
     "layout/phone.css",
+    "learn/place/phone.css",
 )
 INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")
 IMPORT = re.compile(r'^import \{([^}]+)\} from "(\.{1,2}/[^"\n]+)";$', re.M)

@@ -169,10 +169,11 @@ def start(args: argparse.Namespace, port: int, pipeline: Future[Any]) -> tuple[A
     os.environ.pop("GRADIO_SERVER_PORT", None)
     try:
         # The loading thread imports mdm_core at the same time. Whoever asks for a module of a package holds that module
-        # while it waits for the package, and the package for its modules: the package by itself comes first.
+        # while it waits for the package, and the package for its modules. So both ask for the pipeline first, which
+        # brings what stands below it: one of them imports, and the other waits for all of it.
         import gradio  # noqa: F401
 
-        import mdm_core  # noqa: F401
+        import mdm_core.pipeline  # noqa: F401
         from mdm_core.explain.outlook import group_sizes
         from ui import page
 

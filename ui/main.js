@@ -19,10 +19,12 @@ import { header } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
 import { tasks } from "./layout/tasks.js";
 import { tips } from "./layout/tips.js";
+import { CHAPTERS, pointless } from "./learn/chapters.js";
 import { classMode } from "./learn/class_mode.js";
-import { Explorer } from "./learn/explorer.js";
-import { Lab } from "./learn/lab.js";
+import { Recorder } from "./learn/lesson/recorder.js";
+import { LessonSaver } from "./learn/lesson/save.js";
 import { Narrator } from "./learn/narrator.js";
+import { Place } from "./learn/place/place.js";
 import { Tour } from "./learn/tour.js";
 import { Hint } from "./prompt/hint.js";
 import { Palette } from "./prompt/palette.js";
@@ -34,6 +36,7 @@ import { ShelfView } from "./stage/kept/shelf.js";
 import { Stage } from "./stage/stage.js";
 import { VariationsView } from "./stage/kept/variations.js";
 import { StageView } from "./stage/view.js";
+import { Twin } from "./twin/twin.js";
 import { Zoom } from "./stage/canvas/zoom.js";
 
 /**
@@ -50,6 +53,9 @@ const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.r
 const hands = new Hands(stage);
 /** @type {{tools: Tools | null}} in hand as soon as there is a canvas */
 const held = { tools: null };
+const recorder = new Recorder();
+/** @type {Map<string, any>} the scripts of Learn's chapters, by the names of their pieces */
+const chapters = new Map();
 
 /** @type {Record<string, (piece: Piece) => void>} */
 const PIECES = {
@@ -63,8 +69,9 @@ const PIECES = {
   hint: (piece) => new Hint(piece),
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
-  explorer: (piece) => new Explorer(stage, piece, model.groups?.length !== 0),
-  lab: (piece) => new Lab(stage, piece),
+  lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
+  place: (piece) => new Place(stage, piece, pointless(model)),
+  twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };
 
@@ -97,7 +104,10 @@ function grid({ element, props, watch, server }) {
 }
 
 // Pieces that came up before this script have left word; those that come later call at once.
-const wake = (/** @type {[string, Piece]} */ [name, piece]) => PIECES[name](piece);
+const wake = (/** @type {[string, Piece]} */ [name, piece]) => {
+  if (name in PIECES) PIECES[name](piece);
+  else chapters.set(name, CHAPTERS[name]({ stage, hands, model }, recorder.listen(name, piece)));
+};
 /** @type {any} */
 const page = window;
 (page.chiselPieces ?? []).forEach(wake);

@@ -40,6 +40,11 @@ def has_lab(facts: Facts) -> bool:
     return facts.family == families.OURS and facts.revises
 
 
+def has_attention(facts: Facts) -> bool:
+    """Our own family tells where a cell looks."""
+    return facts.family == families.OURS
+
+
 def initial(facts: Facts) -> dict[str, Any]:
     """What the form starts with, by the names of its fields and in their order."""
     first = (*examples(facts), "")[0]
@@ -57,6 +62,7 @@ def told(facts: Facts, groups: Sequence[int] | None = None) -> dict[str, Any]:
         "patch": facts.patch,
         "vocab": facts.vocab_size,
         "revises": facts.revises,
+        "looks": has_attention(facts),
         "groups": None if groups is None else list(groups),
         "form": initial(facts),
     }

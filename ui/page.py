@@ -90,6 +90,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
                 inputs, generate, stop, notice, seed = _controls(studio, bring, facts)
+            with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
+                learn.panel(studio, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 grid = TokenGrid(
                     elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
@@ -164,8 +166,7 @@ def _controls(
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
-    with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
-        learn.panel(studio, lab=opened.has_lab(facts), lessons=opened.has_lessons(facts))
+    Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
     made = {"prompt": prompt, **_settings(values, facts)}
     return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
@@ -240,7 +241,9 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
     # what is met at once speaks for itself
     info = None if control.where == "main" else control.help
-    return Range(control.low, control.high, value, step=control.step, info=info, buttons=[], **shared)
+    return Range(
+        control.low, limits.highest(control, facts), value, step=control.step, info=info, buttons=[], **shared
+    )
 
 
 def _is_idle(control: Control, values: dict[str, Any]) -> bool:

@@ -251,28 +251,48 @@ class Pull:
     outside: float  # summed over all other tokens
 
 
-def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float]) -> list[Pull]:
-    """CE + lambda GCE of one cell for several lambdas, values and gradients taken from the training operator.
+def push(logits: Tensor, target: int, groups: Groups, weight: float) -> tuple[float, Tensor]:
+    """(loss, minus its gradient with respect to the logits, float64 [V]) of CE + weight * GCE of one cell.
 
-    logits: [V]. The operator takes hidden states and a head: a hidden state of one number, 1, makes the head
-    the logits, and the head's gradient theirs. Its reference backend, the definition, needs no warming up.
+    logits: [V]. Value and gradient are the training operator's own. It takes hidden states and a head: a hidden state
+    of one number, 1, makes the head the logits, and the head's gradient theirs. Its reference backend, the definition,
+    needs no warming up. ValueError where `target` is no token.
     """
     V = len(logits)
     if not 0 <= target < V:
         raise ValueError(f"target must be 0..{V - 1}, got {target}")
-    inside = groups.members(target)
     one, label = torch.ones(1, 1, dtype=torch.float64), torch.tensor([target])
+    head = logits.detach().double()[:, None].clone().requires_grad_()  # [V, 1]
+    loss = linear_grouped_cross_entropy(
+        one, head, label, groups, group_weight=float(weight), reduction="sum", backend="reference"
+    )
+    return float(loss.detach()), -torch.autograd.grad(loss, head)[0][:, 0]  # [V]
+
+
+def pulls(logits: Tensor, target: int, groups: Groups, weights: Sequence[float]) -> list[Pull]:
+    """CE + lambda GCE of one cell for several lambdas: values, and gradients summed over group and rest; see `push`."""
     out = []
     for weight in weights:
-        head = logits.detach().double()[:, None].clone().requires_grad_()  # [V, 1]
-        loss = linear_grouped_cross_entropy(
-            one, head, label, groups, group_weight=float(weight), reduction="sum", backend="reference"
-        )
-        push = -torch.autograd.grad(loss, head)[0][:, 0]  # [V]
-        exact, group = float(push[target]), float(push[inside].sum())
-        outside = float(push.sum()) - group
-        out.append(Pull(float(weight), float(loss.detach()), exact, group - exact, outside))
+        loss, pushed = push(logits, target, groups, weight)
+        exact, group = float(pushed[target]), float(pushed[groups.members(target)].sum())
+        out.append(Pull(float(weight), loss, exact, group - exact, float(pushed.sum()) - group))
     return out
+
+
+def after_step(
+    logits: Tensor, target: int, groups: Groups, weights: Sequence[float], rate: float = 1.0
+) -> Tensor:
+    """The distribution of one cell after a step of gradient descent on its logits: float64 [len(weights), V].
+
+    Each row is softmax(logits - rate * gradient of CE + weight * GCE), so that two weights can be compared from the
+    same start. In training the step goes through the weights of the model, which moves other cells too; here the cell
+    stands alone.
+    """
+    if not rate > 0 or not math.isfinite(rate):
+        raise ValueError(f"rate must be above 0, got {rate}")
+    return torch.stack(
+        [(logits.double() + rate * push(logits, target, groups, w)[1]).softmax(0) for w in weights]
+    )
 
 
 # ---- patches ----------------------------------------------------------------------------------------------

@@ -14,15 +14,17 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from mdm_core.facts import Facts
-from mdm_core.families.parts import Parts
 from mdm_core.hub import names
 from mdm_core.hub.files import read_json
 from mdm_core.paths import located
+
+if TYPE_CHECKING:
+    import torch
+
+    from mdm_core.facts import Facts
+    from mdm_core.families.parts import Parts
 
 OURS = "chisel"
 INDEX, TRANSFORMER = "model_index.json", "transformer/config.json"

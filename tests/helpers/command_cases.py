@@ -289,10 +289,29 @@ CASES = {
         nothing
         gce --device tpu
         gce --shape x
+        gce --shape 1,2
+        gce --shape 0,1,1
+        gce --seconds nan
         table --out DIR
+    """,
+    "bench train": """
+        --device tpu
+        --batch 0
+        --seconds nan
+        --seconds x
+    """,
+    "bench scaling": """
+        --device tpu
+        --kinds x
+        --processes 0
+        --processes x
+        --depth 0
+        --batch 0
+        --seconds nan
     """,
     "bench pipeline": """
         --device tpu
+        --runs 0
         --runs x
         --against nowhere
     """,

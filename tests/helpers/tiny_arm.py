@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 
 import torch
 from tiny_model import tiny_config
 
 from mdm_core.groups import Groups
-from trainer.evidence.arms import Arm, ArmRun, ArmSettings, Bench
+from trainer.evidence.arms import ArmRun, Bench
+from trainer.settings.evidence import Ablate, Arm, ArmSettings
 
 
 class TinyBench(Bench):
@@ -17,7 +17,7 @@ class TinyBench(Bench):
 
     def __init__(self, out: Path):
         config = tiny_config()
-        self.args = Namespace(batch=3, rows=0.8, out=out)
+        self.args = Ablate(batch=3, rows=0.8, out=out)
         self.device = torch.device("cpu")
         self.model_config, self.codec_config = config.model, config.tokenizer
         self.flips = Groups.lattice(config.tokenizer.levels, 2)

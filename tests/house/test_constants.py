@@ -7,7 +7,7 @@ import pytest
 
 from mdm_core import pipeline
 from mdm_core.diffusion import sampler
-from trainer import checks, command
+from trainer import checks, options
 from ui import assemble
 from ui.bring import upload
 from ui.export import draw
@@ -29,7 +29,7 @@ def written(pattern, *suffixes):
 def test_the_page_takes_the_prompts_and_seeds_that_the_library_takes():
     assert form.PROMPT_CHARACTERS == pipeline.MAX_PROMPT
     assert form.SEED_LAST == sampler.MAX_SEED == checks.MAX_SEED
-    assert command.any_seed(str(sampler.MAX_SEED)) == sampler.MAX_SEED
+    assert options.read_whole(0, sampler.MAX_SEED)(str(sampler.MAX_SEED)) == sampler.MAX_SEED
     assert not written(r"2\s*\*\*\s*32|4294967295|1 << 32", ".js", ".py") - {
         "mdm_core/diffusion/sampler.py",
         "mdm_core/settings.py",

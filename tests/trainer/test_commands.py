@@ -12,7 +12,7 @@ from picture_files import captioned_folder
 from tiny_run import codec_folder
 
 import trainer.__main__ as index
-from trainer import command
+from trainer import command, options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,11 +68,9 @@ def test_every_command_is_in_the_index_and_among_them():
     found = set()
     for path in Path(index.__file__).parent.rglob("*.py"):
         source = path.read_text("utf-8")
-        if "ArgumentParser(" in source and '__name__ == "__main__"' in source:
+        if " = ask(" in source and '__name__ == "__main__"' in source:
             found.add(".".join(path.relative_to(index.HERE).with_suffix("").parts))
-    # those of the benchmark's own command, and what it starts by itself
-    found -= {"bench.train", "bench.scaling", "bench.pipeline_server"}
-    assert found == set(index.COMMANDS.values())
+    assert found == {known.module for known in index.COMMANDS.values()}
     assert set(CASES) == set(index.COMMANDS)
 
 
@@ -81,10 +79,34 @@ def test_the_index_lists_every_command_without_importing_it():
     done = run("trainer")
     assert time.perf_counter() - began < 5  # PyTorch alone takes a second or two, and is not there
     listed = [line.strip() for line in done.stdout.splitlines()]
-    for words, module in index.COMMANDS.items():
-        assert any(line.startswith(words) and line.endswith(index.summary(module)) for line in listed), words
+    for words, known in index.COMMANDS.items():
+        assert any(
+            line.startswith(words) and line.endswith(index.summary(known.module)) for line in listed
+        ), words
     code = "import sys, trainer.__main__ as i; print(i.index()); assert not {'torch', 'numpy'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+LIGHT = """
+import contextlib, io, sys
+import trainer.__main__ as index
+for words in index.COMMANDS:
+    sys.argv = ["trainer", *words.split(), "--help"]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+        index.main()
+    assert said.getvalue().startswith("usage: "), words
+    heavy = {"torch", "numpy", "PIL", "safetensors", "matplotlib"} & set(sys.modules)
+    assert not heavy, (words, heavy)
+    sys.argv[-1] = "--nothing"
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
+        index.main()
+    assert "error: " in said.getvalue() and not {"torch", "numpy"} & set(sys.modules), words
+"""
+
+
+def test_help_and_a_slip_do_not_wait_for_pytorch():
+    done = subprocess.run([sys.executable, "-c", LIGHT], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("words", index.COMMANDS)
@@ -94,9 +116,10 @@ def test_every_command_has_help_in_one_style(words, monkeypatch, capsys):
         index.main()
     said = capsys.readouterr().out
     assert not ended.value.code and said.startswith(f"usage: python -m trainer {words} ")
-    assert index.summary(index.COMMANDS[words]) in said  # what it does
+    what = index.summary(index.COMMANDS[words].module)
+    assert what in said  # what it does
     # and an example
-    assert f"python -m trainer {words}" in said.split(index.summary(index.COMMANDS[words]))[1]
+    assert f"python -m trainer {words}" in said.split(what)[1]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +183,6 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path):
 def test_home_is_known_in_paths(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert command.to_path("~/runs/x") == tmp_path / "runs" / "x"
-    assert command.to_path("~nobody_at_all/x") == Path("~nobody_at_all/x")
+    assert options.to_path("~/runs/x") == tmp_path / "runs" / "x"
+    assert options.to_path("~nobody_at_all/x") == Path("~nobody_at_all/x")
     assert command.out_folder("~/runs") == tmp_path / "runs" and (tmp_path / "runs").is_dir()

@@ -13,11 +13,11 @@ import pytest
 import trainer
 from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.diffusion.loss import ObjectiveConfig
-from trainer.data.make_tokens import Job
 from trainer.data.own import OwnDataConfig
 from trainer.data.records import split_rows
 from trainer.recipes.recipe import Recipe, load_recipe
 from trainer.scenes.source import SceneDataConfig
+from trainer.settings.tokenizer import TokenJob
 from trainer.tokenizer.loop import TokenizerSettings
 
 HOSTILE = (
@@ -48,7 +48,7 @@ HOSTILE = (
     1j,
 )
 PARTS = (ObjectiveConfig, CorruptionConfig)
-JOB = Job("pictures", "codec", "tokens", 5, 1, 0.8, False, 0, "cpu")
+JOB = TokenJob(source="pictures", codec="codec", out="tokens", shard_size=5)
 SETTINGS = [
     Recipe(),
     OwnDataConfig(),
@@ -103,7 +103,10 @@ def test_any_value_is_taken_or_refused_in_one_sentence(kind):
     ]
     for field in fields:
         for value in HOSTILE:
-            values = {f.name: getattr(JOB, f.name) if kind is Job else 1 for f in needed}
+            values = {
+                f.name: getattr(JOB, f.name) if issubclass(kind, TokenJob) and hasattr(JOB, f.name) else 1
+                for f in needed
+            }
             try:
                 kind(**{**values, field.name: value})
             except ValueError as error:

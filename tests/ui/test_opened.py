@@ -26,13 +26,13 @@ def ids(blocks):
     return {getattr(block, "elem_id", None) for block in blocks}
 
 
-OURS_ALONE = {"hint", "palette", "lab", "lessons"}
+OURS_ALONE = {"hint", "palette", "lab", "lessons", "chapter-lessons"}
 
 
 def test_another_family_gets_its_own_examples_and_nothing_of_our_world():
     facts = told()
     blocks, said = built(facts)
-    assert not OURS_ALONE & ids(blocks) and {"tour", "explorer", "inspector"} & ids(blocks)
+    assert not OURS_ALONE & ids(blocks) and {"tour", "explorer", "place"} <= ids(blocks)
     chips = [b.value for b in blocks if "chip" in (getattr(b, "elem_classes", None) or [])]
     assert chips == ["a tree", "oo"] and said["form"]["prompt"] == "a tree"
     assert said["form"]["steps"] == DEFAULTS["steps"] and said["form"]["guidance"] == DEFAULTS["guidance"]
@@ -45,6 +45,18 @@ def test_ours_has_all_of_it():
     blocks, said = built(opened.shipped())
     assert ids(blocks) >= OURS_ALONE and said["revises"]
     assert said["form"]["prompt"] == opened.shipped().examples[0]
+
+
+def test_a_slider_over_codes_ends_at_the_models_vocabulary():
+    """Top k of all V codes is no limit, so more than V cannot be shown, and is never refused: it means the same."""
+    for facts in (told(defaults={**DEFAULTS, "top_k": 70_000}), opened.shipped()):
+        blocks, said = built(facts)
+        (slider,) = (b for b in blocks if getattr(b, "elem_id", None) == "top-k")
+        assert (slider.minimum, slider.maximum) == (0, facts.vocab_size)
+        assert slider.value == said["form"]["top_k"] == min(facts.vocab_size, facts.defaults["top_k"] or 0)
+        run = limits.check_run("a tree", 1, **{**limits.shown(limits.allowed({})), "top_k": 65_536})
+        values = dict(zip(limits.FIELDS, form(run, limits.allowed({}), facts), strict=True))
+        assert values["top_k"] == facts.vocab_size and run.chosen["top_k"] == 65_536
 
 
 @pytest.mark.parametrize("revises", [False, True])

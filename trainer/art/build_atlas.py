@@ -14,7 +14,6 @@ a folder for the drawings, so that a second build only draws what is new.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -28,8 +27,9 @@ from PIL import Image
 from trainer.art.art_sets import OTHERWISE, PictureSet, open_set
 from trainer.art.object_list import read_objects
 from trainer.art.sprites import backed, content, fit, mean_colour, near_lossless
-from trainer.command import out_folder, run_command, to_path
+from trainer.command import ask, out_folder, run_command
 from trainer.scenes.atlas import ATLAS_DIR
+from trainer.settings.atlas import Build
 
 COLUMNS = 20  # of a sheet
 
@@ -267,18 +267,7 @@ def build(npm: Path, plan: AtlasPlan, out: Path, keep: Path, lists: Path = ATLAS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "atlas", choices=PLANS, nargs="?", default="emoji", help="which atlas to build (emoji)"
-    )
-    parser.add_argument("--npm", type=to_path, required=True, help="folder that holds node_modules")
-    parser.add_argument(
-        "--out", type=to_path, help="folder to write into (assets/atlas, or beside it assets/world)"
-    )
-    parser.add_argument("--keep", type=to_path, help="folder to keep the drawings in (default: none kept)")
-    args = parser.parse_args()
+    args = ask(Build, __doc__)
     out = args.out or (ATLAS_DIR if args.atlas == "emoji" else ATLAS_DIR.with_name(args.atlas))
     if not (args.npm / "node_modules").is_dir():
         raise ValueError(f"{args.npm} holds no node_modules: install the packages there first")

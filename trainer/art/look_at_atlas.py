@@ -10,13 +10,12 @@ near ones still want a look: a fork and a spoon are two things however near they
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 from PIL import Image, ImageDraw
 
-from trainer.command import out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.scenes.atlas import Atlas
+from trainer.settings.atlas import Look
 
 SIDE = 24  # pixels of the small pictures that are compared
 GREY = 128
@@ -80,13 +79,7 @@ def contact_sheet(atlas: Atlas, style: str, objects: range, columns: int = 16, s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("atlas", type=to_path, help="folder of the atlas")
-    parser.add_argument("--out", type=to_path, required=True, help="folder for the contact sheets")
-    parser.add_argument("--pairs", type=whole(0), default=60, help="how many look-alikes to print")
-    args = parser.parse_args()
+    args = ask(Look, __doc__)
     atlas = Atlas.load(args.atlas)
     out_folder(args.out)
     for style in atlas.styles:

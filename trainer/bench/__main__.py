@@ -16,10 +16,7 @@ come from the same device and versions; each row names its commit. train and sca
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
@@ -27,29 +24,12 @@ from mdm_core.device import default
 from mdm_core.ops import describe_backend
 from trainer import record
 from trainer.bench import gce, sample
-from trainer.command import run_command
+from trainer.command import ask, run_command
+from trainer.settings.bench import Operators
 
 
 def main() -> None:
-    if sys.argv[1:2] in (["train"], ["scaling"]):  # with options of their own
-        from trainer.bench import scaling, train
-
-        (train if sys.argv[1] == "train" else scaling).main(sys.argv[2:])
-        return
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("what", choices=["gce", "sample", "train", "scaling", "table", "profile"])
-    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--shape", type=shape_of, action="append", help="N,D,V: only this shape")
-    parser.add_argument("--seconds", type=float, help="time for each contender; 0 only warms compilers up")
-    parser.add_argument("--readme", type=Path, help="table: renew the summary between this file's markers")
-    parser.add_argument("--note", help="a sentence for the record: what a reader of its figures should know")
-    parser.add_argument("--commit", help="what to write where git cannot be asked")
-    arguments = parser.parse_args()
+    arguments = ask(Operators, __doc__)
     if arguments.what == "table" and arguments.readme:
         text = arguments.readme.read_text()
         arguments.readme.write_text(record.replace_block(text, record.summary(arguments.out)))
@@ -57,33 +37,28 @@ def main() -> None:
     if arguments.what == "table":
         found = sorted(arguments.out.glob("gce_*.json")) + sorted(arguments.out.glob("sample_*.json"))
         if not found:
-            parser.error(
+            raise ValueError(
                 f"{arguments.out} holds no records: run this in a clone of Chisel, or name their folder with --out."
             )
         print("\n\n".join(record.markdown(path) for path in found))
         return
     if arguments.what == "profile" and not torch.cuda.is_available():
-        parser.error("the profile reads a GPU's kernels, and this machine has no CUDA device.")
+        raise ValueError("the profile reads a GPU's kernels, and this machine has no CUDA device.")
     if arguments.what == "profile":
         from trainer.bench import kernel_profile  # Triton and a GPU
 
         return kernel_profile.main(arguments.out, 0.05 if arguments.seconds is None else arguments.seconds)
-    device = torch.device(arguments.device)
+    shapes = list(arguments.shape) if arguments.shape else None
+    device = torch.device(arguments.device or default())
     print(describe_backend(device), flush=True)
     environment = record.environment(device, arguments.commit, arguments.note)
-    rows = record.others(arguments.out, arguments.what, device, environment, arguments.shape)
+    rows = record.others(arguments.out, arguments.what, device, environment, shapes)
     measure = gce_rows if arguments.what == "gce" else sample_rows
-    for part in measure(device, arguments.quick, arguments.shape, arguments.seconds):
+    for part in measure(device, arguments.quick, shapes, arguments.seconds):
         print(record.table(part), flush=True)
         rows += [row | {"commit": environment["commit"]} for row in part]
         path = record.save(arguments.out, arguments.what, device, rows, environment)  # kept as it comes
     print("wrote", path)
-
-
-def shape_of(text: str) -> tuple[int, int, int]:
-    """N,D,V as three numbers."""
-    n, d, v = (int(part) for part in text.split(","))
-    return n, d, v
 
 
 def gce_rows(

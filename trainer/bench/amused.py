@@ -9,7 +9,6 @@ picture of 12 steps with guidance, decoded once and at every step; its peak memo
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -35,10 +34,10 @@ from mdm_core.families.published.config import ClipConfig, VQConfig
 from mdm_core.families.published.prompts import END, START
 from mdm_core.families.published.vqgan import VQGAN
 from mdm_core.pipeline import Pipeline
-from trainer.command import out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.record import environment
+from trainer.settings.bench import SIDES, Amused
 
-SIDES = {16: "aMUSEd 256", 32: "aMUSEd 512"}  # cells a side
 VQ = VQConfig((128, 256, 256, 512, 768), 2, 64, 8192)
 TEXT = ClipConfig(49408, 768, 3072, 768, 12, 12, eos_token_id=2)
 PROMPT = "a red fox in the snow, oil painting"
@@ -142,32 +141,25 @@ def memory(device: torch.device) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--side", type=int, default=16, choices=SIDES, help="cells a side: 256 or 512 pixels")
-    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
-    parser.add_argument("--runs", type=whole(1, 100), default=3, help="of each figure")
-    parser.add_argument("--out", type=to_path, default=Path("assets/benchmarks"))
-    parser.add_argument("--opened", type=Path, help=argparse.SUPPRESS)  # the process that is measured
-    args = parser.parse_args(argv)
+    args = ask(Amused, __doc__, argv)
+    device = args.device or str(default())
     if args.opened:
-        print(json.dumps(measure(args.opened, args.device, args.runs)))
+        print(json.dumps(measure(args.opened, device, args.runs)))
         return
     out = out_folder(args.out)
     with tempfile.TemporaryDirectory() as aside:
         count = write_model(Path(aside) / "model", args.side)
         command = [sys.executable, "-m", "trainer.bench.amused", "--opened", f"{aside}/model"]
-        command += ["--device", args.device, "--runs", str(args.runs)]
+        command += ["--device", device, "--runs", str(args.runs)]
         busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if run.returncode:
             raise RuntimeError("the measured process ended early; what it said stands above")
     row = {"name": SIDES[args.side], "parameters": count, **json.loads(run.stdout)}
-    path = out / f"amused_{args.device}.json"
+    path = out / f"amused_{device}.json"
     rows = json.loads(path.read_text())["rows"] if path.is_file() else []
     # each row with its own surroundings: the sizes may be measured on different days
-    row["environment"] = environment(torch.device(args.device))
+    row["environment"] = environment(torch.device(device))
     row["others_running"] = None if busy is None else round(busy, 1)
     rows = [*(r for r in rows if r["name"] != row["name"]), row]
     path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")

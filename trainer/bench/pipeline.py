@@ -10,7 +10,6 @@ to their last token. Each checkout's pipeline runs in a process of its own (`pip
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -21,13 +20,13 @@ from pathlib import Path
 import torch
 
 from mdm_core.device import default
-from mdm_core.pipeline import SHIPPED
 from trainer.bench import pipeline_server
 from trainer.bench.pipeline_server import BATCH
-from trainer.command import run_command
+from trainer.command import ask, run_command
 from trainer.record import environment
+from trainer.settings.bench import ROOT as ROOT
+from trainer.settings.bench import Picture
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"every step decoded": "one", "final picture only": "picture", "tokens only": "tokens"}
 BATCHED = f"batch of {BATCH}, tokens only"
 
@@ -98,24 +97,13 @@ def summary(figures: list[dict]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--model", type=Path, default=SHIPPED)
-    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument(
-        "--against", type=Path, help="a checkout whose pipeline runs in turns with this one's"
-    )
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"), help="the record's folder")
-    parser.add_argument("--commit", help="what to write where git cannot be asked")
-    args = parser.parse_args()
+    args = ask(Picture, __doc__)
+    device = args.device or str(default())
     if args.against and not (args.against / "mdm_core").is_dir():
-        parser.error(f"{args.against} is no checkout: it holds no folder mdm_core")
+        raise ValueError(f"{args.against} is no checkout: it holds no folder mdm_core")
     checkouts = {"here": ROOT} | ({"against": args.against} if args.against else {})
-    found = measure(checkouts, args.model, args.device, args.runs)
-    record = {"environment": environment(torch.device(args.device), args.commit), **found["here"]}
+    found = measure(checkouts, args.model, device, args.runs)
+    record = {"environment": environment(torch.device(device), args.commit), **found["here"]}
     if args.against:
         here, other = found["here"], found["against"]
         record["against"] = {"checkout": args.against.name, **other}
@@ -125,7 +113,7 @@ def main() -> None:
             if isinstance(figures, dict)
         }
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"pipeline_{args.device}.json"
+    path = args.out / f"pipeline_{device}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
     print("wrote", path)

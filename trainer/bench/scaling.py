@@ -13,7 +13,6 @@ one device among n, against one alone), memory and the share of the GPU's peak.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -29,9 +28,11 @@ import torch
 from mdm_core.families.chisel.text import TextTokenizer
 from trainer import record
 from trainer.bench.train import make_trainer, peak_of, step
+from trainer.command import ask
 from trainer.engine.plan import work_per_sample
 from trainer.recipes.measured import RandomTokens, cpu_recipe, gpu_recipe
 from trainer.recipes.recipe import Recipe, load_recipe
+from trainer.settings.bench import Scaling
 
 WORKER = "CHISEL_SCALING"  # in the environment of a worker: what it shall measure, and where to write
 
@@ -171,38 +172,19 @@ def main(argv: list[str] | None = None) -> Path | None:
         measure(json.loads(os.environ[WORKER]))
         return None
     gpus = torch.cuda.device_count()
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--device", default="cuda" if gpus else "cpu", choices=["cpu", "cuda"])
-    parser.add_argument(
-        "--processes", type=int, nargs="+", default=None, help="default: 1, 2, 4, ... as GPUs are there"
-    )
-    parser.add_argument("--kinds", nargs="+", default=["ddp", "fsdp"], choices=["ddp", "fsdp"])
-    parser.add_argument("--recipe", default=None, help="a recipe's model, e.g. paper_1024")
-    parser.add_argument(
-        "--depth", type=int, default=2, help="blocks of that recipe's model (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--no-checkpointing", action="store_true", help="keep the insides of that recipe's blocks"
-    )
-    parser.add_argument("--batch", type=int, default=None, help="samples on each device")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each row (default: %(default)s)")
-    parser.add_argument("--tiny", action="store_true", help="a model that any machine trains in seconds")
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
-    args = parser.parse_args(argv)
+    args = ask(Scaling, __doc__, argv)
+    device = args.device or ("cuda" if gpus else "cpu")
     counts = args.processes or [n for n in (1, 2, 4, 8, 16) if n <= max(gpus, 1)]
-    if args.device == "cuda" and max(counts) > gpus:
-        parser.error(f"--processes {max(counts)} needs as many GPUs, and this machine has {gpus}")
-    batch = args.batch or (2 if args.tiny else 4 if args.recipe else 256 if args.device == "cuda" else 4)
+    if device == "cuda" and max(counts) > gpus:
+        raise ValueError(f"--processes {max(counts)} needs as many GPUs, and this machine has {gpus}")
+    batch = args.batch or (2 if args.tiny else 4 if args.recipe else 256 if device == "cuda" else 4)
     rows: list[dict[str, Any]] = []
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"scaling_{args.device}.json"
+    path = args.out / f"scaling_{device}.json"
     for n in sorted(set(counts)):
         for kind in args.kinds[:1] if n == 1 else args.kinds:
             asked = {
-                "device": args.device,
+                "device": device,
                 "kind": kind,
                 "recipe": args.recipe,
                 "depth": args.depth,
@@ -222,8 +204,8 @@ def main(argv: list[str] | None = None) -> Path | None:
                 row = {"processes": n, "kind": kind, "failed": str(error)}
             rows.append(row)
             print(table(rows).splitlines()[-1], flush=True)
-            environment = record.environment(torch.device(args.device))
-            what = args.recipe or ("tiny" if args.tiny else "300 M" if args.device == "cuda" else "small")
+            environment = record.environment(torch.device(device))
+            what = args.recipe or ("tiny" if args.tiny else "300 M" if device == "cuda" else "small")
             kept = {"environment": environment, "model": what, "rows": rows}
             path.write_text(json.dumps(kept, indent=1) + "\n")  # kept as it comes
     print(table(rows))

@@ -13,7 +13,6 @@ that of the cores' own time, which tells more than the clock where others use th
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import statistics
@@ -27,10 +26,11 @@ from mdm_core.families.chisel.config import PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.bench.pipeline import ROOT, Served
-from trainer.command import out_file, run_command, to_path, whole
+from trainer.bench.pipeline import Served
+from trainer.command import ask, out_file, run_command
 from trainer.recipes.world_gpu import CODEC, RECIPE
 from trainer.record import environment
+from trainer.settings.bench import ROOT, Speed
 
 SURE = 40.0  # times the head of random weights, which else are as good as even
 
@@ -80,21 +80,10 @@ def beside(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--model", type=to_path, default=None, help="folder of the large model (default: random)"
-    )
-    parser.add_argument("--small", type=to_path, default=SHIPPED, help="folder of the small one")
-    parser.add_argument("--against", type=to_path, default=ROOT, help="checkout that runs the small one")
-    parser.add_argument("--runs", type=whole(1, 1000), default=5)
-    parser.add_argument("--two-passes", action="store_true", help="random weights that do not hold guidance")
-    parser.add_argument("--json", type=to_path, default=None, help="write the record here")
-    args = parser.parse_args(argv)
+    args = ask(Speed, __doc__, argv)
     out_file(args.json)
     if not (args.against / "mdm_core").is_dir():
-        parser.error(f"{args.against} is no checkout: it holds no folder mdm_core")
+        raise ValueError(f"{args.against} is no checkout: it holds no folder mdm_core")
     with tempfile.TemporaryDirectory() as aside:
         model = args.model or random_world(Path(aside) / "model", not args.two_passes)
         places = {"small": (args.against, args.small), "large": (ROOT, model)}

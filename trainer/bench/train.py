@@ -9,7 +9,6 @@ is timed is the loop's own step, from corrupting the tokens to averaging the wei
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -27,13 +26,15 @@ from mdm_core.families.chisel.config import ImageTokenizerConfig, PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.families.weights import save_weights
-from mdm_core.groups import Groups
+from mdm_core.groups import Groups, Partition
 from trainer import record
 from trainer.bench.measure import peak_bytes
+from trainer.command import ask
 from trainer.engine.loop import Trainer
 from trainer.engine.plan import work_per_sample
 from trainer.recipes.measured import cpu_recipe, gpu_recipe
 from trainer.recipes.recipe import Recipe
+from trainer.settings.bench import Training
 
 # dense bf16 matrix products, operations a second, from the vendor's data sheets
 PEAKS = {"H200": 989.4e12, "H100": 989.4e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165.2e12}
@@ -60,6 +61,7 @@ def naive_objective(grouped: bool) -> Callable[..., Tensor]:
         if grouped and groups is not None:
             assert not isinstance(config.group_weight, tuple)  # there is one level
             level = groups.levels[0]
+            assert isinstance(level, Partition)
             first = level.offsets[level.group_of[target].long()].long()  # [N]
             members = level.order[first[:, None] + torch.arange(level.width, device=target.device)].long()
             gathered = logits.gather(1, members).logsumexp(1)  # [N]
@@ -208,20 +210,8 @@ def table(rows: list[dict]) -> str:
 
 
 def main(argv: list[str] | None = None) -> Path:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--device", default=str(default()), choices=["cpu", "cuda"])
-    parser.add_argument("--out", type=Path, default=Path("assets/benchmarks"))
-    parser.add_argument(
-        "--batch", type=int, default=None, help="samples a step (default: 16 on a CPU, 512 on a GPU)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=None, help="time to measure for (default: 40; 12 on a GPU)"
-    )
-    args = parser.parse_args(argv)
-    device = torch.device(args.device)
+    args = ask(Training, __doc__, argv)
+    device = torch.device(args.device or default())
     on_gpu = device.type == "cuda"
     rows = bench(device, args.batch or (512 if on_gpu else 16), args.seconds or (12 if on_gpu else 40))
     print(table(rows), flush=True)

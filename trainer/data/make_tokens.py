@@ -10,16 +10,13 @@ counted, and named in the manifest.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import multiprocessing
-import os
 import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,56 +26,26 @@ from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.device import usable
-from mdm_core.paths import located
-from mdm_core.pipeline import SHIPPED
-from trainer import checks
 from trainer.codec import WEIGHTS, open_codec
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.data.pictures import Framing, read_picture, square
 from trainer.data.records import Records, open_records
 from trainer.data.texts import shown
 from trainer.data.token_shards import FORMAT, MANIFEST, encode_shard, read_manifest, shard_names, write_atomic
+from trainer.settings.tokenizer import MakeTokens, TokenJob
 
 BATCH = 32  # pictures encoded at once
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process needs to know."""
-
-    source: str
-    codec: Path
-    out: Path
-    shard_size: int
-    views: int
-    crop: float
-    flip: bool
-    seed: int
-    device: str
-
-    def __post_init__(self) -> None:
-        checks.wholes(self, ("shard_size", "views"), 1, 1 << 20)
-        checks.numbers(self, ("crop",), 0.1, 1.0)
-        checks.flags(self, "flip")
-        checks.seeds(self, "seed")
-        for name in ("source", "device"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be a text, got {checks.told(getattr(self, name))}")
-        for name in ("codec", "out"):
-            if not isinstance(getattr(self, name), str | os.PathLike):
-                raise ValueError(f"{name} must be a folder, got {checks.told(getattr(self, name))}")
-            object.__setattr__(self, name, located(getattr(self, name)))
 
 
 _state: dict[str, Any] = {}  # of a worker process: the job, its records, its tokenizer
 
 
-def _start(job: Job) -> None:
+def _start(job: TokenJob) -> None:
     torch.set_num_threads(1)
     _state.update(job=job, records=open_records(job.source), codec=open_codec(job.codec, job.device))
 
 
-def views_of(picture: Image.Image, job: Job, side: int, number: int) -> np.ndarray:
+def views_of(picture: Image.Image, job: TokenJob, side: int, number: int) -> np.ndarray:
     """The views of one picture, uint8 [views, side, side, 3]: its centre, then random squares."""
     framing = Framing(side, job.crop, job.flip)
     rngs = [None, *(np.random.default_rng([job.seed, 3, number, v]) for v in range(1, job.views))]
@@ -121,7 +88,7 @@ def make_shard(index: int) -> tuple[int, dict[str, str]]:
     return len(lines), skipped
 
 
-def fingerprint(records: Records, job: Job) -> str:
+def fingerprint(records: Records, job: TokenJob) -> str:
     """Changes with the pictures, the captions, the tokenizer or the settings: shards of two must not mix."""
     digest = hashlib.sha256()
     for part in (job.shard_size, job.views, job.crop, job.flip, job.seed):
@@ -132,7 +99,7 @@ def fingerprint(records: Records, job: Job) -> str:
     return digest.hexdigest()
 
 
-def prepare(job: Job, records: Records) -> dict[str, Any]:
+def prepare(job: TokenJob, records: Records) -> dict[str, Any]:
     """Write or check the manifest of the output folder; ValueError when it was made of something else."""
     codec = open_codec(job.codec)
     manifest = {
@@ -157,7 +124,7 @@ def prepare(job: Job, records: Records) -> dict[str, Any]:
     return manifest
 
 
-def tokenize(job: Job, processes: int) -> dict[str, Any]:
+def tokenize(job: TokenJob, processes: int) -> dict[str, Any]:
     """Make the missing shards with `processes` processes and finish the manifest; returns it.
 
     ValueError for a source that cannot be opened, RuntimeError when a process was killed.
@@ -208,54 +175,10 @@ def report_skipped(skipped: dict[str, str], shown: int = 10) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", help="folder of captioned pictures, or tar shards")
-    parser.add_argument(
-        "--codec",
-        type=to_path,
-        default=SHIPPED,
-        help="model folder with the tokenizer (default: the shipped one)",
-    )
-    parser.add_argument("--out", type=to_path, required=True, help="folder for the tokens")
-    parser.add_argument(
-        "--processes", type=whole(1, 1024), default=1, help="that work side by side (default: 1)"
-    )
-    parser.add_argument(
-        "--shard-size",
-        type=whole(1, 1 << 20),
-        default=4096,
-        help="pictures in a shard (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--views",
-        type=whole(1, 1 << 20),
-        default=1,
-        help="tokenise every picture so often: centre, random squares",
-    )
-    parser.add_argument(
-        "--crop", type=number(0.1, 1), default=0.8, help="smallest share of the side of a random square"
-    )
-    parser.add_argument("--flip", action="store_true", help="mirror half of the random squares")
-    parser.add_argument("--seed", type=any_seed, default=0, help="of the random squares")
-    parser.add_argument("--device", default="cpu", help="where the tokenizer runs: cpu, cuda, ...")
-    args = parser.parse_args()
+    args = ask(MakeTokens, __doc__)
     out_folder(args.out)
-    job = Job(
-        args.source,
-        args.codec,
-        args.out,
-        args.shard_size,
-        args.views,
-        args.crop,
-        args.flip,
-        args.seed,
-        args.device,
-    )
     usable(args.device)
-    manifest = tokenize(job, args.processes)
+    manifest = tokenize(args, args.processes)
     print(f"{manifest['pictures']} pictures, {manifest['shards']} shards in {args.out}")
     print(report_skipped(manifest["skipped"]))
 

@@ -12,7 +12,6 @@ trainer bench train --device cuda`); what was not measured is said.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
@@ -27,11 +26,12 @@ from mdm_core.families.chisel.config import ModelConfig
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from mdm_core.ops import GCE_TILE_BYTES
 from mdm_core.paths import shipped
-from trainer.command import run_command, whole
+from trainer.command import ask, run_command
 from trainer.engine.muon import LOT, NEWTON_SCHULZ_STEPS, same_shape
 from trainer.engine.optim import parameter_groups
 from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe, load_recipe
+from trainer.settings.training import Plan
 
 RECORDS = shipped("benchmarks")
 GIB = 1 << 30
@@ -368,12 +368,8 @@ def _checkpoint_bytes(recipe: Recipe, model: nn.Module) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("recipe", help="name of a file in trainer/recipes, e.g. paper_1024")
-    p.add_argument("overrides", nargs="*", help="field=value, as for the command train")
-    p.add_argument("--gpus", type=whole(1, 1 << 20), default=1, help="how many (default: 1)")
-    args = p.parse_intermixed_args(argv)
-    print(plan(load_recipe(args.recipe, args.overrides), args.gpus))
+    args = ask(Plan, __doc__, argv)
+    print(plan(load_recipe(args.recipe, list(args.overrides)), args.gpus))
 
 
 if __name__ == "__main__":

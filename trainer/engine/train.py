@@ -23,8 +23,6 @@ termination signal saves a checkpoint first; a second one leaves at once.
 
 from __future__ import annotations
 
-import argparse
-import math
 from pathlib import Path
 
 import torch
@@ -32,11 +30,12 @@ import torch
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.ops import describe_backend
 from mdm_core.pipeline import SHIPPED
-from trainer.command import number, run_command, to_path, whole
+from trainer.command import ask, run_command
 from trainer.engine.loop import Trainer
 from trainer.engine.parallel import open_device
 from trainer.engine.run import leave_on_signals
-from trainer.recipes.recipe import known, load_recipe
+from trainer.recipes.recipe import load_recipe
+from trainer.settings.training import Train
 
 # what is said where the GPU's memory is full, and after Ctrl-C
 TOLD = {
@@ -45,34 +44,11 @@ TOLD = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument("recipe", help=f"name of a file in trainer/recipes: {', '.join(known())}")
-    p.add_argument("overrides", nargs="*", help="field=value, e.g. minutes=20 data.batch_size=256 lr=1e-3")
-    p.add_argument(
-        "--codec",
-        type=to_path,
-        default=None,
-        help="model folder whose image tokenizer is used (default: that of --init, else the shipped one)",
-    )
-    p.add_argument("--out", type=to_path, default=None, help="run folder (default: runs/RECIPE)")
-    p.add_argument("--init", type=to_path, default=None, help="start from the weights of this model folder")
-    p.add_argument(
-        "--stop-after", type=number(), default=math.inf, help="seconds; the same command goes on later"
-    )
-    p.add_argument("--device", default=None, help="cpu, cuda, ... (default: a GPU if there is one)")
-    p.add_argument("--threads", type=whole(0, 4096), default=0, help="CPU threads (0: all)")
-    return p
-
-
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_intermixed_args(argv)
+    args = ask(Train, __doc__, argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    recipe = load_recipe(args.recipe, args.overrides)
+    recipe = load_recipe(args.recipe, list(args.overrides))
     out = args.out or Path("runs") / args.recipe
     codec = args.codec or args.init or SHIPPED
     trainer = Trainer(recipe, codec, out, open_device(args.device), args.init)

@@ -14,8 +14,6 @@ picture is its prompt's place in the file, so that runs are paired.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
 import time
 from collections import Counter
@@ -24,10 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from mdm_core import SampleConfig
 from mdm_core.device import usable
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import number, out_file, run_command, to_path, whole
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_file, run_command
 from trainer.evaluate.controls import (
     agreement,
     frechet,
@@ -37,18 +34,16 @@ from trainer.evaluate.controls import (
     verdicts,
 )
 from trainer.evaluate.generate import Artist, Pictures, generate_on
-from trainer.evaluate.prompts import EVERY_TAG, SPLITS, Prompt, choose, tags_of
+from trainer.evaluate.prompts import Prompt, choose, tags_of
 from trainer.evaluate.report import tables
 from trainer.evaluate.scoring import mistakes, second_opinion, summary
 from trainer.evaluate.templates import Templates
 from trainer.evaluate.worlds import open_atlas, open_judge, prompts_of, world_of
-from trainer.fields import assignment, value_of
 from trainer.judge.detector import Verifier, sha256
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.spec import EMOJI_128, SPECS
-
-QUICK = 24  # prompts a tag
+from trainer.scenes.spec import EMOJI_128
+from trainer.settings.evaluate import QUICK, Evaluate
 
 
 def evaluate(
@@ -139,59 +134,8 @@ def header(pipe: Pipeline, model: Path, judge: Verifier) -> dict:
     }
 
 
-def override(text: str) -> tuple[str, object]:
-    """A sampler setting of the command line, read as a recipe's fields are."""
-    types = {f.name: f.type for f in dataclasses.fields(SampleConfig)}
-    try:
-        field, value = assignment(text)
-        if field not in types:
-            raise ValueError(f"unknown setting {field!r}; known are {', '.join(sorted(types))}")
-        return field, value_of(field, types[field], value)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument(
-        "--world",
-        choices=sorted(SPECS),
-        default=None,
-        help="of which scenes (default: as the model's card says)",
-    )
-    parser.add_argument(
-        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
-    )
-    parser.add_argument(
-        "--tags", nargs="+", choices=EVERY_TAG, default=None, metavar="TAG", help=", ".join(EVERY_TAG)
-    )
-    parser.add_argument("--split", choices=(*SPLITS, "both"), default="both")
-    parser.add_argument("--limit", type=whole(1), default=None, help="prompts a tag")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} prompts a tag: 5 minutes on two cores")
-    parser.add_argument("--json", type=to_path, default=None, help="write the record here")
-    parser.add_argument(
-        "--tokens",
-        type=to_path,
-        default=None,
-        help="keep the pictures' tokens here (.safetensors), and go on from what is there",
-    )
-    parser.add_argument(
-        "--minutes",
-        type=number(above=True),
-        default=None,
-        help="make pictures for so long, a few of each tag in turn",
-    )
-    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
-    parser.add_argument("--prompts", type=to_path, default=None, help="another prompts.jsonl")
-    parser.add_argument("--batch", type=whole(1, 1 << 16), default=None)
-    parser.add_argument("--device", default=None)
-    parser.add_argument(
-        "--set", type=override, nargs="+", default=[], metavar="FIELD=VALUE", help="sampler settings"
-    )
-    args = parser.parse_args()
+    args = ask(Evaluate, __doc__)
     out_file(args.json)
     out_file(args.tokens, (".safetensors",))
     device = usable(args.device)
@@ -199,7 +143,7 @@ def main() -> None:
     spec = world_of(pipe, args.world)
     tags = tuple(args.tags or tags_of(spec))
     if missing := [t for t in tags if t not in tags_of(spec)]:
-        parser.error(
+        raise ValueError(
             f"{spec.name} has no prompts of the tag {missing[0]}: choose from {', '.join(tags_of(spec))}"
         )
     atlas, judge = open_atlas(spec, args.atlas), open_judge(spec, args.verifier, device)
@@ -208,7 +152,7 @@ def main() -> None:
     prompts = choose(prompts_of(spec, atlas, args.prompts), tags, limit, known)
     prompts = [p for p in prompts if args.split in ("both", p.split)]
     if not prompts:
-        parser.error("no prompt is left: choose other tags or another split")
+        raise ValueError("no prompt is left: choose other tags or another split")
     info = header(pipe, args.model, judge)
     settings = dict(args.set)
     mark = info["model"]["sha256"]

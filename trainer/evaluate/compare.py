@@ -9,21 +9,21 @@ of each tag, seeds as in `evaluate`; settings of the command line go to all rows
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
 import numpy as np
 
 from mdm_core.device import usable
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_file, run_command, to_path, whole
-from trainer.evaluate.__main__ import header, override
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_file, run_command
+from trainer.evaluate.__main__ import header
 from trainer.evaluate.controls import verdicts
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import Prompt, load
 from trainer.evaluate.scoring import paired_difference, summary
 from trainer.judge.detector import Verifier, sha256
+from trainer.settings.evaluate import Compare
 
 AGAINST = "against"
 
@@ -69,20 +69,7 @@ def table(rows: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, required=True)
-    parser.add_argument("--against", type=to_path, default=SHIPPED, help="the other model folder")
-    parser.add_argument("--limit", type=whole(1), default=100, help="prompts a tag")
-    parser.add_argument("--json", type=to_path, default=None, help="write the record here")
-    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
-    parser.add_argument("--batch", type=whole(1, 1 << 16), default=None)
-    parser.add_argument("--device", default=None)
-    parser.add_argument(
-        "--set", type=override, nargs="+", default=[], metavar="FIELD=VALUE", help="sampler settings"
-    )
-    args = parser.parse_args()
+    args = ask(Compare, __doc__)
     out_file(args.json)
     device = usable(args.device)
     judge = Verifier.load(args.verifier, device)

@@ -20,7 +20,7 @@ from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.prompts import Prompt
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.generator import Scene
+from trainer.scenes.scene import Scene
 from trainer.scenes.source import SceneDataConfig, picture
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 

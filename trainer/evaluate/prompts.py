@@ -11,7 +11,6 @@ for the controls: drawn, it must be accepted. The same command makes the same fi
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections import Counter
@@ -19,18 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdm_core.paths import located, shipped
-from trainer.command import out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.data.texts import text_of
 from trainer.judge.near_misses import near_misses as wrong_scenes
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.generator import Scene, SceneGenerator, SceneObject
+from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.scene import Scene, SceneObject
 from trainer.scenes.source import SceneDataConfig
-from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
+from trainer.scenes.spec import EMOJI_128, SceneSpec, scene_spec
+from trainer.settings.evaluate import EVERY_TAG as EVERY_TAG
+from trainer.settings.evaluate import SPLITS as SPLITS
+from trainer.settings.evaluate import TAGS as TAGS
+from trainer.settings.evaluate import Prompts
 
 FOLDER = shipped("emojieval")
-TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-EVERY_TAG = (*TAGS, "two_counts", "many")  # the last two where a world has them
-SPLITS = ("seen", "held_out")
 STYLES = ("flat", "cartoon", "simple", "glossy", "bright")  # of the shipped weights
 PER_TAG = 400
 SEED = 4_000_001
@@ -188,18 +189,10 @@ def near_misses(p: Prompt, atlas: Atlas, n_objects: int) -> dict[str, Scene]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--objects", type=whole(2), default=None, help="the first N objects of the atlas")
-    parser.add_argument("--out", type=to_path, default=Path("assets/emojieval"))
-    parser.add_argument("--world", choices=sorted(SPECS), default=EMOJI_128.name, help="of which scenes")
-    parser.add_argument(
-        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
-    )
-    args = parser.parse_args()
+    args = ask(Prompts, __doc__)
     out_folder(args.out)
-    atlas = SceneDataConfig(spec=args.world, atlas=args.atlas).load_atlas()
+    folder = None if args.atlas is None else str(args.atlas)
+    atlas = SceneDataConfig(spec=args.world, atlas=folder).load_atlas()
     lines = make(atlas, args.objects or len(atlas), spec=scene_spec(args.world))
     file = args.out / "prompts.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -14,7 +14,6 @@ drawn, its round trip through the image tokenizer (the ceiling), and the picture
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ import numpy as np
 from tqdm import tqdm
 
 from mdm_core.device import usable
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_file, run_command, to_path, whole
-from trainer.evaluate.__main__ import header, override
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_file, run_command
+from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import Artist, decode, encode
-from trainer.evaluate.repaint_tasks import EVERY_KIND, PER_KIND, SEED, Task, tasks
+from trainer.evaluate.repaint_tasks import EVERY_KIND, SEED, Task, tasks
 from trainer.evaluate.report import grid, of_world, percent
 from trainer.evaluate.scoring import bootstrap_mean, share
 from trainer.evaluate.worlds import open_atlas, open_judge, world_of
@@ -36,7 +35,7 @@ from trainer.judge.rules import mistakes
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.repaint import KINDS
 from trainer.scenes.scene import SceneObject
-from trainer.scenes.spec import SPECS
+from trainer.settings.evaluate import Repaint
 
 
 def made_anew(
@@ -208,46 +207,14 @@ def open_tasks(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument(
-        "--world",
-        choices=sorted(SPECS),
-        default=None,
-        help="of which scenes (default: as the model's card says)",
-    )
-    parser.add_argument(
-        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
-    )
-    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
-    parser.add_argument(
-        "--kinds",
-        nargs="+",
-        choices=EVERY_KIND,
-        default=list(EVERY_KIND),
-        metavar="KIND",
-        help=", ".join(EVERY_KIND),
-    )
-    parser.add_argument("--limit", type=whole(1, PER_KIND), default=PER_KIND, help="tasks a kind")
-    parser.add_argument("--json", type=to_path, default=None, help="write the record here")
-    parser.add_argument(
-        "--beside", type=to_path, default=None, help="record of other weights, to be shown too"
-    )
-    parser.add_argument("--batch", type=whole(1, 1 << 16), default=None)
-    parser.add_argument("--device", default=None)
-    parser.add_argument(
-        "--set", type=override, nargs="+", default=[], metavar="FIELD=VALUE", help="sampler settings"
-    )
-    args = parser.parse_args()
+    args = ask(Repaint, __doc__)
     out_file(args.json)
     beside = beside_of(args.beside)
     device = usable(args.device)
     pipe = Pipeline.from_pretrained(args.model, device)
     spec = world_of(pipe, args.world)
     atlas, judge = open_atlas(spec, args.atlas), open_judge(spec, args.verifier, device)
-    todo, artist = open_tasks(pipe, judge, atlas, args.limit, tuple(args.kinds))
+    todo, artist = open_tasks(pipe, judge, atlas, args.limit, args.kinds)
     info = header(pipe, args.model, judge)
     record = {**info, **evaluate(pipe, todo, judge, artist, args.batch, **dict(args.set))}
     print(table(record, beside))

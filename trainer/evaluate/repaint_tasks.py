@@ -19,13 +19,14 @@ import torch
 from mdm_core.diffusion.regions import boxes
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.generator import SceneGenerator
-from trainer.scenes.repaint import KINDS, Box, Repainter, region_of
+from trainer.scenes.repaint import Box, Repainter, region_of
 from trainer.scenes.scene import Scene, SceneObject
 from trainer.scenes.spec import SceneSpec
+from trainer.settings.evaluate import EXACT_KINDS as EXACT_KINDS
+from trainer.settings.evaluate import KINDS
+from trainer.settings.evaluate import PER_KIND as PER_KIND
 
-EXACT_KINDS = ("copy", "move")
 EVERY_KIND = (*KINDS, *EXACT_KINDS)
-PER_KIND = 75
 EXACT_SHARE = 5  # so many times fewer tasks of the exact kinds
 SEED = 6_000_011
 TRIES = 2000

@@ -15,7 +15,6 @@ the codec's cuts its cells finer, so that the same encoder and decoder serve, an
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -23,17 +22,16 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import torch
 
 from mdm_core.device import usable
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
-from mdm_core.pipeline import SHIPPED
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.evidence.arms import ARMS, SIZES, TENSORS, Bench
+from trainer.command import ask, out_folder, run_command
+from trainer.evidence.arms import ARMS, TENSORS, Bench
 from trainer.judge.detector import Verifier
 from trainer.record import environment
+from trainer.settings.evidence import Ablate
 
 TOLD = {"stopped": "stopped; the same command goes on"}
 # what may differ where the same command goes on
@@ -57,24 +55,24 @@ def probe(bench: Bench, data: dict) -> dict:
     return out
 
 
-def worker(args: argparse.Namespace) -> None:
+def worker(args: Ablate) -> None:
     """All seeds of one arm, as far as the time goes."""
+    assert args.worker is not None  # whoever starts one says which
     bench = Bench(args)
     data = bench.load()
-    if args.steps == 0:
-        args.steps = agreed_steps(args, bench, data)
+    steps = args.steps or agreed_steps(args, bench, data)
     for seed in range(args.first_seed, args.seeds):
         began, path = time.time(), args.out / f"run_{args.worker}_{seed}.json"
         if path.exists():
             continue
         folder = args.out / f"arm_{args.worker}_{seed}"
-        model, seconds, curve = bench.train(ARMS[args.worker], seed, args.steps, data, folder=folder)
+        model, seconds, curve = bench.train(ARMS[args.worker], seed, steps, data, folder=folder)
         trained = time.time() - began
         row = {
             "arm": args.worker,
             **dataclasses.asdict(ARMS[args.worker]),
             "seed": seed,
-            "samples": args.steps * args.batch,
+            "samples": steps * args.batch,
             "seconds_per_step_shared": round(seconds, 5),
             **curve[-1],
             **bench.measure(model, data),
@@ -91,8 +89,9 @@ def worker(args: argparse.Namespace) -> None:
             break
 
 
-def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
+def agreed_steps(args: Ablate, bench: Bench, data: dict) -> int:
     """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+    assert args.worker is not None
     agreed = args.out / "pace_agreed"
     if agreed.exists():
         return int(agreed.read_text())
@@ -117,18 +116,18 @@ def agreed_steps(args: argparse.Namespace, bench: Bench, data: dict) -> int:
     return steps
 
 
-def steps_for(args: argparse.Namespace, seconds_per_step: float) -> int:
+def steps_for(args: Ablate, seconds_per_step: float) -> int:
     """As many steps as `seeds` runs, one after the other, can have from `start` (all paced) to `until`."""
     each = (args.until - args.start) / args.seeds - args.reserve
     return max(1, min(4000, int(each / seconds_per_step)))
 
 
-def coordinate(args: argparse.Namespace) -> None:
+def coordinate(args: Ablate) -> None:
     began = time.time()
-    args.out = out_folder(args.out)
+    out_folder(args.out)
     usable(args.device)
     until = began + 60 * args.minutes
-    asked = {k: str(v) for k, v in vars(args).items() if k not in FREE}
+    asked = {k: str(list(v) if isinstance(v, tuple) else v) for k, v in vars(args).items() if k not in FREE}
     setup = args.out / "setup.json"
     info = json.loads(setup.read_text()) if setup.exists() else {}
     if info.pop("asked", None) == asked and (args.out / TENSORS).exists():
@@ -159,7 +158,7 @@ def coordinate(args: argparse.Namespace) -> None:
     print(f"{len(rows)} runs in {time.time() - began:.0f} s; {args.out / 'ablation.json'}", flush=True)
 
 
-def prepare(args: argparse.Namespace, began: float) -> dict:
+def prepare(args: Ablate, began: float) -> dict:
     """Draw the data, measure what every arm costs alone, and clear away what runs of before have left."""
     for old in (args.out / "setup.json", *args.out.glob("pace_*"), *args.out.glob("run_*.json")):
         old.unlink(missing_ok=True)
@@ -200,59 +199,7 @@ def start_worker(arm: str, arms: list[str], start: float, until: float) -> subpr
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--codec",
-        type=to_path,
-        default=SHIPPED,
-        help="folder with config.json and the image tokenizer",
-    )
-    parser.add_argument(
-        "--levels", type=whole(2, 1 << 16), nargs="+", default=None, help="a finer lattice for the same codec"
-    )
-    parser.add_argument("--size", choices=list(SIZES), default="gpu", help="of the model")
-    parser.add_argument(
-        "--grain", type=number(high=255), default=0.0, help="pixel noise of all scenes, in grey levels"
-    )
-    parser.add_argument("--text", type=to_path, default=SHIPPED / "text.json", help="prompt vocabulary")
-    parser.add_argument("--out", type=to_path, default=Path("runs/ablation"))
-    parser.add_argument(
-        "--arms", nargs="+", choices=list(ARMS), default=list(ARMS)[:5], metavar="ARM", help=", ".join(ARMS)
-    )
-    parser.add_argument("--seeds", type=whole(1, 10_000), default=3)
-    parser.add_argument(
-        "--first-seed", type=any_seed, default=0, help="to go on where an earlier run was cut"
-    )
-    parser.add_argument("--minutes", type=number(above=True), default=6.5, help="of the whole command")
-    parser.add_argument(
-        "--steps", type=whole(), default=0, help="of each run (0: as many as the minutes allow)"
-    )
-    parser.add_argument("--batch", type=whole(1, 1 << 20), default=512)
-    parser.add_argument(
-        "--rows",
-        type=number(above=True, high=1),
-        default=0.3,
-        help="share of a batch's tokens that the loss sees",
-    )
-    parser.add_argument("--scenes", type=whole(1), default=131_072, help="training scenes, drawn once")
-    parser.add_argument("--objects", type=whole(2), default=30)
-    parser.add_argument("--styles", nargs="+", default=["flat", "simple"])
-    parser.add_argument("--unseen", type=whole(1), default=256, help="scenes that bits are measured on")
-    parser.add_argument("--per-tag", type=whole(1), default=60, help="EmojiEval prompts a tag")
-    parser.add_argument("--processes", type=whole(1, 1024), default=5, help="runs at once")
-    parser.add_argument("--workers", type=whole(0, 1024), default=12, help="processes that draw scenes")
-    parser.add_argument(
-        "--reserve", type=number(), default=15.0, help="seconds a seed costs beside its steps"
-    )
-    parser.add_argument("--verifier", type=to_path, default=None)
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--commit", default=None, help="recorded where the code came without its history")
-    parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--start", type=float, default=0.0, help=argparse.SUPPRESS)
-    parser.add_argument("--until", type=float, default=0.0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = ask(Ablate, __doc__)
     (worker if args.worker else coordinate)(args)
 
 

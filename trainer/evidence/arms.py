@@ -6,12 +6,10 @@ files.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +21,12 @@ from mdm_core.device import usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.families.chisel.backbone import TransformerBackbone
-from mdm_core.families.chisel.config import ModelConfig, PipelineConfig
+from mdm_core.families.chisel.config import PipelineConfig
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
-from trainer.conduct import Conduct
 from trainer.data.source import Batch
 from trainer.engine.optim import build_optimizers
 from trainer.engine.parallel import Parallel
@@ -42,55 +39,15 @@ from trainer.judge.detector import Verifier
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.source import SceneDataConfig, scene_batches
+from trainer.settings.evidence import ARMS as ARMS
+from trainer.settings.evidence import SIZES, Ablate, Arm, ArmSettings
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031
 TENSORS, PROMPTS = "data.safetensors", "prompts.json"  # what all runs share, in the output folder
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One way to train. `group`: codes a cell of the lattice holds; 1 is plain CE."""
-
-    group: int = 1
-    weight: float = 0.2  # of the grouped term
-    smoothing: float = 0.0
-
-
-SIZES = {  # of the model; width of the body's heads is 64, of the per-token ones 64 and 32
-    "gpu": ModelConfig(
-        width=256,
-        depth=5,
-        heads=4,
-        kv_heads=4,
-        ffn=704,
-        token_width=128,
-        token_depth=2,
-        token_heads=2,
-        token_ffn=256,
-    ),
-    "cpu": ModelConfig(
-        width=192,
-        depth=4,
-        heads=3,
-        kv_heads=3,
-        ffn=512,
-        token_width=96,
-        token_depth=2,
-        token_heads=3,
-        token_ffn=192,
-    ),
-}
 BITS = ("masked_bits", "flipped_bits", "cell_bits")
 CHECKS = 4  # measurements on unseen scenes along a run, evenly spaced, the last at its end
-
-ARMS = {
-    "ce": Arm(),
-    "smooth": Arm(smoothing=0.1),
-    "gce8": Arm(8),
-    "gce64": Arm(64),
-    "gce512": Arm(512),
-    "gce64_w1": Arm(64, weight=1.0),
-}
 
 
 def cells(levels: tuple[int, ...], size: int) -> Groups:
@@ -107,7 +64,7 @@ def cells(levels: tuple[int, ...], size: int) -> Groups:
 class Bench:
     """What all runs share: data, codec, prompts, judge."""
 
-    def __init__(self, args: argparse.Namespace):
+    def __init__(self, args: Ablate):
         self.args = args
         self.device = usable(args.device)
         torch.set_float32_matmul_precision("high")
@@ -223,18 +180,6 @@ class Bench:
             "frechet": round(frechet(features, data["features"].numpy()), 4),
             "edits_per_picture": round(float(np.mean(made.edits)), 2),
         }
-
-
-@dataclass(frozen=True)
-class ArmSettings(Conduct):
-    """As all arms are trained."""
-
-    warmup: float = 0.02
-    decay: float = 0.4
-    ema: float = 0.99
-    log_every: int = 0
-    save_minutes: float = 1.0
-    keep_last: int = 1
 
 
 class SharedRows:

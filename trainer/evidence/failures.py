@@ -9,21 +9,22 @@ shows the first refused prompts of each tag, in the order of the file.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_folder, run_command, to_path
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.generate import decode
 from trainer.evaluate.prompts import TAGS, Prompt, load
 from trainer.evaluate.report import grid
-from trainer.evidence.sheet import _wrap
+from trainer.evidence.sheet import wrapped
+from trainer.settings.evidence import Failures
 
 SHOWN = 6  # refused prompts a tag
 CAUSES = {
@@ -88,10 +89,11 @@ def where(refused: list, record: dict, prompts: dict[int, Prompt]) -> str:
     bad = {p.index for p, _, _ in refused}
     everyone = [prompts[i] for i, _, _ in record["pictures"]]
     lines = []
-    for label, key in (
-        ("style of the prompt's scene", lambda p: p.scene.style),
-        ("split", lambda p: p.split),
-    ):
+    kinds: dict[str, Callable[[Prompt], str]] = {
+        "style of the prompt's scene": lambda p: p.scene.style,
+        "split": lambda p: p.split,
+    }
+    for label, key in kinds.items():
         groups: dict[str, list[bool]] = {}
         for p in everyone:
             groups.setdefault(key(p), []).append(p.index in bad)
@@ -123,7 +125,7 @@ def picture(
         x, y = i % columns * cell, i // columns * (cell + label)
         image = Image.fromarray(pixels.numpy()).resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(image, (x + 3, y + 3))
-        for line, text in enumerate(_wrap(p.prompt, font, cell - 8)[:3]):
+        for line, text in enumerate(wrapped(p.prompt, font, cell - 8)[:3]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)
         draw.text((x + 4, y + cell + 37), causes[p.index], fill=(180, 83, 9), font=font)
     canvas.save(path, quality=86)
@@ -141,20 +143,12 @@ def read_record(path: Path) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--record", type=to_path, default=Path("assets/evidence/emojieval.json"))
-    parser.add_argument(
-        "--tokens", type=to_path, default=None, help="default: the record's name with _tokens.safetensors"
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    args = parser.parse_args()
+    args = ask(Failures, __doc__)
     kept = args.tokens or args.record.with_name(args.record.stem + "_tokens.safetensors")
     for file in (args.record, kept):
         if not file.is_file():
             make = f"python -m trainer evaluate --json {args.record} --tokens {kept}"
-            parser.error(f"{file} is missing: run this in a clone of Chisel, or make it with `{make}`.")
+            raise ValueError(f"{file} is missing: run this in a clone of Chisel, or make it with `{make}`.")
     record = read_record(args.record)
     out_folder(args.record.parent)
     stored = load_file(kept)

@@ -11,7 +11,6 @@ offer something near.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 
 from mdm_core.device import usable
 from mdm_core.explain.vocabulary import Vocabulary
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_file, run_command, to_path
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_file, run_command
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.generate import generate
 from trainer.evaluate.prompts import FOLDER, Prompt
@@ -28,8 +27,9 @@ from trainer.evaluate.report import grid, percent
 from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.worlds import open_judge, world_of
 from trainer.judge.detector import Verifier
-from trainer.scenes.generator import Scene
-from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec
+from trainer.scenes.scene import Scene
+from trainer.scenes.spec import EMOJI_128, SceneSpec
+from trainer.settings.evidence import Freeform
 
 SEED = 3_000_000  # noise of prompt 0; each prompt has its own
 
@@ -79,20 +79,7 @@ def run(pipe: Pipeline, judge: Verifier, lines: list[tuple[str, Prompt]]) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument(
-        "--world",
-        choices=sorted(SPECS),
-        default=None,
-        help="of which scenes (default: as the model's card says)",
-    )
-    parser.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
-    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/freeform.json"))
-    parser.add_argument("--device", default=None)
-    args = parser.parse_args()
+    args = ask(Freeform, __doc__)
     out_file(args.out)
     device = usable(args.device)
     began = time.time()

@@ -9,16 +9,16 @@ emoji, not COCO's classes: expect little from the official score, and read the m
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_folder, run_command, to_path, whole
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_folder, run_command
 from trainer.data.texts import text_of
+from trainer.settings.evidence import Geneval
 
 
 def read(path: Path) -> list[dict]:
@@ -60,24 +60,10 @@ def export(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("metadata", type=to_path, help="evaluation_metadata.jsonl")
-    parser.add_argument("--out", type=to_path, default=Path("geneval_pictures"))
-    parser.add_argument(
-        "--samples", type=whole(1, 10_000), default=4, help="pictures a prompt, as GenEval draws"
-    )
-    parser.add_argument("--limit", type=whole(1), default=None, help="the first N prompts only")
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument("--device", default=None)
-    args = parser.parse_args()
-    try:
-        lines = read(args.metadata)[: args.limit]
-        out_folder(args.out)
-        export(Pipeline.from_pretrained(args.model, args.device), lines, args.out, args.samples)
-    except ValueError as error:
-        parser.error(str(error))
+    args = ask(Geneval, __doc__)
+    lines = read(args.metadata)[: args.limit]
+    out_folder(args.out)
+    export(Pipeline.from_pretrained(args.model, args.device), lines, args.out, args.samples)
     print(f"{args.out}: {len(lines)} prompts, {args.samples} pictures each")
 
 

@@ -7,15 +7,15 @@ Figures come from records only; what has no record is left out. The prose below 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from mdm_core.families.chisel.config import load_config
-from trainer.command import out_folder, run_command, to_path
+from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.report import score_table
 from trainer.evidence import freeform
 from trainer.evidence.pages import read
 from trainer.scenes.atlas import Atlas
+from trainer.settings.evidence import Card
 
 FILES = ("model.safetensors", "image_tokenizer.safetensors", "text.json")
 DATA = """\
@@ -125,14 +125,9 @@ def scores(record: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=Path("assets/model"))
-    parser.add_argument("--evidence", type=to_path, default=Path("assets/evidence"))
-    args = parser.parse_args()
+    args = ask(Card, __doc__)
     if not (args.model / "config.json").is_file():
-        parser.error(
+        raise ValueError(
             f"{args.model} is no model folder: run this in a clone of Chisel, or name one with --model."
         )
     out_folder(args.model)

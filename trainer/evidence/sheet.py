@@ -7,7 +7,6 @@ Writes sheet.webp (64 prompts, seed = place in the list) and, from the run's log
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_folder, run_command, to_path
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_folder, run_command
+from trainer.settings.evidence import Sheet
 
 PROMPTS = (
     "a strawberry",
@@ -95,12 +95,12 @@ def sheet(pipe: Pipeline, path: Path, columns: int = 8, cell: int = 160, label: 
         x, y = i % columns * cell, i // columns * (cell + label)
         picture = pipe.generate(prompt, seed=i).image.resize((cell - 6, cell - 6), Image.Resampling.LANCZOS)
         canvas.paste(picture, (x + 3, y + 3))
-        for line, text in enumerate(_wrap(prompt, font, cell - 8)[:2]):
+        for line, text in enumerate(wrapped(prompt, font, cell - 8)[:2]):
             draw.text((x + 4, y + cell - 2 + 13 * line), text, fill=(60, 60, 60), font=font)
     canvas.save(path, quality=88)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -139,13 +139,8 @@ def curves(log: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument("--out", type=to_path, default=Path("assets/samples"))
-    args = parser.parse_args()
-    args.out = out_folder(args.out)
+    args = ask(Sheet, __doc__)
+    out_folder(args.out)
     log = args.model / "training_log.json"
     if log.exists():
         curves(json.loads(log.read_text()), args.out / "curves.png")

@@ -10,24 +10,24 @@ record is left out. Prompts and noise are not those that any default was chosen 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 from mdm_core.device import usable
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_folder, run_command, to_path, whole
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.prompts import load
 from trainer.evidence import editing
 from trainer.evidence.pages import page
 from trainer.evidence.plots import draw_all
 from trainer.judge.detector import Verifier
+from trainer.settings.evidence import Tables
 
-PARTS = {"editing": editing.modes, "steps": editing.steps, "repair": editing.repair}
+MEASURED = {"editing": editing.modes, "steps": editing.steps, "repair": editing.repair}
 
 
-def measure(args: argparse.Namespace) -> None:
+def measure(args: Tables) -> None:
     device = usable(args.device)
     judge, pipe = Verifier.load(args.verifier, device), Pipeline.from_pretrained(args.model, device)
     known = set(pipe.facts.card["objects"]) if "objects" in pipe.facts.card else None
@@ -39,26 +39,16 @@ def measure(args: argparse.Namespace) -> None:
         def keep(rows: dict, file: Path = file) -> None:
             file.write_text(json.dumps({**info, "rows": rows}, indent=1) + "\n")
 
-        keep(PARTS[name](pipe, prompts, judge, keep))
+        keep(MEASURED[name](pipe, prompts, judge, keep))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--measure", action="store_true", help="measure before the tables are made")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure")
-    parser.add_argument("--limit", type=whole(1), default=100, help="prompts a tag")
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument("--verifier", type=to_path, default=None)
-    parser.add_argument("--out", type=to_path, default=Path("assets/evidence"))
-    parser.add_argument("--device", default=None)
-    args = parser.parse_args()
+    args = ask(Tables, __doc__)
     if args.measure:
         out_folder(args.out)
         measure(args)
     elif not any(args.out.glob("*.json")):
-        parser.error(
+        raise ValueError(
             f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
         )
     out_folder(args.out)

@@ -10,16 +10,14 @@ whoever reads it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdm_core.pipeline import SHIPPED, Pipeline
-from trainer.command import out_file, run_command, to_path, whole
+from mdm_core.pipeline import Pipeline
+from trainer.command import ask, out_file, run_command
 from trainer.evaluate.generate import Artist, generate
 from trainer.evaluate.layouts import accepts
 from trainer.evaluate.prompts import Prompt, load, make
@@ -28,45 +26,11 @@ from trainer.evaluate.scoring import paired_difference, summary
 from trainer.evaluate.templates import Templates
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
+from trainer.settings.evidence import CANDIDATES, Tune
 
 SEED = 5_000_003
 # grey levels to the nearest sprite: nearly all round trips of true renders pass, blurred objects fail
 STRICT = 16.0
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "defaults": {},
-    "T 0.6": {"temperature": 0.6},
-    "T 0.4": {"temperature": 0.4},
-    "T 1.0": {"temperature": 1.0},
-    "g 1.0": {"guidance": 1.0},
-    "g 2.5": {"guidance": 2.5},
-    "g 4": {"guidance": 4.0},
-    "T 0.6, g 2.5": {"temperature": 0.6, "guidance": 2.5},
-    "no order noise": {"gumbel": 0.0},
-    "order noise 3": {"gumbel": 3.0},
-    "shift schedule": {"schedule": "shift"},
-    "eager edits": {"edit_threshold": 0.3, "edit_budget": 0.15},
-    "T 0.6, eager edits": {"temperature": 0.6, "edit_threshold": 0.3, "edit_budget": 0.15},
-    "eager edits, 4 polish passes": {"edit_threshold": 0.3, "edit_budget": 0.15, "polish": 4},
-    "T 0.6, eager edits, 4 polish passes": {
-        "temperature": 0.6,
-        "edit_threshold": 0.3,
-        "edit_budget": 0.15,
-        "polish": 4,
-    },
-    "T 0.4, eager edits, 4 polish passes": {
-        "temperature": 0.4,
-        "edit_threshold": 0.3,
-        "edit_budget": 0.15,
-        "polish": 4,
-    },
-    "T 0.6, g 2.5, eager edits, 4 polish passes": {
-        "temperature": 0.6,
-        "guidance": 2.5,
-        "edit_threshold": 0.3,
-        "edit_budget": 0.15,
-        "polish": 4,
-    },
-}
 
 
 def prompts_apart(atlas: Atlas, n_objects: int, styles: list[str], per_tag: int) -> list[Prompt]:
@@ -77,18 +41,7 @@ def prompts_apart(atlas: Atlas, n_objects: int, styles: list[str], per_tag: int)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, default=SHIPPED)
-    parser.add_argument("--out", type=to_path, default=Path("assets/evidence/tuning.json"))
-    parser.add_argument("--per-tag", type=whole(1, 1 << 16), default=40)
-    parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
-    parser.add_argument(
-        "--best", type=to_path, default=None, help="write the best settings here, as field=value"
-    )
-    parser.add_argument("--device", default=None)
-    args = parser.parse_args()
+    args = ask(Tune, __doc__)
     out_file(args.out)
     out_file(args.best)
     pipe, atlas = Pipeline.from_pretrained(args.model, args.device), Atlas.load()

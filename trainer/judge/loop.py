@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdm_core.paths import located
-from trainer import checks
-from trainer.conduct import Conduct
 from trainer.data.source import Batch
 from trainer.engine import checkpoint
 from trainer.engine.optim import cosine
@@ -31,6 +29,7 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.free_render import FreeBank
 from trainer.scenes.drawing.render import SpriteBank
 from trainer.scenes.spec import EMOJI_128, SceneSpec
+from trainer.settings.judge import JudgeSettings
 
 SHARES = {"flat": 2, "cartoon": 2, "simple": 2, "glossy": 2, "bright": 2, "classic": 1, "playful": 1}
 # seconds of --minutes kept for thresholds, accuracy and files, by world
@@ -75,28 +74,6 @@ class JudgeData:
         """Endless lessons of a seed."""
         wanted = (self.atlas, self.n_objects, list(self.shares), list(self.shares.values()), seed)
         return SceneMaker(*wanted) if self.spec is EMOJI_128 else FreeSceneMaker(*wanted, self.spec)
-
-
-@dataclass(frozen=True)
-class JudgeSettings(Conduct):
-    """How a judge is trained; see `python -m trainer judge --help`."""
-
-    # the schedule runs over `minutes`, of the whole run from start to files, unless steps > 0
-    minutes: float = 2.3
-    steps: int = 0
-    batch: int = 512
-    clip: float = 5.0
-    weight_decay: float = 0.03
-    ema: float = 0.0  # the last weights are the judge
-    log_every: int = 100
-    save_every: int = 500
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        checks.wholes(self, ("batch", "log_every", "save_every"), 1)
-        checks.wholes(self, ("workers",), 0, checks.MOST_WORKERS)
-        super().__post_init__()
-        checks.numbers(self, ("minutes",), above=not self.steps)
 
 
 def detection_loss(model: Detector, maps: Tensor, truth: Lesson) -> tuple[Tensor, dict[str, Tensor]]:

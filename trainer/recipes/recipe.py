@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import pkgutil
 from dataclasses import dataclass, field
 from typing import Any
 
-import trainer.recipes
 from mdm_core.diffusion.corruption import CorruptionConfig
 from mdm_core.diffusion.loss import ObjectiveConfig
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig
@@ -17,6 +15,7 @@ from trainer import checks
 from trainer.conduct import Conduct
 from trainer.fields import assignment, value_of
 from trainer.scenes.source import SceneDataConfig
+from trainer.settings.training import known
 
 
 @dataclass(frozen=True)
@@ -100,12 +99,6 @@ def load_recipe(name: str, overrides: list[str]) -> Recipe:
                 raise ValueError(f"{part!r} is set as a whole and in part: {item!r}")
         inner[last] = text
     return _apply(recipe, changes)
-
-
-def known() -> list[str]:
-    """The names of all recipes: every module of this package that holds one."""
-    found = sorted(m.name for m in pkgutil.iter_modules(trainer.recipes.__path__))
-    return [name for name in found if _of(name) is not None]
 
 
 def _of(name: str) -> Recipe | None:

@@ -197,21 +197,25 @@ class SceneGenerator:
         first, second = self._pick(members), self._pick(members)
         total = 3 + int(self._rng.random() * (self.spec.slots - 2))
         one = 1 + int(self._rng.random() * (total - 1))
-        hues = [None, None]
+        hues: list[str | None] = [None, None]
         if self._rng.random() < COLOURED_GROUPS:
             hues = [self._pick(COLOUR_NAMES), self._pick(COLOUR_NAMES)]
         if first == second or (hues[0] and hues[0] == hues[1]):
             return None
         a, b = self.objects[first].name, self.objects[second].name
-        facts = [("pair", a, b), ("count", a, one), ("count", b, total - one)]
+        facts: list[tuple[str, str, str | int]] = [
+            ("pair", a, b),
+            ("count", a, one),
+            ("count", b, total - one),
+        ]
         facts += [("colour", name, hue) for name, hue in zip((a, b), hues, strict=True) if hue]
         if any(is_held_out(*fact) for fact in facts) != self.held_out:
             return None
         size, places = self._pick(self.spec.counts[total])
-        places = list(places)
-        self._rng.shuffle(places)
+        shuffled = list(places)
+        self._rng.shuffle(shuffled)
         things = [(first, hues[0])] * one + [(second, hues[1])] * (total - one)
-        return things, None, (size, tuple(places)), (one, total - one)
+        return things, None, (size, tuple(shuffled)), (one, total - one)
 
     def _placed(self, kind: str, layout: Layout, groups: tuple[int, ...], lying: str | None) -> Placed | None:
         """On the lattice or anywhere; None where a scene that must be free found no room."""

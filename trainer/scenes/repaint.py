@@ -19,8 +19,8 @@ from trainer.scenes.generator import SceneGenerator
 from trainer.scenes.scene import Scene, SceneBatch, SceneObject
 from trainer.scenes.spec import SceneSpec
 from trainer.scenes.splits import is_held_out
+from trainer.settings.evaluate import KINDS as KINDS
 
-KINDS = ("add", "remove", "replace", "recolour")
 SHADOW = (
     0.16,
     0.2,

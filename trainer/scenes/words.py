@@ -7,17 +7,17 @@ writes them anew into the config.json of a model folder that was trained on the 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 from typing import Any
 
 from mdm_core.families.chisel.config import load_config, save_config
-from trainer.command import out_folder, run_command, to_path
+from trainer.command import ask, out_folder, run_command
 from trainer.scenes import captions
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.spec import EMOJI_128, SceneSpec
+from trainer.settings.evidence import Words
 
 
 def words(atlas: Atlas, objects: list[str], styles: list[str], spec: SceneSpec = EMOJI_128) -> dict[str, Any]:
@@ -62,11 +62,7 @@ def fillers(spec: SceneSpec = EMOJI_128) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", type=to_path, help="model folder")
-    args = parser.parse_args()
+    args = ask(Words, __doc__)
     out_folder(args.model) if args.model.is_dir() else None
     path = args.model / "config.json"
     config = load_config(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +16,14 @@ from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, P
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
 from mdm_core.paths import located
-from trainer import checks
-from trainer.conduct import Conduct
 from trainer.engine import checkpoint
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import Run
+from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 
 SHOWN = 16  # unseen pictures of each kind on a sheet
-
-
-@dataclass(frozen=True)
-class TokenizerSettings(Conduct):
-    """How a tokenizer is trained; see `python -m trainer tokenizer --help`."""
-
-    # the schedule runs over `minutes` unless steps > 0
-    steps: int = 0
-    minutes: float = 20.0
-    warmup: float = 0.02
-    decay: float = 0.4
-    ema: float = 0.999
-    log_every: int = 100
-    save_every: int = 500
-    init: Path | None = None
-    freeze_encoder: bool = False
-    blend: float = 1.0
-    augment: float = 0.125
-    measure_on: int = 512
-
-    def __post_init__(self) -> None:
-        if self.init is not None and not isinstance(self.init, str | os.PathLike):
-            raise ValueError(f"init must be a file of weights or None, got {checks.told(self.init)}")
-        if (
-            not checks.is_number(self.blend)
-            or not 0 < self.blend <= 1
-            or (self.blend < 1 and self.init is None)
-        ):
-            raise ValueError(
-                "blend must lie above 0 and up to 1, and goes from the weights of --init, "
-                f"got {checks.told(self.blend)}"
-            )
-        checks.wholes(self, ("log_every", "save_every", "measure_on"), 1)
-        super().__post_init__()
-        checks.numbers(self, ("minutes",), above=not self.steps)
-        checks.shares(self, ("augment",))
-        checks.flags(self, "freeze_encoder")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:

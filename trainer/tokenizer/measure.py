@@ -18,7 +18,6 @@ once per surrounding), so it is reported beside PSNR:
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
@@ -28,17 +27,18 @@ import numpy as np
 import torch
 
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
-from mdm_core.pipeline import SHIPPED
 from trainer.codec import open_codec
-from trainer.command import out_file, out_picture, run_command, to_path, whole
+from trainer.command import ask, out_file, out_picture, run_command
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
 from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch, SceneGenerator
+from trainer.scenes.generator import SLOTS, VARIANTS, SceneGenerator
+from trainer.scenes.scene import SceneBatch
 from trainer.scenes.source import SceneDataConfig, picture, scene_batches
 from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
+from trainer.settings.tokenizer import Measure
 from trainer.tokenizer.data import UNSEEN_SEED, held_out_pictures
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 
@@ -202,37 +202,18 @@ def tokens_as_first(folders: list[Path], images: torch.Tensor) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=to_path, nargs="+", default=[SHIPPED], help="model folders")
-    parser.add_argument("--world", choices=sorted(SPECS), default=EMOJI_128.name, help="of which scenes")
-    parser.add_argument(
-        "--atlas", type=to_path, default=None, help="folder of the sprites of a --world not shipped"
-    )
-    parser.add_argument("--scenes", type=whole(1, 1 << 20), default=512, help="unseen scenes to measure on")
-    parser.add_argument("--out", type=to_path, default=None, help="write the record here")
-    parser.add_argument(
-        "--photos",
-        type=to_path,
-        default=None,
-        help="packed photographs (python -m trainer tokenizer photos), or a folder of pictures",
-    )
-    parser.add_argument(
-        "--sheet", type=to_path, default=None, help="picture: each photograph, then every model's"
-    )
-    args = parser.parse_args()
+    args = ask(Measure, __doc__)
     out_file(args.out)
     out_picture(args.sheet)
     spec = scene_spec(args.world)
-    atlas = SceneDataConfig(spec=spec.name, atlas=args.atlas).load_atlas()
+    atlas = SceneDataConfig(spec=spec.name, atlas=str(args.atlas) if args.atlas else None).load_atlas()
     photos = held_out_pictures(args.photos, spec.image) if args.photos else None
     rows = [report(folder, args.scenes, photos, spec, atlas) for folder in args.model]
     if len(rows) > 1:
         bank = SpriteBank(atlas) if spec is EMOJI_128 else FreeBank(atlas, spec)
         everything = scenes(atlas, bank, args.scenes)
         everything = everything if photos is None else torch.cat([everything, photos])
-        for row, share in zip(rows, tokens_as_first(args.model, everything), strict=True):
+        for row, share in zip(rows, tokens_as_first(list(args.model), everything), strict=True):
             row["tokens_as_first"] = share
     if args.sheet and photos is not None:
         shown = [round_trip(open_codec(folder), photos)[0] for folder in args.model]

@@ -18,7 +18,6 @@ a held-out one is dropped from training.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
@@ -39,9 +38,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mdm_core.paths import located
-from trainer.command import number, out_file, run_command, to_path, whole
-
-HELD_SIDE = 128  # pixels a side of a held-out picture, unless another size is asked for
+from trainer.command import ask, out_file, run_command
+from trainer.settings.tokenizer import HELD_SIDE, Photos
 
 
 def stored_side(size: int) -> int:
@@ -290,22 +288,7 @@ def cut(pictures: Tensor, n: int, side: int, generator: torch.Generator) -> Tens
 
 def main() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=to_path, help="folder with one sub-folder per package")
-    parser.add_argument("--out", type=to_path, default=Path("runs/photos.safetensors"))
-    parser.add_argument(
-        "--limit-mib", type=number(above=True, high=1 << 20), default=39.5, help="largest size of the file"
-    )
-    parser.add_argument(
-        "--image-size",
-        type=whole(8, 4096),
-        default=HELD_SIDE,
-        help="pixels a side of the tokenizer's pictures",
-    )
-    parser.add_argument("--processes", type=whole(1, 1024), default=2)
-    args = parser.parse_args()
+    args = ask(Photos, __doc__)
     out_file(args.out, (".safetensors",))
     if not args.root.is_dir():
         raise ValueError(f"{args.root} is no folder: give one with a sub-folder for each package")

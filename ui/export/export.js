@@ -71,7 +71,7 @@ export class Export {
     if (hand && kind === "png") data.tokens = pack(tokens, Int32Array);
     const file = await this.server.save(data);
     if (file.error) return file.error;
-    download(file);
+    download({ name: file.name, type: file.type, bytes: bytesOf(file.data) });
     return `Saved ${file.name}${hand && kind !== "png" ? WITHOUT_HAND : ""}`;
   }
 
@@ -136,9 +136,9 @@ export function linkTo({ origin, pathname, search }, hash) {
   return `${origin}${pathname}${lesson}#${hash}`;
 }
 
-/** @param {{name: string, type: string, data: string}} file */
-function download(file) {
-  const url = URL.createObjectURL(new Blob([bytesOf(file.data)], { type: file.type }));
+/** Hands a file to the browser. @param {{name: string, type: string, bytes: Uint8Array<ArrayBuffer>}} file */
+export function download(file) {
+  const url = URL.createObjectURL(new Blob([file.bytes], { type: file.type }));
   make("a", { href: url, download: file.name }).click();
   setTimeout(() => URL.revokeObjectURL(url), RELEASE_MS);
 }

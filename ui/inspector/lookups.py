@@ -7,19 +7,23 @@ kept for a while, so that a second cell of the same step answers at once.
 import base64
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from mdm_core.explain import attention
 from mdm_core.explain import outlook as core
 from ui.server.form import Refused
+from ui.server.frames import fixed_point, pack
 from ui.server.runs import Run
 from ui.server.studio import answered
 
 TOP = 8  # candidates shown
 GROUP_SHOWN = 16  # tokens of a group that come with their patch, and so are shown
 BYTES_KEPT = 16 * 2**20  # of forward passes, whatever the model's grid and width; the newest is always kept
+MOST_SHARES = 2**19  # of attention in one answer: 128 layers of 64x64 cells, 1.4 MB
 WAIT_S = 3.0  # how long a look-up waits for the others before it gives up
 BUSY = "Many people are looking at tokens right now: try again in a moment."
 
@@ -34,21 +38,23 @@ class Lookups:
 
     def outlook(self, run: Run, step: int, guided: bool = True) -> core.Outlook:
         """The forward pass that `step` of `run` was decided on; unguided as training sees it."""
+        run, seen, guidance = self.behind(run, step)
+        return self.kept((run.id, max(step, 1), guided), run.prompt, seen, guidance if guided else 0.0)
+
+    def behind(self, run: Run, step: int) -> tuple[Run, np.ndarray, float]:
+        """The run in which `step` was decided, the tokens [h, w] that it was decided on, and the guidance."""
         run.record(step)
         if (run.grid, run.vocab) != (tuple(self.studio.pipe.grid), self.studio.pipe.vocab_size):
             raise Refused("This picture was made by another model, which is not open here.")
         # the first steps of a branch were decided in the run that it grew from
         if run.request.parent and 0 < step <= run.prefix:
-            return self.outlook(self.studio.store.get(run.request.parent[0]), step, guided)
-        guidance = float(run.request.sampler()["guidance"]) if guided else 0.0
-        seen = run.records[max(step - 1, 0)].tokens.reshape(run.grid)
-        return self.kept((run.id, max(step, 1), guided), run.prompt, seen, guidance)
+            return self.behind(self.studio.store.get(run.request.parent[0]), step)
+        seen: np.ndarray = run.records[max(step - 1, 0)].tokens.reshape(run.grid)
+        return run, seen, float(run.request.sampler()["guidance"])
 
     def kept(self, key: tuple[str, int, bool], prompt: str, tokens: Any, guidance: float) -> core.Outlook:
         """The pass kept under `key`, or else a new one over `tokens` [h, w]."""
-        if not self._lock.acquire(timeout=WAIT_S):
-            raise Refused(BUSY)
-        try:
+        with self._alone():
             if key not in self._passes:
                 self._passes[key] = core.outlook(self.studio.pipe, prompt, tokens, guidance)
                 held = sum(seen.hidden.nbytes for seen in self._passes.values())
@@ -57,6 +63,14 @@ class Lookups:
                     held -= oldest.hidden.nbytes
             self._passes.move_to_end(key)
             return self._passes[key]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One look at a time; Refused where the others take too long."""
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise Refused(BUSY)
+        try:
+            yield
         finally:
             self._lock.release()
 
@@ -92,6 +106,36 @@ class Lookups:
             "group": pairs(told.group, told.group_probabilities),
             "mass": told.group_mass,
             "patches": patches(ids, core.patches_in_place(pipe, record.tokens, cell, ids)),
+        }
+
+    def attention(self, data: Any) -> dict[str, Any]:
+        """Where one cell looked in the pass that a step was decided on, see `mdm_core.explain.attention`.
+
+        {"run", "step", "cell"} -> {"names": [word, ...], "words": u16 [n * m], "rest": u16 [n], "cells": u16 [n * L]},
+        a row for each of n layers, each row in shares of 65,535 of its largest entry of the three, which is in "most":
+        [n] numbers from 0 to 1.
+        """
+        run, step, cell = self.find(data)
+        if not attention.able(self.studio.pipe):
+            raise Refused("This model does not tell where it looks.")
+        made, seen, guidance = self.behind(run, step)
+        with self._alone():
+            told = attention.attention(self.studio.pipe, made.prompt, seen, cell, guidance)
+        if told.cells.size > MOST_SHARES:
+            raise Refused("This model is too large to show where it looks.")
+        rows = np.concatenate([told.words, told.rest[:, None], told.cells], 1)  # [n, m + 1 + L]
+        most = rows.max(1)
+        packed = fixed_point(rows / most[:, None], 65535.0)
+        m = len(told.names)
+        return {
+            "run": run.id,
+            "step": step,
+            "cell": cell,
+            "names": list(told.names),
+            "most": most.tolist(),
+            "words": pack(packed[:, :m], "<u2"),
+            "rest": pack(packed[:, m], "<u2"),
+            "cells": pack(packed[:, m + 1 :], "<u2"),
         }
 
 

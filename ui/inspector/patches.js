@@ -12,8 +12,8 @@ export function patchButton(coded, words, has) {
   return make("button", { className: "cz-tile", ...has }, patchCanvas(coded), make("span", { textContent: words }));
 }
 
-/** @param {string} coded */
-function patchCanvas(coded) {
+/** One decoded patch, pixel for pixel. @param {string} coded */
+export function patchCanvas(coded) {
   const bytes = bytesOf(coded);
   const side = Math.round(Math.sqrt(bytes.length / 3));
   const canvas = make("canvas", { width: side, height: side, "aria-hidden": "true" });

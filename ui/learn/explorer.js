@@ -3,7 +3,7 @@
 // All figures come from the server, for every stop of the slider at once, so that moving it costs nothing.
 
 import { find, findAll, make } from "../layout/dom.js";
-import { patchButton } from "../inspector/patches.js";
+import { patchButton, patchCanvas } from "../inspector/patches.js";
 import { percent, place } from "../stage/run/words.js";
 
 /** @typedef {{run: string, step: number, cell: number}} Place where the probabilities come from */
@@ -11,19 +11,23 @@ import { percent, place } from "../stage/run/words.js";
  * See ui/learn/explorer.py.
  * @typedef {{token: number, size: number, sizes: number[], trained: number, cell: number, columns: number, step: number,
  *   prompt: string, members: [number, number][], p: number, mass: number, patches: Record<number, string>,
- *   pulls: [lambda: number, loss: number, exact: number, group: number, outside: number][]}} Told
+ *   pulls: [lambda: number, loss: number, exact: number, group: number, outside: number][],
+ *   after: {ids: number[], inside: number, p: number[], by: number[][]}}} Told
+ *
+ * @typedef {{error?: string, levels: number[], place: number[], along: number[], rows: number[][], inside: number[],
+ *   patches: Record<number, string>}} Plane
  */
 
 const MANY = 16; // members from here on are small and bear no figures
+const GATHERED = 8; // members of a group that a saved lesson can go on to
 const STILL = 0.0005; // a pull below this is none
 
 export class Explorer {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
-   * @param {boolean} able whether the model's tokens have neighbours
    */
-  constructor(stage, { element, server }, able = true) {
+  constructor(stage, { element, server }) {
     this.stage = stage;
     this.element = element;
     this.server = server;
@@ -37,13 +41,21 @@ export class Explorer {
     this.told = null;
     this.page = 0;
     this.asked = 0;
-    this.fold = this.find("details");
-    this.fold.hidden = !able;
+    this.isOpen = false;
     this.slider = this.find("input[type=range]");
-    this.fold.addEventListener("toggle", () => this.open());
+    stage.on("chapter", (name) => {
+      const opened = name === "neighbours" && !this.isOpen;
+      this.isOpen = name === "neighbours";
+      if (opened) this.open();
+      else if (name !== "neighbours" && this.pointing) this.point(false);
+    });
+    this.pointing = false;
     this.slider.addEventListener("input", () => this.pull());
+    this.along = [0, 1]; // dimensions of the lattice that are drawn
+    for (const select of findAll("[data-along]", element)) select.addEventListener("change", () => this.turn(select));
     this.find("[data-explore=more]").addEventListener("click", () => { this.page += 1; this.handful(); });
     this.find("[data-explore=cell]").addEventListener("click", () => this.explore({ place: this.chosen, token: null }));
+    this.find("[data-explore=neighbour]").addEventListener("click", () => this.suppose());
     for (const name of ["select", "run", "step"]) stage.on(name, () => this.offer());
     stage.on("done", () => this.open());
   }
@@ -54,7 +66,7 @@ export class Explorer {
   }
 
   open() {
-    if (!this.fold.open) return;
+    if (!this.isOpen) return;
     this.page = 0;
     this.offer();
     this.handful();
@@ -102,10 +114,37 @@ export class Explorer {
     this.draw();
   }
 
+  /** For a saved lesson: the tokens offered, each with its group and its plane, and the other sizes of this one. */
+  async gather() {
+    const { told } = this;
+    if (!told) return;
+    const ids = findAll(".cz-handful button", this.element).map((button) => Number(button.dataset.token));
+    const near = told.members.slice(0, GATHERED).map(([id]) => id);
+    const run = { run: this.picture.run };
+    const asks = [...new Set([...ids, ...near])].map((token) => ({ token, size: told.size }));
+    for (const size of told.sizes) asks.push({ token: told.token, size });
+    for (const ask of asks) {
+      await this.server.explore({ ...run, ...ask }).catch(() => {});
+      await this.server.lattice({ ...ask, along: this.along }).catch(() => {});
+    }
+  }
+
+  /** The likeliest of the neighbours in the place of the right token: what then becomes of the one the model would choose? */
+  suppose() {
+    const other = this.told?.members.find(([id]) => id !== this.told.token);
+    if (other) this.explore({ token: other[0] });
+  }
+
   /** The buttons of the sizes are new then: the keyboard stays where it was. @param {number} size */
   async resize(size) {
     await this.explore({ size });
     this.find(".cz-sizes [aria-pressed=true]").focus({ preventScroll: true });
+  }
+
+  /** The cell that is told of, ringed on the stage while this chapter is open. @param {boolean} on */
+  point(on) {
+    this.pointing = on;
+    this.stage.point(on && this.told ? [this.told.cell] : []);
   }
 
   /** @param {string} words */
@@ -141,8 +180,55 @@ export class Explorer {
     const where = this.place ? `At ${at}, step ${told.step},` : `At its first look for “${told.prompt}”, ${at},`;
     const shares = `this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}`;
     this.say(`${where} the model gives ${shares}.`);
-    Object.assign(this.element.dataset, { token: String(told.token), size: String(told.size) });
+    Object.assign(this.element.dataset, { token: String(told.token), size: String(told.size), cell: String(told.cell) });
+    if (this.isOpen) this.point(true);
     this.pull();
+    this.lattice();
+  }
+
+  // ---- the codebook as its lattice ----------------------------------------------------------------------------
+
+  /** Another dimension to draw along; the two never are the same. @param {HTMLSelectElement} select */
+  turn(select) {
+    const i = Number(select.dataset.along);
+    const chosen = Number(select.value);
+    if (this.along[1 - i] === chosen) this.along[1 - i] = this.along[i];
+    this.along[i] = chosen;
+    this.lattice();
+  }
+
+  async lattice() {
+    const { token, size } = this.told;
+    const plane = /** @type {Plane} */ (await this.server.lattice({ token, size, along: this.along })
+      .catch(() => ({ error: "The studio did not answer." })));
+    if (this.told.token !== token || this.told.size !== size) return;
+    this.find(".ex-lattice").hidden = !plane.levels?.length;
+    if (!plane.levels?.length) return;
+    const inside = new Set(plane.inside);
+    findAll("[data-along]", this.element).forEach((select, i) => {
+      select.replaceChildren(...plane.levels.map((n, d) => make("option", {
+        value: String(d), textContent: `dial ${d + 1} (${n})`, selected: d === plane.along[i],
+      })));
+    });
+    const focused = find(":focus", this.find(".ex-plane"))?.dataset.at;
+    const box = this.find(".ex-plane");
+    box.style.setProperty("--ex-columns", String(plane.rows[0].length));
+    box.replaceChildren(...plane.rows.flatMap((row, y) => row.map((id, x) => {
+      const button = patchButton(plane.patches[id], "", {
+        "aria-label": `Token ${id}${inside.has(id) ? ", of the same group" : ""}`,
+        "aria-pressed": String(id === token),
+        title: `#${id}`,
+        "data-at": `${x} ${y}`,
+        onclick: () => this.explore({ token: id }),
+      });
+      button.classList.toggle("is-inside", inside.has(id));
+      button.classList.toggle("is-here", id === token);
+      return button;
+    })));
+    if (focused) find(`[data-at="${focused}"]`, box)?.focus({ preventScroll: true });
+    const n = inside.size;
+    this.find(".ex-plane-say").textContent = `Every field is a token of the codebook, neighbours side by side; all other dials stand as for `
+      + `this token. ${n} of its group of ${size} lie in this plane, on the blue ground.`;
   }
 
   /** Three pairs of bars around a middle line: to the right is made likelier, to the left less likely. */
@@ -168,7 +254,38 @@ export class Explorer {
       `If this were the right token: with plain cross-entropy (pale bars) ${others} ${drift(plain[1], are)}; ` +
       `with the group at weight ${weight} (strong bars) ${they} ${drift(now[1], are)}.`;
     Object.assign(this.element.dataset, { lambda: weight, group: now[1].toFixed(6), plain: plain[1].toFixed(6) });
+    this.after(weight);
   }
+
+  /** The chances of a few tokens before and after a step, plain and with the group. @param {string} weight */
+  after(weight) {
+    const { ids, inside, p, by } = this.told.after;
+    const [plain, grouped] = [by[0], by[Number(this.slider.value)]];
+    const most = Math.max(...p, ...plain, ...grouped, 1e-9);
+    this.find(".ex-after-lambda").textContent = `after, λ = ${weight}`;
+    find("tbody", this.find(".ex-after")).replaceChildren(...ids.map((id, i) => {
+      const name = id === this.told.token ? "right" : i < inside ? "neighbour" : "other";
+      const bars = make("td", { className: "ex-bars" }, part(p[i], most, "is-before"), part(plain[i], most, "is-plain"),
+        part(grouped[i], most, "is-grouped"));
+      const figures = [p[i], plain[i], grouped[i]].map((x) => make("td", { textContent: percent(x) }));
+      return make("tr", { className: `is-${name}` }, make("th", { scope: "row" }, patchCanvas(this.told.patches[id]),
+        make("span", { textContent: `#${id} ${name}` })), bars, ...figures);
+    }));
+    const sum = (/** @type {number[]} */ all, /** @type {number} */ from) => all.slice(from, inside).reduce((a, b) => a + b, 0);
+    const [before, then, now] = [p, plain, grouped].map((all) => sum(all, 1));
+    const whole = [p, plain, grouped].map((all) => percent(sum(all, 0)));
+    this.find(".ex-after-say").textContent = `Suppose training meets this cell once, token #${this.told.token} is right, and the logits take one `
+      + `step downhill. Its neighbours shown here had ${percent(before)} together; after a plain step they have ${percent(then)}, `
+      + `after one with λ = ${weight} ${percent(now)}. With the right token that is ${whole[0]}, ${whole[1]} and ${whole[2]}.`;
+    Object.assign(this.element.dataset, { before: before.toFixed(7), then: then.toFixed(7), now: now.toFixed(7) });
+  }
+}
+
+/** @param {number} p @param {number} most @param {string} className */
+function part(p, most, className) {
+  const node = make("i", { className });
+  node.style.width = `${(p / most) * 100}%`;
+  return node;
 }
 
 /** @param {number} x @param {string} are */

@@ -9,15 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mdm_core.explain import outlook as core
 from ui import opened
+from ui.assemble import markup
+from ui.inspector import lookups
 from ui.inspector.lookups import Lookups, pairs, patches, whole
+from ui.learn.token.token import MOST_LEVELS, digits, turned
 from ui.server.form import Refused
 from ui.server.studio import answered
+from ui.stage.component import Static
 
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
+MEMBERS_TOLD, OTHERS_TOLD = 8, 3  # tokens whose chances are told before and after a step
 STRIDE = 6203  # a prime: steps of it spread over the whole codebook
 NO_LATTICE = "This model's tokens have no lattice, so they have no neighbours to show."
 
@@ -58,7 +64,9 @@ class Explorer:
 
         {"run": id or null, "step": k, "cell": c or null, "token": id or null, "size": codes} ->
         {"token", "size", "sizes", "trained", "cell", "columns", "step", "prompt", "members": [[id, p], ...], "p",
-        "mass", "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...]}
+        "mass", "patches", "pulls": [[lambda, loss, exact, rest of the group, outside], ...],
+        "after": {"ids": [id, ...], "inside": how many of them lead as the group's, "p": [p, ...],
+        "by": [[p, ...] after a step for each lambda]}}
 
         Without a cell it is the first look at an all-masked grid, at the place where the token's neighbours hold
         most probability; without a token as well, the likeliest token of the place where neighbours matter most.
@@ -90,7 +98,9 @@ class Explorer:
                 near = groups.members(token)
                 cell = int(seen.mass(near[near != token]).argmax())
         told = seen.candidates(cell, token, 1, groups)
-        ids = told.group.tolist()
+        logits = seen.logits(cell)
+        after = self.after(logits, token, told.group, groups)
+        ids = list(dict.fromkeys([*told.group.tolist(), *after["ids"]]))
         return {
             "token": token,
             "size": int(size),
@@ -106,8 +116,57 @@ class Explorer:
             "patches": patches(ids, core.patches_alone(pipe, ids)),
             "pulls": [
                 [p.weight, p.loss, p.exact, p.group, p.outside]
-                for p in core.pulls(seen.logits(cell), token, groups, WEIGHTS)
+                for p in core.pulls(logits, token, groups, WEIGHTS)
             ],
+            "after": after,
+        }
+
+    def after(self, logits: Tensor, token: int, members: np.ndarray, groups: Any) -> dict[str, Any]:
+        """A few tokens of the group and the likeliest others, before and after a step of training for each lambda."""
+        inside = list(dict.fromkeys([token, *members.tolist()]))[:MEMBERS_TOLD]
+        near = set(members.tolist()) | {token}
+        likely = logits.topk(min(len(near) + OTHERS_TOLD, len(logits))).indices.tolist()
+        ids = [*inside, *[i for i in likely if i not in near][:OTHERS_TOLD]]
+        before, then = logits.double().softmax(0), core.after_step(logits, token, groups, WEIGHTS)
+        return {
+            "ids": ids,
+            "inside": len(inside),
+            "p": [round(float(p), 7) for p in before[ids]],
+            "by": [[round(float(p), 7) for p in row] for row in then[:, ids]],
+        }
+
+    def lattice(self, data: Any) -> dict[str, Any]:
+        """A plane of the codebook's lattice through a token, along two of its dimensions.
+
+        {"token": id, "size": codes, "along": [a, b]} -> {"levels": [n, ...], "place": [k, ...], "along": [a, b],
+        "rows": [[id, ...] along a, for each level of b], "inside": [ids of the group], "patches"}; levels is empty
+        where the codes lie on no lattice.
+        """
+        data = data if isinstance(data, dict) else {}
+        pipe = self.studio.pipe
+        token = whole(data.get("token"), pipe.vocab_size - 1, "token")
+        levels = tuple(getattr(pipe.codec, "levels", None) or ())
+        sizes, size = core.group_sizes(pipe), data.get("size")
+        if len(levels) < 2 or max(levels) > MOST_LEVELS:
+            return {"levels": []}
+        if isinstance(size, bool) or size not in sizes:
+            raise Refused(f"Groups can have {', '.join(map(str, sizes))} codes here.")
+        along = data.get("along", [0, 1])
+        if not isinstance(along, list) or len(along) != 2:
+            raise Refused("A plane lies along two dimensions of the codebook.")
+        first, second = (whole(one, len(levels) - 1, "dimension") for one in along)
+        if first == second:
+            raise Refused("A plane lies along two different dimensions of the codebook.")
+        rows = [turned(one, levels, first) for one in turned(token, levels, second)]
+        ids = [one for row in rows for one in row]
+        near = set(core.code_groups(pipe, int(size)).members(token).tolist())
+        return {
+            "levels": list(levels),
+            "place": digits(token, levels),
+            "along": [first, second],
+            "rows": rows,
+            "inside": [one for one in ids if one in near],
+            "patches": patches(ids, core.patches_alone(pipe, ids)),
         }
 
     def example(self) -> str:
@@ -123,9 +182,19 @@ class Explorer:
         return prompt, self.lookups.kept((f"first look: {prompt}", 0, False), prompt, masked, 0.0)
 
 
-def functions(lookups: Lookups) -> list[Callable[..., Any]]:
+def put(studio: Any) -> None:
+    """Places the explorer, a chapter of Learn."""
+    Static(
+        markup("learn/explorer.html"),
+        "explorer",
+        elem_id="explorer",
+        server_functions=functions(lookups.of(studio)),
+    )
+
+
+def functions(seen: Lookups) -> list[Callable[..., Any]]:
     """What learn/explorer.js may call."""
-    explorer = Explorer(lookups)
+    explorer = Explorer(seen)
 
     def handful(data: Any) -> dict[str, Any]:
         """See `Explorer.handful`."""
@@ -135,4 +204,8 @@ def functions(lookups: Lookups) -> list[Callable[..., Any]]:
         """See `Explorer.explore`."""
         return answered(lambda: explorer.explore(data))
 
-    return [handful, explore]
+    def lattice(data: Any) -> dict[str, Any]:
+        """See `Explorer.lattice`."""
+        return answered(lambda: explorer.lattice(data))
+
+    return [handful, explore, lattice]

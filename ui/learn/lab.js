@@ -3,8 +3,9 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { rollSeed } from "../stage/ask/ask.js";
-import { columnAndRow } from "../stage/run/cells.js";
+import { cellUnder, columnAndRow } from "../stage/run/cells.js";
 import { MARK } from "../stage/canvas/colours.js";
+import { Pair } from "./pair.js";
 
 /**
  * See ui/learn/lab.py: `broken` are the cells broken, `off` and `on` those of them that came back.
@@ -39,9 +40,9 @@ export class Lab {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{element: HTMLElement, props: any, trigger: (name: string, data: any) => void,
-   *   watch: (name: string, call: () => void) => void}} piece
+   *   watch: (name: string, call: () => void) => void, kept?: import("./lesson/recorder.js").Kept}} piece
    */
-  constructor(stage, { element, props, trigger, watch }) {
+  constructor(stage, { element, props, trigger, watch, kept }) {
     this.stage = stage;
     this.element = element;
     this.trigger = trigger;
@@ -49,7 +50,17 @@ export class Lab {
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
     for (const button of this.buttons) button.addEventListener("click", () => this.press(Number(button.dataset.share)));
+    /** @type {Told[]} the passes of the last breakage, the broken picture first */
+    this.passes = [];
+    this.slider = this.find(".lab-passes input");
+    this.slider.addEventListener("input", () => this.step(Number(this.slider.value)));
+    for (const canvas of findAll("[data-picture]", element)) {
+      canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => this.pick(canvas, event));
+    }
+    this.pointed = -1;
+    new Pair(stage, element);
     watch("value", () => { if (props.value) this.take(props.value); });
+    if (kept) this.again(kept.live);
   }
 
   /** @param {string} name */
@@ -87,11 +98,7 @@ export class Lab {
     if (error || state !== "healing") this.setBusy(false);
     if (error) return this.say(error);
     if (!pictures) return this.say("Stopped.");
-    this.find(".cz-lab-pictures").hidden = false;
-    this.picture("whole", told, [], []);
-    this.picture("broken", told, broken, []);
-    this.picture("off", told, broken, off);
-    this.picture("on", told, broken, on);
+    this.keep(told);
     const share = (/** @type {number[]} */ { length }) => {
       return `${length} of ${broken.length}, ${Math.round((length / broken.length) * 100)} %`;
     };
@@ -101,6 +108,51 @@ export class Lab {
     const counts = { broken: broken.length, on: on.length, off: off.length, harmed };
     for (const [name, n] of Object.entries(counts)) this.element.dataset[name] = String(n);
     this.note(`${broken.length} (${told.share} %)`, share(off), share(on));
+  }
+
+  // ---- the four pictures in step ------------------------------------------------------------------------------
+
+  /** In a file: what was broken when it was saved can be seen to heal again. @param {import("./lesson/recorder.js").Kept["live"]} live */
+  again(live) {
+    for (const button of this.buttons) button.classList.toggle("is-kept", live.some(([, data]) => data.share === Number(button.dataset.share)));
+    for (const [, , messages] of live) for (const message of messages) this.take(message);
+  }
+
+  async gather() {} // what was broken here is kept as it was
+
+  /** A pass has come: the slider reaches one further, and shows it. @param {Told} told */
+  keep(told) {
+    if (told.passes === 0) this.passes = [{ ...told, on: [], pictures: { ...told.pictures, off: told.pictures.broken } }];
+    const last = this.passes[this.passes.length - 1];
+    if (told.passes > 0 && told.passes !== last?.passes) this.passes.push(told);
+    else if (told.passes > 0) this.passes[this.passes.length - 1] = told;
+    for (const name of [".cz-lab-pictures", ".lab-passes", ".lab-key"]) this.find(name).hidden = false;
+    this.slider.max = String(Math.max(this.passes.length - 1, 1));
+    this.slider.disabled = this.passes.length < 2;
+    this.slider.value = String(this.passes.length - 1);
+    this.step(this.passes.length - 1);
+  }
+
+  /** All four as they are after a pass. @param {number} i */
+  step(i) {
+    const told = this.passes[i];
+    if (!told) return;
+    this.find(".lab-pass").textContent = i ? `${told.passes} of ${this.passes.length - 1}` : "0: broken";
+    Object.assign(this.element.dataset, { pass: String(i) });
+    this.picture("whole", told, [], []);
+    this.picture("broken", told, told.broken, []);
+    this.picture("off", told, told.broken, told.off);
+    this.picture("on", told, told.broken, told.on);
+  }
+
+  /** @param {HTMLCanvasElement} canvas @param {MouseEvent} event */
+  pick(canvas, event) {
+    const { run } = this.stage;
+    const told = this.passes[this.passes.length - 1];
+    if (!run || !told) return;
+    this.pointed = cellUnder(canvas, event, { rows: Math.round((canvas.height / canvas.width) * told.columns), columns: told.columns });
+    if (this.pointed >= 0 && this.pointed < run.cells) this.stage.select(this.pointed);
+    this.step(Number(this.slider.value));
   }
 
   /** One row more in the table, at its top. @param {string} name @param {string[]} figures */
@@ -113,7 +165,7 @@ export class Lab {
   }
 
   /**
-   * Orange rings are still wrong, blue ones came back; without colour vision: thick and thin.
+   * Thick dark rings are still wrong, thin blue ones came back; the cell that was picked has a light one of its own.
    * @param {string} name @param {Told} told @param {number[]} broken @param {number[]} mended
    */
   async picture(name, told, broken, mended) {
@@ -137,10 +189,16 @@ export class Lab {
       const whole = mended.includes(cell);
       const { inset, size, line, under } = ringIn(side, whole);
       const [x, y] = columnAndRow(cell, { columns: told.columns, rows: 0 }).map((n) => n * side);
-      for (const [colour, lineWidth] of [["rgba(255,255,255,.9)", under], [whole ? MARK.set : MARK.edit, line]]) {
+      for (const [colour, lineWidth] of [["rgba(255,255,255,.9)", under], [whole ? MARK.set : MARK.ink, line]]) {
         Object.assign(ctx, { strokeStyle: colour, lineWidth });
         ctx.strokeRect(x + inset, y + inset, size, size);
       }
+    }
+    if (this.pointed < 0) return;
+    const [x, y] = columnAndRow(this.pointed, { columns: told.columns, rows: 0 }).map((n) => n * side);
+    for (const [colour, lineWidth] of [[MARK.ink, side / 4], [MARK.halo, side / 8]]) {
+      Object.assign(ctx, { strokeStyle: colour, lineWidth });
+      ctx.strokeRect(x, y, side, side);
     }
   }
 }

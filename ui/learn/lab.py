@@ -13,10 +13,12 @@ import numpy as np
 
 from mdm_core.diffusion import wrong
 from mdm_core.settings import HEAL
+from ui.assemble import markup
 from ui.inspector.lookups import whole
 from ui.server.form import SEED_LAST, Refused
 from ui.server.runs import Run
 from ui.server.studio import BROKEN, session_of, told
+from ui.stage.component import Live
 
 log = logging.getLogger("chisel")
 
@@ -107,6 +109,21 @@ class Lab:
         finally:
             records.close()
         yield {**told, "state": "done"}
+
+
+def put(studio: Any) -> None:
+    """Places the lab, a chapter of Learn."""
+    piece = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
+    piece.heal(
+        Lab(studio).heal,
+        None,
+        piece,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="once",
+        concurrency_id="lab",
+        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
+    )
 
 
 def break_some(tokens: np.ndarray, share: int, seed: int, vocab: int) -> tuple[np.ndarray, np.ndarray]:

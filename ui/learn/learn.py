@@ -1,6 +1,6 @@
 """The Learn task, and what helps a visitor to learn elsewhere: the words the model knows, hints about a prompt.
 
-panel(studio, ...)              in the left column of the Learn task: tour, class mode, GCE explorer, lab, lessons
+panel(studio, facts)            the Learn task: the place with its chapters, the tour, the lessons
 hint(studio), palette(studio)   under the prompt, for a model that names what it knows
 """
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from mdm_core.facts import Facts
 from mdm_core.paths import shipped
+from ui import opened
 from ui.assemble import markup
-from ui.inspector import lookups
-from ui.learn import explorer
-from ui.learn.lab import Lab
+from ui.learn import chapters
+from ui.learn.lesson import lesson
+from ui.learn.place import place
 from ui.prompt import words
 from ui.stage.component import Static
 
@@ -21,47 +23,22 @@ HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 
 
-class Live(Static):
-    """A static piece of the page that the server also tells things to: its value is a message for its script."""
-
-    def postprocess(self, value: Any) -> Any:
-        """The message as it is: a dict, or None."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        """The message is an object."""
-        return {"type": "object", "description": "one message of the piece's own kind"}
-
-
-def panel(studio: Any, lab: bool = True, lessons: bool = True) -> None:
-    """The components of the Learn task; lab and lessons are about our own world, and may be left out."""
-    Static(markup("learn/tour.html"), "tour", elem_id="tour")
-    Static(
-        markup("learn/explorer.html"),
-        "explorer",
-        elem_id="explorer",
-        server_functions=explorer.functions(lookups.of(studio)),
-    )
-    if lab:
-        _lab(studio)
-    if lessons and LESSONS.is_file():
-        with gr.Accordion("For teachers: three lessons", open=False, elem_id="lessons"):
-            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons-text")
+def panel(studio: Any, facts: Facts) -> None:
+    """The components of the Learn task for a model: the place, the tour, the chapters, the reading for teachers."""
+    told, lessons = chapters.suiting(facts), opened.has_lessons(facts) and LESSONS.is_file()
+    place.put(studio, told, lessons)
+    pieces = {}
+    for chapter in told:
+        with gr.Column(elem_id=f"pieces-{chapter.name}", min_width=0) as column:
+            chapter.put(studio)
+        pieces[chapter.name] = (chapter, lesson.made_of(column.children))
+    if lessons:
+        with gr.Column(elem_id="chapter-lessons", elem_classes="cz-chapter", min_width=0):
+            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons")
+    with gr.Row(elem_id="learn-foot", equal_height=False):
+        lesson.put(studio, pieces)
+        Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(NARRATOR, "narrator", elem_id="narrator")
-
-
-def _lab(studio: Any) -> None:
-    lab = Live(markup("learn/lab.html"), "lab", events=("heal",), elem_id="lab")
-    lab.heal(
-        Lab(studio).heal,
-        None,
-        lab,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_id="lab",
-        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
-    )
 
 
 def hint(studio: Any) -> None:

@@ -198,10 +198,20 @@ def allowed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def able(values: Mapping[str, Any], facts: Any) -> dict[str, Any]:
-    """What controls show, with editing off where the model was never trained to doubt a token that is set."""
-    if facts is None or facts.revises:
+    """What controls show for a model: sliders no further than they go, and editing off where the model was never
+    trained to doubt a token that is set."""
+    if facts is None:
         return dict(values)
-    return {**values, EDITING: False}
+    ending = {one.name for one in CONTROLS.values() if one.ends}
+    shown = {
+        name: min(v, highest(CONTROLS[name], facts)) if name in ending else v for name, v in values.items()
+    }
+    return shown if facts.revises else {**shown, EDITING: False}
+
+
+def highest(of: Control, facts: Any) -> float:
+    """Where the slider of a control ends."""
+    return min(of.high, getattr(facts, of.ends)) if of.ends else of.high
 
 
 def defaults(pipe: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mdm_core.diffusion.trajectory import MadeBy, most_bytes
 from mdm_core.settings import HEAL
 from ui.server.form import Refused, RunSettings
 
-KINDS = ("generate", "repaint", "heal", "branch", "upload", "opened")
+KINDS = ("generate", "repaint", "heal", "branch", "upload", "opened", "hand")
 ROLES = ("main", "beside", "variation")
 RUNS_KEPT = 400
 RUNS_A_TAB = 48

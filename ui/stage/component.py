@@ -44,6 +44,7 @@ class Static(gr.HTML):
     """A piece of the page that never changes from the server's side, known to main.js by the name `piece`."""
 
     def __init__(self, template: str, piece: str, events: tuple[str, ...] = (), **kwargs: Any) -> None:
+        self.piece = piece
         super().__init__(
             html_template=template, js_on_load=waking(piece, events), apply_default_css=False, **kwargs
         )
@@ -55,6 +56,18 @@ class Static(gr.HTML):
     def preprocess(self, payload: Any) -> None:
         """Nothing comes back."""
         return None
+
+
+class Live(Static):
+    """A static piece of the page that the server also tells things to: its value is a message for its script."""
+
+    def postprocess(self, value: Any) -> Any:
+        """The message as it is: a dict, or None."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """The message is an object."""
+        return {"type": "object", "description": "one message of the piece's own kind"}
 
 
 class Notice(gr.HTML):

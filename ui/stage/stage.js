@@ -11,7 +11,8 @@
 //   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
-//   follow   the prompt box goes along with this run
+//   follow   the prompt box goes along with this run           chapter  a chapter of Learn was opened ("": left)
+//   show-chapter  a chapter of Learn should open               chapter-part  a part of the open chapter was opened
 
 import { Listening } from "../layout/listening.js";
 import { Asks } from "./ask/ask.js";
@@ -48,6 +49,8 @@ export class Stage extends EventTarget {
     this.moving = false; // the step came from streaming or playing, not from scrubbing
     this.arrived = 0; // when the step on screen came up, for the motion of its changes
     this.selected = -1;
+    /** @type {number[]} cells that a chapter of Learn points at */
+    this.pointed = [];
     this.overlay = "picture";
     this.task = "create";
     this.sheet = new Sheet();
@@ -221,6 +224,13 @@ export class Stage extends EventTarget {
     this.selected = cell;
     this.changed();
     this.emit("select", cell);
+  }
+
+  /** Rings cells on the canvas, or with none takes the rings off. @param {number[]} cells */
+  point(cells) {
+    if (!cells.length && !this.pointed.length) return;
+    this.pointed = cells;
+    this.emit("draw");
   }
 
   /** @param {string} name */

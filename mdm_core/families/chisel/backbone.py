@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from mdm_core.device import fast_dtype, precision
 from mdm_core.families.chisel.captured import CapturedSteps
 from mdm_core.families.chisel.config import beta_of
 from mdm_core.families.chisel.inference import InferenceModel, stamp
+from mdm_core.families.chisel.layers import TransformerBlock
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.ops import choose_backend
 
@@ -76,6 +79,44 @@ class TransformerBackbone:
             drop = torch.arange(2 * B, device=self.device) >= B
             h = model(tokens.repeat(2, 1), condition.repeat(2, 1), drop).float()
         return (1 + guidance) * h[:B] - guidance * h[B:]
+
+    @torch.inference_mode()
+    def attention(
+        self, tokens: Tensor, condition: Tensor, cell: int, guidance: float
+    ) -> tuple[Tensor, Tensor]:
+        """See `mdm_core.protocols.Backbone`: of the branch that reads the prompt, every layer's mean over its heads.
+
+        In the body 2x2 cells share a position: what it gives and gets is shared out among them evenly. The layers
+        after it see single cells and no words.
+        """
+        c = self.model.config
+        T, r, side = c.text_length, c.resample, c.grid // c.resample
+        y, x = divmod(cell, c.grid)
+        words: list[Tensor] = []
+        cells: list[Tensor] = []
+
+        def watch(block: nn.Module, entering: Tensor) -> None:
+            body = entering.shape[1] != c.length or len(words) < c.depth
+            where = T + (y // r) * side + x // r if body else cell
+            turn = (model.body_cos, model.body_sin) if body else (model.token_cos, model.token_sin)
+            block = cast(TransformerBlock, block)
+            shares = block.attention.shares(block.attention_norm(entering), *turn, where)[0].mean(0)
+            if body:
+                words.append(shares[:T])
+                places = (shares[T:] / r**2).view(side, side)
+                cells.append(places.repeat_interleave(r, 0).repeat_interleave(r, 1).reshape(-1))
+            else:
+                words.append(shares.new_zeros(T))
+                cells.append(shares)
+
+        tokens, condition = tokens.to(self.device), condition.to(self.device)
+        beta = None
+        if self.one_pass and guidance != 0:
+            beta = torch.full((1,), beta_of(guidance), device=self.device)
+        with precision(self.device, self.model.head_weight.dtype):
+            model = self._products()
+            model(tokens, condition, None, beta, watch)
+        return torch.stack(words).float().cpu(), torch.stack(cells).float().cpu()
 
     def _products(self) -> MaskedDiffusionTransformer:
         """The model with the weights of its products in the type that autocast would make of them at every pass.

@@ -11,17 +11,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdm_core.checks import check_fields, real_number, whole_number
-from mdm_core.facts import Facts
 from mdm_core.paths import located
-from mdm_core.settings import SampleConfig
+from mdm_core.settings import MOST_CODES, SampleConfig
+
+if TYPE_CHECKING:
+    from mdm_core.facts import Facts
 
 FAMILY = "chisel"
 MOST_GUIDANCE = 5.0  # g up to which `ModelConfig.guided` weights are trained; more is taken as this
 FORMAT_VERSION = 1
-_LARGEST = 2**24  # of any size: far beyond what a machine holds, and no number that overflows
+_LARGEST = MOST_CODES  # of any size: no number that overflows
 
 
 def _levels(name: str, levels: Any) -> tuple[int, ...]:
@@ -180,6 +182,9 @@ class PipelineConfig:
         if not all(isinstance(text, str) and text.strip() for text in told["examples"]):
             raise ValueError(f"examples of the card must be prompts, got {told['examples']!r}")
         grid = self.tokenizer.grid, self.tokenizer.grid
+        # they can hash tensors, so they import PyTorch, which a config does without
+        from mdm_core.facts import Facts
+
         return Facts(
             name=told["name"],
             family=FAMILY,

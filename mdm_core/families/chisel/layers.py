@@ -70,6 +70,20 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, enable_gqa=self.heads != self.kv_heads)
         return self.out(y.transpose(1, 2).reshape(B, T, -1))  # [B, T, width]
 
+    def shares(self, x: Tensor, cos: Tensor, sin: Tensor, position: int) -> Tensor:
+        """How one position of x [B, T, width] shares its attention out: fp32 [B, heads, T], each head's adding up to 1.
+
+        What `forward` weighs the values of that position with; no [T, T] exists, and nothing is fused.
+        """
+        B, T, _ = x.shape
+        qkv = self.qkv(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, heads + 2 kv, T, hd]
+        q, k, _ = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        here = slice(position, position + 1)
+        q = rotate(self.q_norm(q[:, :, here]), cos[here], sin[here]).float()  # [B, heads, 1, hd]
+        k = rotate(self.k_norm(k), cos, sin).float()  # [B, kv, T, hd]
+        k = k.repeat_interleave(self.heads // self.kv_heads, 1)  # [B, heads, T, hd]
+        return (q @ k.transpose(2, 3) / self.head_dim**0.5).softmax(-1)[:, :, 0]
+
 
 class SwiGLU(nn.Module):
     """down(silu(gate x) * up x) (Shazeer 2020)."""

@@ -70,6 +70,19 @@ class TextTokenizer:
         """Ids that `prompt` needs."""
         return len(self.bpe.encode(prompt).ids)
 
+    def words(self, prompt: str) -> list[tuple[str, int]]:
+        """The words of `prompt` as they stand there, each with how many ids it takes; ids no word owns are left out.
+
+        A word here is what the vocabulary splits text at: a run of letters, of digits, of signs.
+        """
+        encoding = self.bpe.encode(prompt)
+        spans: dict[int, list[int]] = {}  # by word: where it begins and ends in the text, and its ids
+        for word, (first, last) in zip(encoding.word_ids, encoding.offsets, strict=True):
+            if word is not None:
+                begin, end, ids = spans.get(word, [first, last, 0])
+                spans[word] = [min(begin, first), max(end, last), ids + 1]
+        return [(prompt[begin:end].strip(), ids) for begin, end, ids in spans.values()]
+
     def fits(self, prompt: str) -> bool:
         """Whether the model can read all of `prompt`."""
         return self.count(prompt) <= self.length

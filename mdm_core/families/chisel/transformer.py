@@ -8,6 +8,7 @@ body sees a quarter of the positions; light per-token layers then settle what th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -151,7 +152,12 @@ class MaskedDiffusionTransformer(nn.Module):
         return self.head.weight
 
     def forward(
-        self, zt: Tensor, text: Tensor, drop: Tensor | None = None, beta: Tensor | None = None
+        self,
+        zt: Tensor,
+        text: Tensor,
+        drop: Tensor | None = None,
+        beta: Tensor | None = None,
+        watch: Callable[[nn.Module, Tensor], None] | None = None,
     ) -> Tensor:
         """Hidden states of every image position.
 
@@ -162,6 +168,7 @@ class MaskedDiffusionTransformer(nn.Module):
                 unconditional branch of classifier-free guidance.
             beta: float [B], 1 / (1 + g) of the guidance that the states are to hold; only for `config.guided`
                 weights. None is 1: no guidance.
+            watch: is shown each block and what enters it, [B, T + L/r^2, W], or [B, L, D] of the token blocks.
         Returns:
             [B, L, D] in the dtype of the computation.
         """
@@ -186,10 +193,14 @@ class MaskedDiffusionTransformer(nn.Module):
         if block_ops.fused(x):  # as FSDP2 does: residual sums are kept in the type of the products
             x = x.to(block_ops.product_dtype(x))
         for block in self.blocks:
+            if watch is not None:
+                watch(block, x)
             x = block(x, self.body_cos, self.body_sin)  # [B, T + L/r^2, W]
         y = self.split(self.body_norm(x[:, c.text_length :]))  # [B, L/r^2, r*r*D]
         h = e + self._unfold(y)  # [B, L, D]
         for block in self.token_blocks:
+            if watch is not None:
+                watch(block, h)
             h = block(h, self.token_cos, self.token_sin)  # [B, L, D]
         h = self.norm(h)  # [B, L, D]
         return h if scale is None else (h * scale).to(h.dtype)

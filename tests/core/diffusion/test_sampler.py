@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdm_core.diffusion.sampler import check, commit_quota, sample
+from mdm_core.diffusion.sampler import check, sample
+from mdm_core.diffusion.step import commit_quota
 from mdm_core.ops import SampleStep, sample_step
 from mdm_core.settings import EDITS, ORDERS, SCHEDULES, SampleConfig
 

@@ -21,7 +21,7 @@ from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.weights import save_weights
 from trainer.codec import open_codec
-from trainer.data.make_tokens import Job, report_skipped, tokenize
+from trainer.data.make_tokens import TokenJob, report_skipped, tokenize
 from trainer.data.own import OwnDataConfig, TokenSource
 from trainer.data.pictures import Framing, read_picture, square
 from trainer.data.token_shards import TokenShards, map_shard
@@ -49,7 +49,8 @@ def codec(tmp_path_factory):
 def job(tmp_path, codec):
     captioned_folder(tmp_path / "pictures", 23)
     (tmp_path / "pictures" / "00011.png").write_bytes(b"broken")
-    return Job(str(tmp_path / "pictures"), codec, tmp_path / "tokens", 5, 1, 0.8, False, 0, "cpu")
+    where = {"source": str(tmp_path / "pictures"), "codec": codec, "out": tmp_path / "tokens"}
+    return TokenJob(**where, shard_size=5)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

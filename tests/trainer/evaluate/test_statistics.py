@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdm_core.diffusion.sampler import _halton_rank
+from mdm_core.diffusion.step import halton_rank
 from mdm_core.explain.vocabulary import distance
 from mdm_core.images.regions import nearest_visible
 from trainer.evaluate.controls import frechet
@@ -85,7 +85,7 @@ def test_halton_order_is_scipys_sequence(grid):
     cells = (points[:, 0] * h).astype(int) * w + (points[:, 1] * w).astype(int)
     first = list(dict.fromkeys(cells.tolist()))  # in the order of their first visit
     assert len(first) == h * w
-    assert _halton_rank(grid)[first].tolist() == list(range(h * w))
+    assert halton_rank(grid)[first].tolist() == list(range(h * w))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (9, 31), (1, 40), (64, 64)])

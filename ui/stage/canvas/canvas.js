@@ -51,9 +51,11 @@ export class Canvas {
     const since = moving && !calm() ? age : null;
     const fading = Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
     const marks = !moving ? 0 : calm() ? Number(stage.player.playing || stage.busy) : fading;
+    const brush = hand.marked();
+    const marked = brush.length ? brush : stage.pointed.filter((cell) => cell < grid.rows * grid.columns);
     const both = { grid, overlay, selected, since, marks, hover: hand.hovered };
     this.painter.draw({
-      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked: hand.marked(),
+      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked,
     });
     if (beside) {
       const k = Math.min(stage.position, beside.last);

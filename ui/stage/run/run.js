@@ -174,7 +174,7 @@ export class Run {
   /** What this run is, for captions: the prompt stands apart. */
   note() {
     /** @type {Record<string, string>} */
-    const kinds = { repaint: "repainted", heal: "healed", upload: "uploaded", opened: "opened" };
+    const kinds = { repaint: "repainted", heal: "healed", upload: "uploaded", opened: "opened", hand: "decided by hand" };
     const what = this.kind === "branch" ? `branch from step ${this.parent ? this.parent[1] : 0}` : kinds[this.kind];
     const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
     const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");

@@ -1,0 +1,1 @@
+"""Where a cell looks: a part of the chapter on one step."""

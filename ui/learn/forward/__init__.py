@@ -1,0 +1,1 @@
+"""Chapter: masks and flips, the forward process."""

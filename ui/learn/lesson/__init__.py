@@ -1,0 +1,1 @@
+"""A chapter as one file."""

@@ -1,0 +1,1 @@
+"""Chapter: one step of the model, from prompt to pixels."""

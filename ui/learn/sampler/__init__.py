@@ -1,0 +1,1 @@
+"""You are the sampler: a chapter of Learn."""

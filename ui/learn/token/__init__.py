@@ -1,0 +1,1 @@
+"""Chapter: what a token is."""
