@@ -20,9 +20,12 @@ STYLES = (
     "layout/tasks.css",
     "stage/stage.css",
     "hands/hands.css",
+    "hands/key_sheet.css",
     "stage/time/timeline.css",
     "stage/kept/shelf.css",
+    "stage/beside/beside.css",
     "inspector/inspector.css",
+    "inspector/edits.css",
     "learn/learn.css",
     "learn/place/place.css",
     "learn/token/token.css",
@@ -38,7 +41,9 @@ STYLES = (
     "learn/class_mode.css",
     "export/export.css",
     "bring/bring.css",
+    "stage/window.css",
     "layout/phone.css",
+    "layout/fingers.css",
     "learn/place/phone.css",
 )
 INCLUDE = re.compile(r"<!-- ((?:[a-z_]+/)+[a-z_]+\.html) -->")

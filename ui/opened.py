@@ -62,6 +62,8 @@ def told(facts: Facts, groups: Sequence[int] | None = None) -> dict[str, Any]:
         "patch": facts.patch,
         "vocab": facts.vocab_size,
         "revises": facts.revises,
+        "exact": facts.local_tokens,
+        "things": len(Vocabulary.from_card(dict(facts.card)).things),
         "looks": has_attention(facts),
         "groups": None if groups is None else list(groups),
         "form": initial(facts),

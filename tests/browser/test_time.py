@@ -121,7 +121,7 @@ def test_variations_are_looked_at_accepted_or_discarded(studio):
             until(studio, run=first, masked="96")
             assert not apart(centres(studio), marked)
     assert studio.evaluate(TOKENS) == chosen
-    studio.locator("[data-press=undo]").click()
+    studio.locator(".cz-ways [data-press=undo]").click()
     until(studio, run=first, masked="96")
 
 

@@ -1,6 +1,7 @@
 """The Learn task, and what helps a visitor to learn elsewhere: the words the model knows, hints about a prompt.
 
 panel(studio, facts)            the Learn task: the place with its chapters, the tour, the lessons
+count(studio)                   beside the prompt
 hint(studio), palette(studio)   under the prompt, for a model that names what it knows
 """
 
@@ -20,6 +21,7 @@ from ui.stage.component import Static
 
 LESSONS = shipped("teaching") / "README.md"
 HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
+COUNT = '<p class="cz-count"></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 
 
@@ -43,7 +45,12 @@ def panel(studio: Any, facts: Facts) -> None:
 
 def hint(studio: Any) -> None:
     """Under the prompt: a kind word about words that the model does not know."""
-    Static(HINT, "hint", elem_id="hint", server_functions=[words.understand(studio)])
+    Static(HINT, "hint", elem_id="hint", server_functions=[words.understand(studio), words.offers(studio)])
+
+
+def count(studio: Any) -> None:
+    """Beside the prompt: how much of it there is, and may be."""
+    Static(COUNT, "count", elem_id="count", server_functions=[words.measure(studio)])
 
 
 def palette(studio: Any) -> None:

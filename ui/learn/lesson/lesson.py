@@ -37,7 +37,7 @@ def put(studio: Any, pieces: dict[str, tuple[Chapter, Pieces]]) -> None:
     """Places the button that saves a chapter; `pieces` are the chapters by name, with what they are made of."""
 
     def lesson(data: Any) -> dict[str, Any]:
-        """{"chapter": name} -> {"name": of the file, "page": HTML with DATA in it}; Refused where there is none such."""
+        """{"chapter": name} -> {"name": of the file, "page": HTML with DATA in it}; Refused where there is none."""
         return answered(lambda: told(studio, pieces, data))
 
     Static(markup("learn/lesson/save.html"), "lesson", elem_id="lesson", server_functions=[lesson])
