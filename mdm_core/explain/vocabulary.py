@@ -151,9 +151,9 @@ class Vocabulary:
         self._names = {thing.name for thing in self.things}
         # what a thing is at heart: a "top hat" is a hat, a "cup of coffee" a cup, and coffee
         self._heads: dict[str, list[str]] = {}
-        for form, (kind, name) in self._forms.items():
-            if kind == "object" and len(form) > 1:
-                heads = {form[form.index("of") - 1], form[-1]} if "of" in form[1:] else {form[-1]}
+        for told, (kind, name) in self._forms.items():
+            if kind == "object" and len(told) > 1:
+                heads = {told[told.index("of") - 1], told[-1]} if "of" in told[1:] else {told[-1]}
                 for head in heads:
                     self._heads.setdefault(head, []).append(name)
         self._objects = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from trainer.evidence.pages import NAMES, read
 
 TEAL, RUST, GREY = "#0f766e", "#b45309", "#64748b"
 
 
-def _axes(columns: int, width: float = 5.0):
+def _axes(columns: int, width: float = 5.0) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,17 +44,12 @@ def objective(record: dict, path: Path) -> Path:
     arms = [a for a in NAMES if any(r["arm"] == a for r in record["runs"])]
     curves = all("curve" in r for r in record["runs"])
     figure, axes = _axes(3 + curves, 4.6)
-    for k, (axis, (label, pick)) in enumerate(
-        zip(
-            axes[:3],
-            (
-                ("EmojiEval mean, %", lambda r: 100 * r["score"]["mean"]["share"]),
-                ("plain-CE bits a masked token", lambda r: r["masked_bits"]),
-                ("Fréchet distance, verifier's features", lambda r: r["frechet"]),
-            ),
-            strict=True,
-        )
-    ):
+    measures: dict[str, Callable[[dict[str, Any]], float]] = {
+        "EmojiEval mean, %": lambda r: 100 * r["score"]["mean"]["share"],
+        "plain-CE bits a masked token": lambda r: r["masked_bits"],
+        "Fréchet distance, verifier's features": lambda r: r["frechet"],
+    }
+    for k, (axis, (label, pick)) in enumerate(zip(axes[:3], measures.items(), strict=True)):
         for y, arm in enumerate(reversed(arms)):
             values = [pick(r) for r in record["runs"] if r["arm"] == arm]
             axis.plot(
@@ -143,7 +140,7 @@ def scores(record: dict, path: Path) -> Path:
     return _save(figure, path)
 
 
-def _save(figure, path: Path) -> Path:
+def _save(figure: Any, path: Path) -> Path:
     from matplotlib import pyplot
 
     figure.savefig(path, dpi=110)
