@@ -10,7 +10,7 @@ from torch import Tensor
 from mdm_core.checks import real_number
 from mdm_core.diffusion.corruption import Corrupted
 from mdm_core.groups import Groups
-from mdm_core.ops import linear_grouped_cross_entropy
+from mdm_core.ops import SampleStep, linear_grouped_cross_entropy, sample_step
 
 MOST_WEIGHT = 1_000_000
 IGNORED = -100  # as a target: a row that has no part in the loss
@@ -99,3 +99,30 @@ def bits_per_token(
         reduction="mean",
     )
     return float(ce) / 0.6931471805599453
+
+
+@torch.no_grad()
+def guesses(rows: Tensor, head_weight: Tensor) -> SampleStep:
+    """The most likely token of each row [n, D], with its probability and the entropy; nothing is drawn."""
+    nothing = torch.full((len(rows),), len(head_weight), device=rows.device)
+    drawn = torch.zeros_like(nothing, dtype=torch.bool)
+    return sample_step(
+        rows, head_weight.detach().to(rows.dtype), nothing, temperature=0.0, seed=0, step=0, draw=drawn
+    )
+
+
+def right_by_ratio(right: Tensor, masked: Tensor) -> dict[str, tuple[int, int]]:
+    """Name -> (masked tokens guessed right, masked tokens): "accuracy" of all, "accuracy_25", "_50", "_75" and "_100"
+    of the pictures of which up to so many per cent are masked.
+
+    Args:
+        right: bool [n], one for each masked place in order.
+        masked: bool [B, L].
+    """
+    ratio = masked.float().mean(1, keepdim=True).expand(masked.shape)[masked]  # [n]
+    quarter = (4 * ratio).ceil().clamp(1, 4)
+    found = {"accuracy": (int(right.sum()), right.numel())}
+    for q in range(1, 5):
+        mine = right[quarter == q]
+        found[f"accuracy_{25 * q}"] = (int(mine.sum()), mine.numel())
+    return found

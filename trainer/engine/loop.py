@@ -17,6 +17,7 @@ from mdm_core.diffusion.regions import boxes
 from mdm_core.families.chisel.config import PipelineConfig, load_config
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
+from mdm_core.groups import Groups
 from mdm_core.paths import located
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
@@ -36,6 +37,7 @@ from trainer.engine.step import (
     start_from,
     stream_seed,
 )
+from trainer.files import replacing
 from trainer.recipes.recipe import Recipe
 
 
@@ -65,7 +67,7 @@ class Trainer(Run[Drawn]):
         source = recipe.data.open(self.text, "train", self.parallel.rank, self.parallel.world)
         if hasattr(source, "check_codec"):
             source.check_codec(codec_dir)
-        self.groups = make_groups(recipe, self.codec.levels, self.codec.codebook())
+        self.groups = self.neighbourhoods()
         model = MaskedDiffusionTransformer(recipe.model)
         if init:
             start_from(model, init)
@@ -73,9 +75,7 @@ class Trainer(Run[Drawn]):
         prepare_blocks(model, recipe, self.parallel.shard)
         if self.groups is not None:
             self.groups = self.groups.to(self.device)
-        net = self.parallel.wrap(
-            Objective(model, self.groups, recipe), blocks_of(model), recipe.precision == "bf16"
-        )
+        net = self.parallel.wrap(self.objective(model), blocks_of(model), recipe.precision == "bf16")
         optimizers = build_optimizers(
             model,
             lr=recipe.lr,
@@ -86,6 +86,14 @@ class Trainer(Run[Drawn]):
         self.export_every = recipe.export_every
         self.reporter = ModelReporter(self)
         self.assemble(model, net, optimizers, source, recipe.data.batch_size, recipe.data.workers)
+
+    def neighbourhoods(self) -> Groups | None:
+        """The codebook groups of the grouped term, and of flips to neighbours."""
+        return make_groups(self.recipe, self.codec.levels, self.codec.codebook())
+
+    def objective(self, model: MaskedDiffusionTransformer) -> Objective:
+        """The model with what it is trained by."""
+        return Objective(model, self.groups, self.recipe)
 
     @staticmethod
     def _fitted(recipe: Recipe, folder: Path) -> Recipe:
@@ -103,13 +111,12 @@ class Trainer(Run[Drawn]):
         """The run's prompt vocabulary: its own, else that of --init or --codec, else learnt from the captions."""
         path, m = self.out / "text.json", self.recipe.model
         if self.parallel.main and not path.exists():
-            aside = path.with_suffix(".tmp")
-            if shared and shared.exists():
-                shutil.copyfile(shared, aside)
-            else:
-                captions = self.recipe.data.open(None).captions(100_000)
-                TextTokenizer.train(captions, m.text_vocab_size, m.text_length).save(aside)
-            os.replace(aside, path)
+            with replacing(path) as aside:
+                if shared and shared.exists():
+                    shutil.copyfile(shared, aside)
+                else:
+                    captions = self.recipe.data.open(None).captions(100_000)
+                    TextTokenizer.train(captions, m.text_vocab_size, m.text_length).save(aside)
         self.parallel.wait()
         text = TextTokenizer.load(path, m.text_length)
         if text.vocab_size > m.text_vocab_size:

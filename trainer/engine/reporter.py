@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from mdm_core.diffusion.corruption import corrupt
-from mdm_core.diffusion.loss import bits_per_token
+from mdm_core.diffusion.loss import bits_per_token, guesses, right_by_ratio
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import MAX_PROMPT, Pipeline
 from trainer.engine.step import autocast
@@ -162,7 +162,8 @@ class ModelReporter(Reporter):
 
     @torch.no_grad()
     def validate(self, count: int = 4) -> dict[str, float]:
-        """Plain-CE bits a token of the averaged weights on unseen pictures: masked, and flipped visible positions.
+        """Plain-CE bits a token of the averaged weights on unseen pictures: masked, and flipped visible positions; and
+        the share of masked tokens guessed right, of all and by how much of a picture is masked.
 
         The pictures and their corruption are the same at every call. All processes call; one computes.
         """
@@ -177,6 +178,7 @@ class ModelReporter(Reporter):
                 r.corruption, flip_self=0.0, flip_group=0.0, flip_uniform=1.0, complementary=False
             )
             totals = {"masked_bits": 0.0, "flipped_bits": 0.0}
+            hits: dict[str, list[int]] = {}
             for i in range(count):
                 batch = source.batch(i)
                 x0 = t.tokens(batch)
@@ -186,6 +188,10 @@ class ModelReporter(Reporter):
                     hidden = model(c.zt, batch.text.to(device))  # [B, L, D]
                 totals["masked_bits"] += bits_per_token(hidden, model.head_weight, x0, c.masked) / count
                 totals["flipped_bits"] += bits_per_token(hidden, model.head_weight, x0, c.flipped) / count
+                right = guesses(hidden[c.masked], model.head_weight).best == x0[c.masked]
+                for name, found in right_by_ratio(right, c.masked).items():
+                    hits[name] = [a + b for a, b in zip(hits.get(name, (0, 0)), found, strict=True)]
+            totals |= {name: got / n for name, (got, n) in hits.items() if n}
         t.parallel.wait()
         return {k: round(v, 4) for k, v in totals.items()}
 

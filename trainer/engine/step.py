@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class Objective(nn.Module):
     def __init__(self, model: MaskedDiffusionTransformer, groups: Groups | None, recipe: Recipe):
         super().__init__()
         self.model, self.groups, self.recipe = model, groups, recipe
-        self.objective = objective  # the benchmark puts a naive one here
+        # the benchmark puts a naive one here, an arm of a study its own
+        self.objective: Callable[..., Tensor] = objective
 
     def forward(
         self, x0: Tensor, text: Tensor, seed: int, draft: bool = False, things: Tensor | None = None
@@ -175,14 +177,18 @@ class _Recomputed:
         return checkpoint(self.forward, *args, use_reentrant=False, preserve_rng_state=False)
 
 
-def make_groups(recipe: Recipe, levels: tuple[int, ...], codebook: Tensor) -> Groups | None:
+def make_groups(recipe: Recipe, levels: tuple[int, ...] | None, codebook: Tensor) -> Groups | None:
     """The codebook groups that a recipe names.
 
     Args:
-        levels: the lattice of the image tokenizer, for groups="lattice".
+        levels: the lattice of the image tokenizer, for groups="lattice"; None where its codes are learned.
         codebook: [V, d], its codes as vectors, of any quantiser, for "kmeans" and "knn".
     """
     if recipe.groups == "lattice":
+        if levels is None:
+            raise ValueError(
+                "the image tokenizer's codes are learned and lie on no lattice: set groups=kmeans or groups=knn"
+            )
         return Groups.lattice(levels, recipe.group_factor)
     if recipe.groups == "kmeans":
         return Groups.kmeans(codebook, max(1, len(codebook) // recipe.group_size))

@@ -190,7 +190,7 @@ def near_misses(p: Prompt, atlas: Atlas, n_objects: int) -> dict[str, Scene]:
 def main() -> None:
     args = ask(Prompts, __doc__)
     out_folder(args.out)
-    atlas = SceneDataConfig(spec=args.world, atlas=args.atlas).load_atlas()
+    atlas = SceneDataConfig(spec=args.world, atlas=args.sprites).load_atlas()
     lines = make(atlas, args.objects or len(atlas), spec=scene_spec(args.world))
     file = args.out / "prompts.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

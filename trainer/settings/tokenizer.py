@@ -54,6 +54,10 @@ class TokenizerCommand(TokenizerSettings, OfWorld, OnDevice):
     levels: tuple[int, ...] = whole(
         ImageTokenizerConfig.levels, "lattice of the quantiser", 2, 1 << 16, several=True
     )
+    codebook: int = whole(
+        ImageTokenizerConfig.codebook, "so many learned codes instead of the lattice; 0: none", 0, 1 << 24
+    )
+    code_width: int = whole(ImageTokenizerConfig.code_width, "numbers of a learned code", 1, 4096)
     encoder_width: int = whole(ImageTokenizerConfig.encoder_width, "of its layers", 1, 1 << 16)
     decoder_width: int = whole(ImageTokenizerConfig.decoder_width, "of its layers", 1, 1 << 16)
     decoder_depth: int = whole(ImageTokenizerConfig.decoder_depth, "of its layers", 0, 1000)

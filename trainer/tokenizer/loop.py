@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from mdm_core.paths import located
 from trainer.engine import checkpoint
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import Run
+from trainer.files import replacing
 from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
 
+BESIDES = 0.01  # weight of what a learned codebook asks for beside the pixels
 SHOWN = 16  # unseen pictures of each kind on a sheet
 
 
@@ -56,18 +57,22 @@ class Reconstruction(nn.Module):
         compiled = torch.compile if settings.compile else (lambda f: f)
         self.decode, self.encode = compiled(codec.pixels), compiled(codec.features)
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """float images [B, 3, H, W] in [-1, 1] -> their reconstruction, with the gradients that are wanted."""
-        codec = self.codec
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """float images [B, 3, H, W] in [-1, 1] -> their reconstruction, with the gradients that are wanted, and what
+        the quantiser asks for besides, []."""
+        quantiser, besides = self.codec.quantiser, images.new_zeros(())
         if self.frozen:
             with torch.no_grad():  # fp32, so that the codes are those that `encode` gives
-                codes = codec.fsq.value(codec.fsq.index(codec.features(images)))
+                codes = quantiser.codes(quantiser.ids(self.codec.features(images)))
         with torch.autocast(images.device.type, torch.bfloat16):
-            return self.decode(codes if self.frozen else codec.fsq(self.encode(images))).float()
+            if not self.frozen:
+                codes, besides = quantiser.learn(self.encode(images))
+            return self.decode(codes).float(), besides
 
     def forward(self, images: Tensor, photos: int) -> Tensor:
         """Scalar loss of images [B, 3, H, W], the last `photos` of which are photographs."""
-        return mixed_loss(self.reconstruct(images), images, photos)
+        output, besides = self.reconstruct(images)
+        return mixed_loss(output, images, photos) + BESIDES * besides
 
 
 class TokenizerTrainer(Run[tuple[Tensor]]):
@@ -95,6 +100,7 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
         self.start = {k: v.clone() for k, v in codec.state_dict().items()} if settings.init else None
         if settings.freeze_encoder:
             codec.encoder.requires_grad_(False)
+            codec.quantiser.requires_grad_(False)
         learning = [p for p in codec.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             learning, lr=settings.lr, betas=(0.9, 0.99), weight_decay=settings.weight_decay
@@ -133,6 +139,7 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
             "image_size": c.image_size,
             "patch": c.patch,
             "layers": layers,
+            "codebook": [c.codebook, c.code_width] if c.codebook else [],
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,7 +149,7 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
         """A checkpoint of this tokenizer, also one of before; ValueError when it is of another."""
         reader = checkpoint.Reader(path)
         state, shape = reader.state, self.shape()
-        if {**shape, "patch": 8, **state} != {**state, **shape}:
+        if {**shape, "patch": 8, "codebook": [], **state} != {**state, **shape}:
             raise ValueError(f"{path} belongs to a tokenizer of another shape: choose another --out")
         if "seen" in state:  # written before there was one loop
             self._renamed(reader, int(path.name.rpartition("-")[2]))
@@ -209,10 +216,8 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
     def export(self) -> None:
         """Write weights, config, figures and sheets; each file is replaced whole."""
         codec = self.averaged()
-        weights = self.out / "image_tokenizer.safetensors"
-        aside = weights.with_suffix(".tmp")
-        save_weights(codec, aside)
-        os.replace(aside, weights)
+        with replacing(self.out / "image_tokenizer.safetensors") as weights:
+            save_weights(codec, weights)
         model = ModelConfig().for_codec(self.config)
         save_config(PipelineConfig(tokenizer=self.config, model=model), self.out / "config.json")
         record = {
@@ -225,5 +230,6 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
             "unseen": self.figures(codec),
             "log": self.log,
         }
-        (self.out / "tokenizer.json").write_text(json.dumps(record, indent=1))
+        with replacing(self.out / "tokenizer.json") as told:
+            told.write_text(json.dumps(record, indent=1))
         print({k: v for k, v in record.items() if k != "log"}, flush=True)

@@ -200,7 +200,7 @@ def main() -> None:
     out_file(args.out)
     out_picture(args.sheet)
     spec = scene_spec(args.world)
-    atlas = SceneDataConfig(spec=spec.name, atlas=str(args.atlas) if args.atlas else None).load_atlas()
+    atlas = SceneDataConfig(spec=spec.name, atlas=args.sprites).load_atlas()
     photos = held_out_pictures(args.photos, spec.image) if args.photos else None
     rows = [report(folder, args.scenes, photos, spec, atlas) for folder in args.model]
     if len(rows) > 1:

@@ -2,6 +2,7 @@
 
     python -m trainer tokenizer --minutes 3 --out runs/tokenizer
     python -m trainer tokenizer --world world_256 --atlas ATLAS --minutes 3 --out runs/world_codec
+    python -m trainer tokenizer --world world_256 --atlas ATLAS --patch 16 --codebook 131072 --out runs/learned_codec
     python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
     python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer
@@ -43,7 +44,7 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
         asked.objects,
         parallel.device,
         asked.world,
-        asked.atlas,
+        asked.sprites,
     )
     trainer = TokenizerTrainer(config, data, asked, asked.out, parallel)
     trainer.resume()

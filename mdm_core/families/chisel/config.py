@@ -38,7 +38,10 @@ def _levels(name: str, levels: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ImageTokenizerConfig:
-    """Finite scalar quantiser over 8x8 pixel patches; the vocabulary is the product of `levels`."""
+    """Finite scalar quantiser over pixel patches, whose vocabulary is the product of `levels`; or a learned codebook.
+
+    With `codebook` > 0 there is no lattice: `levels` is ().
+    """
 
     image_size: int = 128  # pixels a side
     patch: int = 8  # pixels a side of the patch that one token stands for
@@ -47,6 +50,8 @@ class ImageTokenizerConfig:
     decoder_width: int = 224
     decoder_depth: int = 6
     decoder_pixels: int = 24  # channels at full resolution, after the pixel shuffle
+    codebook: int = 0  # learned codes; 0: those of the lattice
+    code_width: int = 16  # numbers of a learned code
 
     @property
     def grid(self) -> int:
@@ -55,13 +60,16 @@ class ImageTokenizerConfig:
 
     @property
     def vocab_size(self) -> int:
-        return math.prod(self.levels)
+        return self.codebook or math.prod(self.levels)
 
     def __post_init__(self) -> None:
         widths = ("encoder_width", "decoder_width", "decoder_pixels")
         sizes = {"image_size": (1, 65536), "patch": (1, 1024), "decoder_depth": (0, 1000)}
-        check_fields(self, whole_number, {**sizes, **dict.fromkeys(widths, (1, _LARGEST))})
-        object.__setattr__(self, "levels", _levels("levels", self.levels))
+        learned = {"codebook": (0, _LARGEST), "code_width": (1, 4096)}
+        check_fields(self, whole_number, {**sizes, **learned, **dict.fromkeys(widths, (1, _LARGEST))})
+        if self.codebook == 1:
+            raise ValueError("codebook must be 0, for the lattice of levels, or 2 and more codes, got 1")
+        object.__setattr__(self, "levels", () if self.codebook else _levels("levels", self.levels))
         if self.image_size % self.patch:
             raise ValueError(f"image_size {self.image_size} must be a multiple of patch {self.patch}")
 
@@ -105,7 +113,7 @@ class ModelConfig:
         """
         model = self
         if self.vocab_size == ModelConfig.vocab_size and self.code_levels == ModelConfig.code_levels:
-            model = dataclasses.replace(model, vocab_size=codec.vocab_size, code_levels=codec.levels)
+            model = dataclasses.replace(model, vocab_size=codec.vocab_size, code_levels=codec.levels or None)
         if self.vocab_size == ModelConfig.vocab_size and self.code_levels is None:
             model = dataclasses.replace(model, vocab_size=codec.vocab_size)
         if self.grid == ModelConfig.grid:
@@ -219,6 +227,11 @@ def check_pair(tokenizer: ImageTokenizerConfig, model: ModelConfig) -> None:
         raise ValueError(
             f"image tokenizer and model disagree about vocabulary or grid: {ours[0]} codes on a grid of {ours[1]}, "
             f"and {theirs[0]} on {theirs[1]}"
+        )
+    if model.code_levels is not None and tokenizer.codebook:
+        raise ValueError(
+            f"the image tokenizer's codes are learned and lie on no lattice, and the model embeds them by code_levels "
+            f"{model.code_levels}: it must be null"
         )
     if model.code_levels not in (None, tokenizer.levels):
         raise ValueError(

@@ -42,7 +42,7 @@ def open_folder(path: Path, device: torch.device, dtype: torch.dtype | None = No
     if text.vocab_size > config.model.text_vocab_size:
         raise ValueError(f"{path / TEXT} has more ids than the model's text vocabulary")
     codec, model = codec.eval().to(device), model.eval().to(device)
-    told.lattice = codec.levels
+    told.lattice = config.tokenizer.levels
     backbone = TransformerBackbone(model)
     fingerprint = str(told) if narrow else functools.partial(Fingerprint.of, codec, backbone)
     return Parts(codec, text, backbone, config.facts(fingerprint), config)

@@ -5,6 +5,8 @@ surrounds it; that is what lets a small model learn objects once. The decoder se
 
 Quantiser: FSQ (Mentzer et al. 2023), even levels without offset: value = (index + 1/2) / (levels/2) - 1.
 Token id = sum_i index_i * prod(levels[:i]): the first dimension varies fastest, as in `Groups.lattice`.
+Or a learned codebook, see `codebook.py`. Both turn features into `ids` and ids into `codes`, and `learn` gives codes
+with gradients.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdm_core.device import precision
+from mdm_core.families.chisel.codebook import IndexCodebook
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 
 
@@ -59,6 +62,18 @@ class FSQ(nn.Module):
         """ids [...] -> lattice indices int64 [..., d]."""
         return ids.long().unsqueeze(-1) // self.basis % self.scale.long()
 
+    def ids(self, z: Tensor) -> Tensor:
+        """Features [..., d] -> ids int64 [...]."""
+        return self.to_ids(self.index(z))
+
+    def codes(self, ids: Tensor) -> Tensor:
+        """ids [...] -> codes float32 [..., d]."""
+        return self.value(self.to_index(ids))
+
+    def learn(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [..., d] -> codes [..., d] with gradients; and nothing that is to be small besides."""
+        return self(z), z.new_zeros(())
+
     def codebook(self) -> Tensor:
         """All codes as vectors, float32 [V, d]: the space in which groups are defined."""
         v = int(self.scale.prod().item())
@@ -88,16 +103,20 @@ class ImageTokenizer(nn.Module):
     def __init__(self, config: ImageTokenizerConfig = ImageTokenizerConfig()):
         super().__init__()
         self.config = c = config
-        self.fsq = FSQ(c.levels)
+        self.quantiser: FSQ | IndexCodebook
+        if c.codebook:
+            self.quantiser = IndexCodebook(c.codebook, c.code_width)
+        else:
+            self.quantiser = FSQ(c.levels)
         inputs = 3 * c.patch * c.patch
         self.encoder = nn.Sequential(
             nn.Linear(inputs, c.encoder_width),
             nn.GELU(),
             nn.Linear(c.encoder_width, c.encoder_width),
             nn.GELU(),
-            nn.Linear(c.encoder_width, self.fsq.dim),
+            nn.Linear(c.encoder_width, self.quantiser.dim),
         )
-        self.embed = nn.Linear(self.fsq.dim, c.decoder_width)
+        self.embed = nn.Linear(self.quantiser.dim, c.decoder_width)
         self.blocks = nn.Sequential(*(Block(c.decoder_width) for _ in range(c.decoder_depth)))
         self.norm = nn.LayerNorm(c.decoder_width)
         self.to_pixels = nn.Linear(c.decoder_width, c.decoder_pixels * c.patch * c.patch)
@@ -113,9 +132,9 @@ class ImageTokenizer(nn.Module):
         return self.config.vocab_size
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """Of the lattice that the codes lie on."""
-        return self.config.levels
+    def levels(self) -> tuple[int, ...] | None:
+        """Of the lattice that the codes lie on; None where they are learned."""
+        return self.config.levels or None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -133,8 +152,8 @@ class ImageTokenizer(nn.Module):
         return 3
 
     def codebook(self) -> Tensor:
-        """float32 [V, d]: the codes as points of their lattice."""
-        return self.fsq.codebook()
+        """float32 [V, d]: the codes as points of their lattice, or of the sphere where they are learned."""
+        return self.quantiser.codebook()
 
     def patches(self, images: Tensor) -> Tensor:
         """Images in [-1, 1], [B, 3, H, W] -> patch vectors [B, h, w, 3*p*p]."""
@@ -153,7 +172,7 @@ class ImageTokenizer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruction with gradients through the quantiser; images and result [B, 3, H, W] in [-1, 1]."""
-        return self.pixels(self.fsq(self.features(images)))
+        return self.pixels(self.quantiser.learn(self.features(images))[0])
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -164,7 +183,7 @@ class ImageTokenizer(nn.Module):
                 f"encode takes uint8 images [B, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
             )
         x = to_float(images)
-        return self.fsq.to_ids(self.fsq.index(self.features(x)))
+        return self.quantiser.ids(self.features(x))
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
@@ -173,7 +192,7 @@ class ImageTokenizer(nn.Module):
             raise ValueError(f"decode takes ids [B, h, w], got {list(ids.shape)}")
         if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
             raise ValueError(f"token ids must lie in 0..{self.vocab_size - 1}")
-        codes = self.fsq.value(self.fsq.to_index(ids)).to(self.embed.weight.dtype)
+        codes = self.quantiser.codes(ids).to(self.embed.weight.dtype)
         return to_uint8(self.pixels(codes).float())
 
     def preview(self, ids: Tensor) -> Tensor:

@@ -325,7 +325,8 @@ def test_an_unknown_family_is_named_with_those_that_are_known(tmp_path, name):
     (tmp_path / "config.json").write_text(json.dumps({"family": name}))
     for call in (Pipeline.from_pretrained, families.facts):
         with pytest.raises(
-            ValueError, match="names the family .* unknown here; known are amused, chisel, meissonic"
+            ValueError,
+            match="names the family .* unknown here; known are amused, chisel, halton, meissonic, nl_diffusion",
         ) as caught:
             call(tmp_path)
         assert "\n" not in str(caught.value)

@@ -1,0 +1,219 @@
+"""One run of one arm: the engine's run over a ground, with the figures of a study along the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdm_core.diffusion.corruption import CorruptionConfig
+from mdm_core.diffusion.loss import ObjectiveConfig
+from mdm_core.families.chisel.backbone import TransformerBackbone
+from mdm_core.families.chisel.config import ModelConfig
+from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
+from mdm_core.groups import Groups, Neighbours
+from mdm_core.pipeline import Pipeline
+from trainer.engine.loop import Trainer
+from trainer.evidence.arms import SIZES
+from trainer.evidence.credit.arms import Arm, ArmObjective, Credit, soft_share
+from trainer.evidence.credit.figures import picture_figures, token_figures
+from trainer.evidence.credit.ground import Ground, GroundData
+from trainer.evidence.credit.sides import sides
+from trainer.judge.detector import Verifier
+from trainer.recipes.recipe import Recipe
+
+# of the model; "base" is that of the shipped weights
+BODIES: dict[str, dict[str, int]] = {"small": SIZES["gpu"], "cpu": SIZES["cpu"], "base": {}}
+NEAR = (8, 64)  # sizes of the groups that bits are also measured to
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What all arms of a study have in common."""
+
+    size: str = "small"  # of the model, see `BODIES`
+    steps: int = 2000
+    batch: int = 512
+    rows: float = 0.3  # share of a batch's tokens that the loss sees
+    lr: float = 2e-3
+    matrix_lr: float = 0.02
+    decay: float = 0.0  # share of the run in which the rate falls; 0: every point of a curve is an end
+    ema: float = 0.995
+    checks: int = 12  # measurements on unseen scenes along a run, evenly spaced, the last at its end
+    pictures_every: int = 2  # checks between those that also draw pictures; the last always does
+    editing: bool = False  # at the end, sample with editing off, remask and overwrite at equal passes
+    keep_models: bool = False  # write a model folder of every run that ends
+    self_flips: float = 0.0  # share of the steps of every arm whose flips are the model's own mistakes
+
+    def recipe(self, ground: Ground, arm: Arm, seed: int) -> Recipe:
+        """An arm as a recipe of the engine; its groups come from the ground."""
+        sizes: dict[str, Any] = BODIES[self.size]
+        return Recipe(
+            model=ModelConfig(text_vocab_size=4096, **sizes),
+            data=GroundData(str(ground.folder), self.batch, seed=seed),
+            corruption=CorruptionConfig(flip=arm.flip),
+            objective=ObjectiveConfig(ce_weight=arm.ce, group_weight=arm.weight, edit_weight=arm.edit),
+            groups="none",
+            self_flip_steps=self.own(arm),
+            steps=self.steps,
+            lr=self.lr,
+            matrix_lr=self.matrix_lr,
+            warmup=min(0.05, 200 / self.steps),
+            decay=self.decay,
+            ema=self.ema,
+            seed=seed,
+            log_every=max(1, self.steps // 100),
+            save_every=10**9,
+            save_minutes=2.0,
+            keep_last=1,
+            keep_best=0,
+            export_every=0.0,
+        )
+
+    def own(self, arm: Arm) -> float:
+        return max(arm.own, self.self_flips if arm.flip else 0.0)
+
+
+class ArmTrainer(Trainer):
+    """Trains one arm; its row is rewritten at every check, so that nothing is lost where it is cut."""
+
+    untimed = 3
+
+    def __init__(
+        self,
+        ground: Ground,
+        name: str,
+        arm: Arm,
+        seed: int,
+        settings: RunSettings,
+        out: Path,
+        device: torch.device | None = None,
+        leaves: Callable[[], bool] = lambda: False,
+    ):
+        """out: folder of checkpoints and row.json. leaves: asked after each step; True saves and ends the run."""
+        self.ground, self.name, self.arm, self.conditions = ground, name, arm, settings
+        self.leaves, self.ended = leaves, False
+        self.last: dict[str, Any] = {}
+        super().__init__(settings.recipe(ground, arm, seed), ground.folder, out, device)
+        self.near = {
+            size: ground.groups(size, self.device) for size in NEAR if size < ground.codec.vocab_size
+        }
+
+    # ---- what differs between arms -------------------------------------------------------------------
+
+    def neighbourhoods(self) -> Groups | None:
+        """The groups of the arm's grouped term."""
+        levels = [self.ground.groups(size, self.device) for size in self.arm.groups]
+        if self.arm.neighbours:
+            levels.append(self.ground.nearest(self.arm.neighbours, self.device))
+        return sum(levels[1:], start=levels[0]) if levels else None
+
+    def objective(self, model: MaskedDiffusionTransformer) -> ArmObjective:
+        near = share = None
+        if self.arm.soft:
+            level = self.ground.nearest(self.arm.soft, self.device).levels[0]
+            assert isinstance(level, Neighbours)
+            near = level.neighbours.long()
+            share = soft_share(self.codec.codebook().to(self.device), near, self.arm.warmth)
+        credit = Credit(self.groups, near, share)
+        self.arm_objective = ArmObjective(model, self.recipe, self.arm, credit, self.conditions.rows)
+        return self.arm_objective
+
+    def loss(self, batch: Any, index: int) -> torch.Tensor:
+        self.arm_objective.progress = self.progress()
+        return super().loss(batch, index)
+
+    # ---- figures along the way -----------------------------------------------------------------------
+
+    def warmed(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+
+    @cached_property
+    def judge(self) -> Verifier:
+        return self.ground.judge(self.device)
+
+    def validates(self) -> bool:
+        s = self.conditions
+        return self.step == s.steps or self.step * s.checks % s.steps < s.checks
+
+    def draws(self) -> bool:
+        """Whether this check draws pictures."""
+        s = self.conditions
+        check = self.step * s.checks // s.steps
+        return bool(self.ground.prompts) and (self.step == s.steps or check % s.pictures_every == 0)
+
+    def validate(self) -> dict[str, Any]:
+        """Figures of the averaged weights; the time that they take does not count."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        began = time.time()
+        state = torch.random.get_rng_state()
+        model = self.averaged(self.device)
+        assert model is not None
+        tensors, pipe = self.ground.tensors, self._pipeline(model)
+        found = token_figures(model, tensors["unseen_x0"], tensors["unseen_text"], self.near)
+        if self.draws():
+            found |= picture_figures(pipe, self.ground.prompts, self.judge, tensors["features"])
+        if self.step == self.conditions.steps:
+            self.last = self._at_the_end(pipe)
+        torch.random.set_rng_state(state)
+        self.score = found["masked_bits"]
+        self.aside += time.time() - began
+        return found
+
+    def _at_the_end(self, pipe: Pipeline) -> dict[str, Any]:
+        """What is measured of the finished weights alone."""
+        self.ended = True
+        found: dict[str, Any] = {}
+        if self.conditions.editing and self.ground.prompts:
+            found["sides"] = sides(pipe, self.ground.prompts, self.judge)
+        if self.conditions.keep_models:
+            self.export(self.out / "model")
+        return found
+
+    def _pipeline(self, model: MaskedDiffusionTransformer) -> Pipeline:
+        return Pipeline(self.codec, self.text, TransformerBackbone(model), self.config())
+
+    def after(self) -> None:
+        super().after()
+        self.stop = self.stop or self.leaves()
+        if self.log and self.log[-1]["step"] == self.step and "masked_bits" in self.log[-1]:
+            self.write()
+
+    def write(self) -> None:
+        """The row of this run as far as it is; replaced whole."""
+        write_json(self.out / "row.json", self.row())
+
+    def row(self) -> dict[str, Any]:
+        peak = torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else None
+        return {
+            "arm": self.name,
+            **dataclasses.asdict(self.arm),
+            "seed": self.recipe.seed,
+            "step": self.step,
+            "steps": self.conditions.steps,
+            "samples": self.samples,
+            "done": self.ended,
+            "seconds_per_step": round(self.seconds / max(1, self.step), 5),
+            "peak_mib": peak and round(peak),
+            "curve": [e for e in self.log if "masked_bits" in e],
+            "loss": [[e["step"], e["loss"]] for e in self.log if "loss" in e],
+            **self.last,
+        }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON to a file that is whole at every moment."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    os.replace(aside, path)
