@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from mdm_core import families
+import torch
+
+from mdm_core import device, families
 from mdm_core.explain.vocabulary import Vocabulary
 from mdm_core.facts import Facts
 from mdm_core.pipeline import SHIPPED
@@ -43,6 +45,12 @@ def has_lab(facts: Facts) -> bool:
 def has_attention(facts: Facts) -> bool:
     """Our own family tells where a cell looks."""
     return facts.family == families.OURS
+
+
+def is_slow() -> bool:
+    """The model runs on a processor that multiplies bf16 no faster than fp32."""
+    where = device.default()
+    return where.type == "cpu" and device.fast_dtype(where) == torch.float32
 
 
 def initial(facts: Facts) -> dict[str, Any]:

@@ -30,6 +30,8 @@ NOTE = """<p class="cz-note">Say what the whole picture shows, not only what is 
 <p class="cz-note cz-note-upload" hidden></p>"""
 SEED_NOTE = f"""<p class="cz-told">{limits.SEED_CONTROL.help} Roll draws another. Without Keep, pressing Generate
 twice rolls by itself.</p>"""
+SLOW_NOTE = """<p class="cz-told">This processor has no fast bf16, so that every step takes longer. Fewer steps are
+quicker.</p>"""
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 
@@ -233,6 +235,8 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
             api_visibility="private",
         )
         controls("main")
+        if opened.is_slow():
+            _fewer_steps(values["steps"], made["steps"])
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             controls("advanced")
             if any(control.where == "more" for control in limits.CONTROLS.values()):
@@ -241,6 +245,15 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
     for name, field in made.items():
         _idle(name, field)
     return {"seed": seed, **made}
+
+
+def _fewer_steps(usual: int, steps: Any) -> None:
+    """Says why pictures take long on this machine, and offers two thirds of the usual steps."""
+    fewer = max(1, 2 * usual // 3)
+    with gr.Row(elem_id="slow"):
+        Static(SLOW_NOTE, "buttons")
+        button = gr.Button(f"{fewer} steps", size="sm", elem_id="fewer-steps", min_width=88, scale=0)
+    button.click(None, None, steps, js=f"() => {fewer}", show_progress="hidden", api_visibility="private")
 
 
 def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
