@@ -42,6 +42,7 @@ export class Hint {
     }));
     this.line.hidden = false;
     this.line.scrollTop = 0;
+    this.line.tabIndex = this.line.scrollHeight > this.line.clientHeight ? 0 : -1; // who has no wheel scrolls it by keys
     document.body.classList.add("cz-hinted");
   }
 }
