@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fake_family import told as told_facts
 from studio_hands import GOOD, XSS
+from ui.learn.token import token
 
 from mdm_core.diffusion.schedule import mask_ratio
 from mdm_core.explain import outlook as core
@@ -19,7 +20,6 @@ from ui.learn.forward import forward
 from ui.learn.lesson import lesson
 from ui.learn.onestep import onestep
 from ui.learn.place import place
-from ui.learn.token import token
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.runs import FORGOTTEN, Request
