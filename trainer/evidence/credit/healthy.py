@@ -11,7 +11,6 @@ needs matplotlib; the page does not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -25,9 +24,10 @@ from typing import Any
 
 from PIL import Image
 
-from trainer.command import out_folder, run_command, to_path
+from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.report import grid
 from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
+from trainer.settings.credit import Healthy
 
 QUARTERS = (
     25,
@@ -247,10 +247,7 @@ def vocabulary_of(run: Path) -> int | None:
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--run", type=to_path, default=Path("runs/emoji"), help="folder of a run")
-    p.add_argument("--out", type=to_path, default=None, help="folder of the page (default: the run's)")
-    args = p.parse_args()
+    args = ask(Healthy, __doc__)
     read_log(args.run)
     print(page(args.run, out_folder(args.out or args.run), vocabulary_of(args.run)))
 

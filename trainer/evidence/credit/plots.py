@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from trainer.evidence.credit.arms import ARMS
 from trainer.evidence.credit.crossing import GOAL, SCORES, curve_of, ratios
 from trainer.evidence.credit.pages import SAID, learned, of_vocabularies, rows_of
 from trainer.evidence.credit.sides import MODES
 from trainer.evidence.pages import read
 from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
+from trainer.settings.credit import ARMS
 
 COLOURS = (GREY, TEAL, RUST, "#7c3aed", "#2563eb", "#db2777", "#65a30d", "#0891b2")
 LABELS = {
