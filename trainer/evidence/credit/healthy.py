@@ -26,7 +26,7 @@ from PIL import Image
 
 from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.report import grid
-from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
+from trainer.evidence.plots import GREY, RUST, TEAL, axes_of, save
 from trainer.settings.credit import Healthy
 
 QUARTERS = (
@@ -170,7 +170,7 @@ def sheets_of(run: Path) -> list[Path]:
 
 def plot(log: Sequence[Line], path: Path) -> Path:
     """Loss, bits, and accuracy by mask ratio over the samples seen."""
-    figure, axes = _axes(3, 4.6)
+    figure, axes = axes_of(3, 4.6)
     count = "samples seen" if any("samples" in e for e in log) else "steps"
     axes[0].plot(*zip(*series(log, "loss"), strict=True), color=TEAL, linewidth=1.2)
     axes[0].set(ylabel="training loss")
@@ -198,7 +198,7 @@ def plot(log: Sequence[Line], path: Path) -> Path:
             axis.legend(frameon=False, fontsize=8)
     if not axes[2].has_data():
         axes[2].text(0.5, 0.5, "not in this log", ha="center", transform=axes[2].transAxes, color=GREY)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def page(run: Path, out: Path, vocab_size: int | None = None) -> str:

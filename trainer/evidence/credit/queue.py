@@ -136,7 +136,7 @@ def prepared(settings: CreditSettings) -> dict[str, Any]:
     """The head of the record. ValueError where the folder holds runs under other conditions."""
     ground = Ground(settings.ground)
     asked = settings.alike()
-    setup = settings.out / SETUP
+    setup = out_folder(settings.out) / SETUP
     if setup.exists():
         before = json.loads(setup.read_text(encoding="utf-8"))
         if other := sorted(k for k in asked if before.get(k) != asked[k]):
@@ -159,7 +159,6 @@ def prepared(settings: CreditSettings) -> dict[str, Any]:
 def run_queue(settings: CreditSettings) -> list[dict[str, Any]]:
     """All runs, as far as the minutes go; the rows that there are in the end."""
     until = time.time() + 60 * settings.minutes
-    out_folder(settings.out)
     info, cards = prepared(settings), cards_of(settings)
     todo = [(a, s) for a, s in settings.jobs if not (row_of(settings.out, a, s) or {}).get("done")]
     print(f"{len(todo)} runs to do on {len(cards)} cards", flush=True)
