@@ -146,12 +146,12 @@ def test_the_inspector_tells_what_the_record_tells(studio, run, cell):
 
 
 def test_the_explorer_says_that_there_are_no_neighbours_or_shows_those_of_a_codebook(studio, run):
-    handful, explore = explorer.functions(inspect.of(studio))
+    handful, explore, _ = explorer.functions(inspect.of(studio))
     assert explore({"run": run.id, "step": 1, "cell": 3}) == {"error": explorer.NO_LATTICE}
     for data in ({}, {"run": run.id, "step": 5}):
         assert all(0 <= token < V for token in handful(data)["tokens"])
     pipe = fake_pipeline(codec=BookCodec())
-    handful, explore = explorer.functions(inspect.of(Studio(lambda: pipe)))
+    handful, explore, _ = explorer.functions(inspect.of(Studio(lambda: pipe)))
     told = explore({"size": 4})
     assert told["columns"] == GRID[1] and 0 <= told["cell"] < CELLS and told["sizes"] == [2, 4, 8]
     assert handful({})["tokens"]
