@@ -197,7 +197,9 @@ def test_before_and_after_are_the_distribution_and_one_step_of_it(studio, run):
 def test_another_token_can_be_supposed_right_at_the_cell_of_the_first_look(studio):
     _, explore, _ = explorer.functions(inspect.of(studio))
     told = explore({"run": None})
-    other = explore({"run": None, "at": told["cell"], "token": (told["token"] + 1) % 32, "size": told["size"]})
+    other = explore(
+        {"run": None, "at": told["cell"], "token": (told["token"] + 1) % 32, "size": told["size"]}
+    )
     assert other["cell"] == told["cell"] and other["token"] != told["token"]
     assert set(explore({"run": None, "at": 16, "token": 1})) == {"error"}
 
