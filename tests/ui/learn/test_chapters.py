@@ -226,7 +226,7 @@ def test_a_plane_of_the_codebook_goes_through_its_token(studio):
 
 def test_a_lesson_file_asks_for_nothing_and_holds_its_place_for_the_data(studio):
     chapter = chapters.suiting(opened.shipped())[0]
-    section = assemble.markup("learn/token/token.html")
+    section = assemble.markup("learn/one_token/token.html")
     told = lesson.told(studio, {"token": (chapter, (("token", section),))}, {"chapter": "token"})
     page = told["page"]
     assert told["name"] == "chisel-lesson-token.html"
