@@ -28,6 +28,7 @@ import { Recorder } from "./learn/lesson/recorder.js";
 import { LessonSaver } from "./learn/lesson/save.js";
 import { Narrator } from "./learn/narrator.js";
 import { Place } from "./learn/place/place.js";
+import { showMe } from "./learn/show_me.js";
 import { Tour } from "./learn/tour.js";
 import { barPrompt } from "./prompt/bar_prompt.js";
 import { Count } from "./prompt/count.js";
@@ -83,7 +84,7 @@ const PIECES = {
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
-  place: (piece) => new Place(stage, piece, pointless(model)),
+  place: (piece) => { new Place(stage, piece, pointless(model)); showMe(stage); },
   twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),
 };

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from trainer.engine.plan import (
     step_rate,
     work_per_sample,
 )
-from trainer.evidence.credit.arms import ARMS, Arm
 from trainer.evidence.credit.ground import Ground
-from trainer.evidence.credit.training import RunSettings
+from trainer.evidence.credit.training import recipe_of
 from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe
+from trainer.settings.credit import ARMS, CreditSettings, RunSettings
 
 START = 25.0  # seconds of a process before its first step, once a card: imports, the GPU, tuned kernels
 PICTURES = 150.0  # pictures a second that a check draws, decodes and judges on one GPU
@@ -30,7 +29,7 @@ TOKENS = 1.0  # seconds of a check's token figures
 SPENT_BESIDE = 1.5  # a small model's steps take so much longer than their products say: launches and the CPU
 
 
-def step_seconds(settings: RunSettings, recipe: Recipe, arm: Arm, folder: Path = RECORDS) -> float | None:
+def step_seconds(settings: RunSettings, recipe: Recipe, folder: Path = RECORDS) -> float | None:
     """Seconds of a step on one GPU of the records; None where there are none.
 
     As `trainer plan` forecasts it, but the head only sees a share of the tokens, and drafts are paid for.
@@ -51,9 +50,8 @@ def step_seconds(settings: RunSettings, recipe: Recipe, arm: Arm, folder: Path =
 
 def run_seconds(ground: Ground, settings: RunSettings, name: str, folder: Path = RECORDS) -> float | None:
     """Seconds of one run on one GPU, its checks included; None where no rates are on record."""
-    arm = ARMS[name]
-    recipe = settings.recipe(ground, arm, 0).for_codec(ground.codec)
-    step = step_seconds(settings, recipe, arm, folder)
+    recipe = recipe_of(settings, ground, ARMS[name], 0).for_codec(ground.codec)
+    step = step_seconds(settings, recipe, folder)
     if step is None:
         return None
     prompts = len(ground.prompts)
@@ -71,8 +69,9 @@ def measured(out: Path) -> dict[str, float]:
     return found
 
 
-def predict(ground: Ground, settings: Any, jobs: Sequence[tuple[str, int]]) -> str:
-    """The cost of a queue as text; settings: QueueSettings."""
+def predict(ground: Ground, settings: CreditSettings) -> str:
+    """The cost of a queue as text."""
+    jobs = settings.jobs
     known = measured(settings.out)
     seeds = len({seed for _, seed in jobs})
     lines, total, unknown = [], 0.0, False

@@ -11,9 +11,10 @@ from mdm_core.diffusion.corruption import Corrupted
 from mdm_core.groups import Groups
 from trainer.engine.state import split
 from trainer.evidence.credit import training
-from trainer.evidence.credit.arms import ARMS, STUDIES, soft_share, softening
+from trainer.evidence.credit.arms import soft_share, softening
 from trainer.evidence.credit.figures import gradient_share, token_figures
 from trainer.evidence.credit.training import ArmTrainer
+from trainer.settings.credit import ARMS, STUDIES
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def ground(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setitem(training.BODIES, "tiny", tiny_ground.BODY)
+    monkeypatch.setitem(training.BODIES, "small", tiny_ground.BODY)
 
 
 def arm_of(ground, name, out, seed=0, leaves=lambda: False, **changes):
