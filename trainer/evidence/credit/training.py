@@ -82,6 +82,7 @@ class ArmTrainer(Trainer):
         self.ground, self.name, self.arm, self.conditions = ground, name, arm, settings
         self.leaves, self.ended = leaves, False
         self.last: dict[str, Any] = {}
+        self.checking = 0.0  # seconds that the checks of this process took
         super().__init__(recipe_of(settings, ground, arm, seed), ground.folder, out, device)
         self.near = {
             size: ground.groups(size, self.device) for size in NEAR if size < ground.codec.vocab_size
@@ -148,6 +149,7 @@ class ArmTrainer(Trainer):
             self.last = self._at_the_end(pipe)
         torch.random.set_rng_state(state)
         self.score = found["masked_bits"]
+        self.checking += time.time() - began
         self.aside += time.time() - began
         return found
 
@@ -185,6 +187,7 @@ class ArmTrainer(Trainer):
             "samples": self.samples,
             "done": self.ended,
             "seconds_per_step": round(self.seconds / max(1, self.step), 5),
+            "seconds_of_checks": round(self.checking, 2),
             "peak_mib": peak and round(peak),
             "curve": [e for e in self.log if "masked_bits" in e],
             "loss": [[e["step"], e["loss"]] for e in self.log if "loss" in e],
