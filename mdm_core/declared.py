@@ -23,6 +23,7 @@ class Control:
 
     `needs` = (name of another control, its values) for which this one matters at all. `ends` names the fact of an
     opened model (`mdm_core.facts`) at which a slider ends before `high`; what lies beyond means the same as its end.
+    `slide` is where it ends for every model: what lies beyond may be told all the same.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Control:
     choices: tuple[str, ...] = ()
     switch: bool = False
     needs: tuple[str, tuple[str, ...]] | None = None
+    slide: float | None = None
     ends: str = ""
 
 
@@ -82,7 +84,8 @@ class Setting(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Number(Setting):
-    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`, `ends`.
+    """A number from `low` (or `above` it) to `high` (None: no bound); a form's slider may be narrower: `page`, `ends`,
+    `slide`.
 
     optional: None is allowed and switches it off; a slider then shows `off` for it.
     """
@@ -93,6 +96,7 @@ class Number(Setting):
     whole: bool = False
     above: bool = False
     page: tuple[float, float] | None = None
+    slide: float | None = None
     ends: str = ""
     optional: bool = False
     off: float = 0
@@ -122,7 +126,18 @@ class Number(Setting):
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
         span = (low, high, self.step, self.whole)
-        return (Control(name, self.label, text, self.where, *span, needs=self.needs, ends=self.ends),)
+        return (
+            Control(
+                name,
+                self.label,
+                text,
+                self.where,
+                *span,
+                needs=self.needs,
+                ends=self.ends,
+                slide=self.slide,
+            ),
+        )
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
         return {name: self.off if value is None and self.optional else value}

@@ -48,6 +48,8 @@ class Facts:
     # of all of the sampler's settings; those that are not given are the sampler's own
     defaults: Mapping[str, Any] = field(hash=False)
     revises: bool = False  # trained to doubt visible tokens, so that editing and healing mean something
+    # a token stands for its own patch alone: moved elsewhere it is the same patch
+    local_tokens: bool = False
     # guidance is in the weights up to this g, and a step is one pass; None: guidance takes a second pass
     trained_guidance: float | None = None
     examples: tuple[str, ...] = ()  # prompts that these weights draw well

@@ -56,6 +56,7 @@ class PromptEncoder(Protocol):
     What a prompt encoder may have besides:
         negative: str, what guidance leads away from when nobody says; `encode` then takes `negative`, a text for
             all prompts, as a second argument.
+        count(prompt) and length: text tokens that a prompt has and may have; a page then says so as it is typed.
         words(prompt): list of (word, n), the words of a prompt and how many places of the condition each takes, in
             their order; for `explain.attention`.
         take(condition, rows), join(conditions): for conditions that `mdm_core.conditions` cannot pick and join.

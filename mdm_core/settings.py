@@ -65,6 +65,7 @@ class SampleConfig:
             high=50,
             step=0.5,
             page=(0, 20),
+            slide=5,
         ),
     )
     temperature: float = _is(

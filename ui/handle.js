@@ -11,15 +11,16 @@ const TOLD = ["run", "step", "select", "edit", "done", "compare", "ask", "task"]
  * @param {import("./stage/stage.js").Stage} stage
  * @param {import("./main.js").Grid} grid
  */
-export function handle(stage, { canvas, hands, tools, panel, server }) {
+export function handle(stage, { canvas, hands, tools, panel, server, form }) {
   for (const name of TOLD) {
     stage.on(name, (detail) => document.dispatchEvent(new CustomEvent(`chisel:${name}`, { detail })));
   }
   const { sheet } = stage;
   return {
-    // page.py: a model event starts with these values of the form, is over, another seed is wanted
+    // page.py: a model event starts with these values of the form, is over, the form is filled in, another seed is wanted
     before: (/** @type {any[]} */ values) => stage.asks.before(values),
     ended: () => stage.ended(),
+    filled: (/** @type {any[]} */ values) => form.filled(values),
     roll: rollSeed,
     // what is on screen
     run: () => stage.run,

@@ -122,7 +122,9 @@ def warm_up(pipe: Any) -> None:
     """One step of sampling and one decode, so that the first visitor does not pay for first-time set-up."""
     if spaces is not None:  # a lent GPU is not asked for before a visitor asks
         return
-    for record in pipe.stream("a warm-up", steps=1, polish=0):
+    # a family may draw named things alone
+    prompt = next(iter(pipe.facts.examples), "a warm-up")
+    for record in pipe.stream(prompt, steps=1, polish=0):
         pipe.decode(record.tokens.reshape(pipe.grid))
     pipe.facts.fingerprint  # noqa: B018  hashed when first asked for, which no visitor should wait for
 

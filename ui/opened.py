@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from mdm_core import families
+import torch
+
+from mdm_core import device, families
 from mdm_core.explain.vocabulary import Vocabulary
 from mdm_core.facts import Facts
 from mdm_core.pipeline import SHIPPED
@@ -45,6 +47,12 @@ def has_attention(facts: Facts) -> bool:
     return facts.family == families.OURS
 
 
+def is_slow() -> bool:
+    """The model runs on a processor that multiplies bf16 no faster than fp32."""
+    where = device.default()
+    return where.type == "cpu" and device.fast_dtype(where) == torch.float32
+
+
 def initial(facts: Facts) -> dict[str, Any]:
     """What the form starts with, by the names of its fields and in their order."""
     first = (*examples(facts), "")[0]
@@ -62,6 +70,8 @@ def told(facts: Facts, groups: Sequence[int] | None = None) -> dict[str, Any]:
         "patch": facts.patch,
         "vocab": facts.vocab_size,
         "revises": facts.revises,
+        "exact": facts.local_tokens,
+        "things": len(Vocabulary.from_card(dict(facts.card)).things),
         "looks": has_attention(facts),
         "groups": None if groups is None else list(groups),
         "form": initial(facts),

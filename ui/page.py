@@ -26,6 +26,12 @@ from ui.stage.component import Notice, Static, TokenGrid, when_over
 HERE = Path(__file__).parent
 TITLE = "Chisel"
 
+NOTE = """<p class="cz-note">Say what the whole picture shows, not only what is masked.</p>
+<p class="cz-note cz-note-upload" hidden></p>"""
+SEED_NOTE = f"""<p class="cz-told">{limits.SEED_CONTROL.help} Roll draws another. Without Keep, pressing Generate
+twice rolls by itself.</p>"""
+SLOW_NOTE = """<p class="cz-told">This processor has no fast bf16, so that every step takes longer. Fewer steps are
+quicker.</p>"""
 KEPT = """<p class="cz-kept" role="status"></p>
 <button type="button" class="cz-link cz-unlock" data-press="unlock" hidden>Unlock</button>"""
 
@@ -85,7 +91,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
     studio = Studio(get_pipeline)
     bring = opening.Opening(studio)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        Static(markup("layout/header.html"), "header")
+        Static(markup("layout/header.html"), "header", elem_id="header")
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(elem_id="controls", scale=0, min_width=280):
                 Static(markup("layout/tasks.html"), "tasks", elem_id="tasks")
@@ -93,10 +99,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="learn", elem_classes="cz-learn", min_width=0):
                 learn.panel(studio, facts)
             with gr.Column(elem_id="stage", scale=1, min_width=320):
-                grid = TokenGrid(
-                    elem_id="grid", server_functions=[*studio.functions(), *lookups.functions(studio)]
-                )
-                export.panel(studio)
+                asked = [*studio.functions(), *lookups.functions(studio), *export.functions(studio)]
+                grid = TokenGrid(elem_id="grid", server_functions=asked)
         ask = Ask(None, visible=False)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
@@ -115,6 +119,7 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
         opening.wire(bring, inputs, [grid, notice, generate, stop])
         stop.click(studio.stop, None, None, queue=False, show_progress="hidden", api_name="stop")
         _nudge()
+        _fill(inputs)
     page.queue(max_size=4 * PLACES, default_concurrency_limit=1, api_open=False)
     guard.bound_messages(page)
     page.studio = studio
@@ -134,6 +139,18 @@ def _nudge() -> None:
     )
 
 
+def _fill(inputs: list[Any]) -> None:
+    """A button that stage/ask/form.js presses: the form shows what the run on the canvas was made with."""
+    gr.Button("Fill in", elem_id="fill", elem_classes="cz-unseen").click(
+        None,
+        inputs,
+        inputs,
+        js="(...values) => window.chisel.filled(values)",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
 def _controls(
     studio: Studio, bring: opening.Opening, facts: Facts
 ) -> tuple[list[Any], Any, Any, Notice, Any]:
@@ -150,14 +167,14 @@ def _controls(
             elem_id="prompt",
             autofocus=False,
         )
+        learn.count(studio)
         if named:
             learn.hint(studio)
+        Static(NOTE, "note", elem_id="note", elem_classes="cz-edit")
         # the prompt box starts with the first: one click gives a picture
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
             for text in opened.examples(facts):
                 _chip(text, prompt)
-        if named:
-            learn.palette(studio)
     with gr.Column(elem_id="edit", elem_classes="cz-edit", min_width=0):
         Static(markup("hands/edit.html"), "buttons", elem_id="edit-actions")
         opening.panel(bring)
@@ -167,6 +184,8 @@ def _controls(
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
     notice = Notice(elem_id="notice")
     Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
+    if named:  # under Generate, which it would otherwise push out of the window as it opens
+        learn.palette(studio)
     made = {"prompt": prompt, **_settings(values, facts)}
     return [made[name] for name in limits.FIELDS], generate, stop, notice, made["seed"]
 
@@ -206,6 +225,7 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
             dice = gr.Button("Roll", elem_id="dice", scale=0, min_width=64)
             # read by the browser alone, see before() in stage/ask/ask.js
             gr.Checkbox(False, label="Keep", elem_id="keep-seed", scale=0, min_width=0, container=False)
+        Static(SEED_NOTE, "buttons", elem_id="seed-note")
         dice.click(
             None,
             None,
@@ -215,6 +235,8 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
             api_visibility="private",
         )
         controls("main")
+        if opened.is_slow():
+            _fewer_steps(values["steps"], made["steps"])
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             controls("advanced")
             if any(control.where == "more" for control in limits.CONTROLS.values()):
@@ -223,6 +245,15 @@ def _settings(values: dict[str, Any], facts: Facts) -> dict[str, Any]:
     for name, field in made.items():
         _idle(name, field)
     return {"seed": seed, **made}
+
+
+def _fewer_steps(usual: int, steps: Any) -> None:
+    """Says why pictures take long on this machine, and offers two thirds of the usual steps."""
+    fewer = max(1, 2 * usual // 3)
+    with gr.Row(elem_id="slow"):
+        Static(SLOW_NOTE, "buttons")
+        button = gr.Button(f"{fewer} steps", size="sm", elem_id="fewer-steps", min_width=88, scale=0)
+    button.click(None, None, steps, js=f"() => {fewer}", show_progress="hidden", api_visibility="private")
 
 
 def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
@@ -239,11 +270,11 @@ def _control(control: Control, values: dict[str, Any], facts: Facts) -> Any:
         return gr.Checkbox(value, info=control.help, **shared)
     if control.choices:
         return Pick(list(control.choices), value=value, info=control.help, **shared)
-    # what is met at once speaks for itself
-    info = None if control.where == "main" else control.help
-    return Range(
-        control.low, limits.highest(control, facts), value, step=control.step, info=info, buttons=[], **shared
+    # a link may have brought the form more than is of use
+    most = max(
+        value, min(limits.highest(control, facts), control.high if control.slide is None else control.slide)
     )
+    return Range(control.low, most, value, step=control.step, info=control.help, buttons=[], **shared)
 
 
 def _is_idle(control: Control, values: dict[str, Any]) -> bool:

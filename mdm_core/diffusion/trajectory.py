@@ -178,7 +178,12 @@ class Trajectory:
             made_by = MadeBy.told(data["made_by"]) if "made_by" in data else None
             return cls(data["prompt"], data["settings"], (h, w), vocab, records, made_by=made_by)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no usable trajectory: {error!r}") from error
+            missing = (
+                f"it has no “{error.args[0]}”"
+                if isinstance(error, KeyError)
+                else "a part of it is of the wrong kind"
+            )
+            raise ValueError(f"this is no usable trajectory: {missing}") from error
 
     def save(self, path: str | Path) -> None:
         """Write the trajectory as JSON."""
@@ -194,6 +199,16 @@ class Trajectory:
             return cls.from_json(json.loads(path.read_text()))
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} cannot be opened as a trajectory: {error}") from error
+
+
+def given(tokens: Any) -> StepRecord:
+    """The only record of a picture that was not carved here: its tokens int32 [L], all of them certain."""
+    tokens = np.asarray(tokens, np.int32).reshape(-1)
+    zeros = np.zeros(len(tokens), np.float32)
+    none = np.zeros(0, np.int32)
+    return StepRecord(
+        0, "start", tokens, none, np.zeros((0, 3), np.int32), zeros + 1, zeros, zeros.astype(bool), 0
+    )
 
 
 def _pack(array: np.ndarray, dtype: str) -> str:

@@ -12,8 +12,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from typing import Any
+
+from mdm_core.explain import grammar
+from mdm_core.explain.kin import kin, sign
+from mdm_core.explain.spelling import plural, singular, spelt_like
 
 MOST_WORDS = 200  # of a prompt that are looked at
 MOST_NEAR = 3  # suggestions for one unknown word
@@ -40,6 +43,14 @@ MANY = frozenset(
 )
 
 
+# How a word that the model never met is told, before the names that are offered for it.
+SAID = {
+    "meaning": "I do not know “{}”. Near it: ",
+    "spelling": "I do not know “{}”. Did you mean ",
+    "sign": "For {} write ",
+}
+
+
 @dataclass(frozen=True)
 class Thing:
     """An object that the model was trained on."""
@@ -62,12 +73,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A word the model never met: prompt[start:end], and known names near it, nearest first."""
+    """A word the model never met: prompt[start:end], and known names near it, nearest first.
+
+    how: they are near by "meaning", only by "spelling", or the word is a "sign" (an emoji) that goes by this name.
+    """
 
     start: int
     end: int
     word: str
     near: tuple[str, ...] = ()
+    how: str = "meaning"
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class Understanding:
     known: tuple[Known, ...] = ()
     unknown: tuple[Unknown, ...] = ()
     parts: tuple[str | Unknown, ...] = ()
+    nothing: bool = False  # it holds words, and none of them names a thing that the model knows
 
     @property
     def sentence(self) -> str:
@@ -106,6 +122,7 @@ class Vocabulary:
     fillers: frozenset[str] = frozenset()  # words of the captions that name nothing
     clues: dict[str, list[str]] = field(default_factory=dict)  # "bamboo" -> ["panda"]
     others: dict[str, str] = field(default_factory=dict)  # things the model was not taught -> their category
+    counts: int = 1  # of how many kinds of things the captions count more than one
     whole: bool = True  # False where the card names objects alone: a word it lacks may be known all the same
 
     def __post_init__(self) -> None:
@@ -131,6 +148,19 @@ class Vocabulary:
         # colours whose plural is a thing: an orange
         self._either = {c for c in self.colours if self._forms.get(_split(plural(c)), ("",))[0] == "object"}
         self._spelt = {" ".join(words): name for words, (_, name) in self._forms.items()}
+        self._names = {thing.name for thing in self.things}
+        # what a thing is at heart: a "top hat" is a hat, a "cup of coffee" a cup, and coffee
+        self._heads: dict[str, list[str]] = {}
+        for called, (kind, name) in self._forms.items():
+            if kind == "object" and len(called) > 1:
+                heads = {called[called.index("of") - 1], called[-1]} if "of" in called[1:] else {called[-1]}
+                for head in heads:
+                    self._heads.setdefault(head, []).append(name)
+        self._objects = {
+            called[0]: name
+            for called, (kind, name) in self._forms.items()
+            if kind == "object" and len(called) == 1
+        }
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Vocabulary:
@@ -157,6 +187,7 @@ class Vocabulary:
             frozenset(_strings(words.get("fillers"))),
             _lists(words.get("clues")),
             others,
+            counts if isinstance(counts := words.get("counts"), int) else 1,
             bool(words),
         )
 
@@ -197,72 +228,122 @@ class Vocabulary:
                 known.append(Known(words[i][1], words[i + length - 1][2], kind, name))
             else:
                 word, start, end = words[i]
-                quiet = word in QUIET or word in self.fillers
-                if not quiet and not (unknown and unknown[-1].start == start):  # a sign has one name
-                    near = self._near(words, i) if len(unknown) < MOST_LOOKED_UP else ()
+                quiet = word in QUIET or word in self.fillers or word in grammar.NEGATIONS
+                if not quiet:
+                    near, how = self._near(words, i) if len(unknown) < MOST_LOOKED_UP else ((), "meaning")
                     if near or self.whole:
-                        unknown.append(Unknown(start, end, prompt[start:end], near))
+                        unknown.append(Unknown(start, end, prompt[start:end], near, how))
                     doubtful = True
             i += max(length, 1)
-        return Understanding(tuple(known), tuple(unknown), self._parts(known, unknown, doubtful))
+        parts = self._parts(known, unknown, doubtful)
+        parts += tuple(self._limits(words, known, bool(parts)))
+        return Understanding(
+            tuple(known), tuple(unknown), parts, self.whole and doubtful and not self._things(known)
+        )
 
     def _at(self, words: list[tuple[str, int, int]], i: int, n: int) -> tuple[str, str] | None:
         return self._forms.get(tuple(w for w, _, _ in words[i : i + n]))
 
-    def _near(self, words: list[tuple[str, int, int]], i: int) -> tuple[str, ...]:
-        """Known names near an unknown word: by meaning where the card tells, else by spelling."""
+    def _near(self, words: list[tuple[str, int, int]], i: int) -> tuple[tuple[str, ...], str]:
+        """Known names near an unknown word, and how they are near: by meaning, and only then by spelling."""
         word = words[i][0]
+        if not word[0].isalnum():
+            return _first(self._named(word)), "sign"
         if word in PLACES:
-            return tuple(self.relations)[: MOST_NEAR + 1]
+            return tuple(self.relations)[: MOST_NEAR + 1], "meaning"
         if word in MANY or word.isdigit():
-            return tuple(self.numbers)[-1:]
-        found: list[str] = []
+            return tuple(self.numbers)[-1:], "meaning"
         one = singular(word)
         if category := self.others.get(word, self.others.get(one, self._category(one))):
-            found += sorted(
+            found = sorted(
                 (t.name for t in self.things if t.category == category),
                 key=lambda name: name not in self.clues.get(one, []),
             )
-            return _first(found)
-        found += self.clues.get(word, []) + self.clues.get(one, [])
+            return _first(found), "meaning"
+        joined = []
         for j in (i, i - 1):  # one name written as two words
-            if 0 <= j < len(words) - 1 and words[j][1] != words[j + 1][1]:
-                joined = words[j][0] + words[j + 1][0]
-                found += [name for form, name in self._spelt.items() if form.replace(" ", "") == joined]
-        return _first(found + self._spelt_like(word))
+            if 0 <= j < len(words) - 1:
+                both = words[j][0] + words[j + 1][0]
+                joined += [name for form, name in self._spelt.items() if form.replace(" ", "") == both]
+        if joined:
+            return _first(joined), "spelling"
+        if found := self._meant(word, one):
+            return _first(found), "meaning"
+        if kin(word) == () or kin(one) == ():  # nothing is near, and an accident of spelling is no help
+            return (), "meaning"
+        return _first(spelt_like(word, self._spelt)), "spelling"
+
+    def _meant(self, word: str, one: str) -> list[str]:
+        """Names that mean nearly the same: things that are one at heart, our own table, the clues of the card."""
+        found = self._heads.get(word, []) + self._heads.get(one, [])
+        # a goldfish is a fish
+        found += [
+            name
+            for short, name in self._objects.items()
+            if len(short) >= 4 and word != short and word.endswith(short)
+        ]
+        told = kin(word) if kin(word) is not None else kin(one)
+        if told is None:
+            found += self.clues.get(word, []) + self.clues.get(one, [])
+        elif told:
+            found = [name for name in told if name in self._names] + found
+        else:
+            found = []  # known to be near nothing
+        if told != () and len(found) < 2 and len(one) >= 4:  # and a ball may be a basketball
+            found += [name for long, name in self._objects.items() if long != one and long.endswith(one)]
+        return found
+
+    def _named(self, text: str) -> list[str]:
+        """The thing that a sign shows: by our own table, or by the longest known name within its Unicode name."""
+        if sign(text) in self._names:
+            return [sign(text)]
+        words = _split(unicodedata.name(text, ""))
+        spans = sorted(
+            ((i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1)),
+            key=lambda s: s[0] - s[1],
+        )
+        found = [self._forms.get(words[i:j], ("", "")) for i, j in spans]
+        return [name for kind, name in found if kind == "object"][:1]
+
+    def _limits(self, words: list[tuple[str, int, int]], known: list[Known], after: bool) -> list[str]:
+        """What the captions never said, as sentences; a card that names objects alone does not tell its captions."""
+        if not self.whole:
+            return []
+        things = {k.name for k in known if k.kind == "object"}
+        single = next(iter(self.numbers), "")
+        counted: dict[str, str] = {}
+        number = ""
+        for k in known:  # a colour may stand between a number and its thing
+            if k.kind == "object" and number:
+                counted[k.name] = number
+            number = (
+                k.name
+                if k.kind == "number" and k.name != single
+                else number
+                if k.name in self.colours
+                else ""
+            )
+        plurals = {t.name: t.plural or plural(t.name) for t in self.things if t.name in counted}
+        told = [(number, plurals[name]) for name, number in counted.items()]
+        said = grammar.sentences([word for word, _, _ in words], told, len(things), self.counts)
+        return [f"{' ' if after or i else ''}{sentence}" for i, sentence in enumerate(said)]
 
     def _category(self, word: str) -> str:
         return word if any(t.category == word for t in self.things) else ""
 
-    def _spelt_like(self, word: str) -> list[str]:
-        """Names spelt almost like `word`, or that begin or end with it, the closest first."""
-        if len(word) < 3:
-            return []
-        most = 1 if len(word) <= 5 else 2 if len(word) <= 8 else 3
-        scored = []
-        for form, name in self._spelt.items():
-            joined = form.replace(" ", "")
-            part = max(form.split(), key=len)
-            gap = min(distance(word, joined, most), distance(word, part, most) + 0.5)
-            if gap <= most:
-                scored.append((gap, name))
-            elif len(part) >= 4 and len(word) > len(part) and word.endswith(part):
-                scored.append((most + 1, name))  # a goldfish is a fish
-            elif len(word) >= 4 and part.startswith(word):
-                scored.append((most + 1.5, name))
-            elif len(word) >= 6 and part[0] == word[0] and SequenceMatcher(None, word, part).ratio() >= 0.74:
-                scored.append((most + 2, name))  # elefante
-        return [name for _, name in sorted(scored, key=lambda s: s[0])]
+    def _things(self, known: list[Known]) -> list[Known]:
+        """Those that name a thing to draw: a colour may, an orange."""
+        return [k for k in known if k.kind == "object" or k.name in self._either]
 
     def _parts(self, known: list[Known], unknown: list[Unknown], doubtful: bool) -> tuple[str | Unknown, ...]:
-        things = [k for k in known if k.kind == "object" or k.name in self._either]
+        things = self._things(known)
         some = ", ".join(t.name for t in self.things[:3])
         if not things and not doubtful:
             return (f"Name a thing to draw, for example: {some}.",) if known else ()
         told = _distinct(unknown)[:MOST_TOLD]
-        said: list[list[str | Unknown]] = [
-            [f"I do not know “{u.word}”. Near it: ", u, "."] for u in told if u.near
-        ]
+        signs = any(u.how == "sign" and u.near for u in told)
+        said: list[list[str | Unknown]] = [["I read words, not signs."]] if signs else []
+        said += [[SAID[u.how].format(u.word), u, "?" if u.how == "spelling" else "."] for u in told if u.near]
         if lone := [f"“{u.word}”" for u in told if not u.near]:
             words = " or ".join([", ".join(lone[:-1]), lone[-1]] if lone[1:] else lone)
             said.append([f"I do not know {words}."])
@@ -275,61 +356,15 @@ class Vocabulary:
 # ---- words ----------------------------------------------------------------------------------------------
 
 
-def plural(name: str) -> str:
-    """The regular English plural of a name; of its first noun in "slice of pizza"."""
-    head, of, tail = name.partition(" of ")
-    if re.search(r"(s|x|z|ch|sh)$", head):
-        head += "es"
-    elif re.search(r"[^aeiou]y$", head):
-        head = head[:-1] + "ies"
-    else:
-        head += "s"
-    return head + of + tail
-
-
-def singular(word: str) -> str:
-    """A guess at what a regular English plural is the plural of."""
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and re.search(r"(s|x|z|ch|sh)es$", word):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
-        return word[:-1]
-    return word
-
-
-def distance(a: str, b: str, most: int) -> int:
-    """Letters added, left out, changed or swapped with their neighbour to turn a into b; most + 1 if more.
-
-    Optimal string alignment (Damerau 1964), cut off early.
-    """
-    if abs(len(a) - len(b)) > most:
-        return most + 1
-    before: list[int] = []
-    last = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, before[j - 2] + 1)
-            row.append(best)
-        if min(row) > most:
-            return most + 1
-        before, last = last, row
-    return min(last[-1], most + 1)
-
-
 def _words(prompt: str) -> list[tuple[str, int, int]]:
-    """(word in lower case, start, end) of each run of letters or digits; a picture sign counts by its name."""
+    """(word in lower case, start, end) of each run of letters or digits, and of each sign such as an emoji."""
     out = []
     for match in re.finditer(r"[^\W_]+|[^\w\s]", prompt):
         text, start, end = match[0], match.start(), match.end()
         if text[0].isalnum():
             out.append((unicodedata.normalize("NFKC", text).lower(), start, end))
         elif unicodedata.category(text) == "So":
-            name = unicodedata.name(text, "").lower()
-            out += [(word, start, end) for word in _split(name)]
+            out.append((text, start, end))
     return out
 
 

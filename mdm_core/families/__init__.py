@@ -5,8 +5,9 @@
     save(path, ...)                               writes a folder; only for families that are trained here
 
 `"family"` in config.json says which one a folder belongs to; folders of before that key are ours. A folder in the
-layout of diffusers has model_index.json or transformer/config.json instead, and says there what it holds. A model may
-be given by its name on the hub as well, where `python -m mdm_core.fetch` has brought it.
+layout of diffusers has model_index.json or transformer/config.json instead, one in the layout of language models a
+"model_type", and says there what it holds. A model may be given by its name on the hub as well, where
+`python -m mdm_core.fetch` has brought it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ INDEX, TRANSFORMER = "model_index.json", "transformer/config.json"
 FAMILIES = {  # loaded when a folder asks for it
     OURS: "mdm_core.families.chisel.folder",
     "amused": "mdm_core.families.amused.folder",
+    "halton": "mdm_core.families.halton.folder",
     "meissonic": "mdm_core.families.meissonic.folder",
+    "nl_diffusion": "mdm_core.families.nl_diffusion.folder",
 }
 # what the files of other programs call the pipelines or, without one, the transformers that hold a family's parts
 CLASSES = {
@@ -42,6 +45,9 @@ CLASSES = {
     "Pipeline": "meissonic",
     "Transformer2DModel": "meissonic",
 }
+OPEN = "aMUSEd, Meissonic, Monetico and NL-Diffusion-Image"  # for people
+# what config.json of a language model calls its architecture
+MODEL_TYPES = {"nemotron_labs_diffusion_image": "nl_diffusion"}
 
 
 def open_folder(path: str | Path, device: torch.device, dtype: torch.dtype | None = None) -> Parts:
@@ -73,15 +79,22 @@ def family_of(path: Path) -> str:
             kind = read_json(path / file).get("_class_name")
             if not isinstance(kind, str) or kind not in CLASSES:
                 raise ValueError(
-                    f"{path / file} describes a {kind!r}, which does not open here; what opens are aMUSEd, "
-                    "Meissonic and Monetico"
+                    f"{path / file} describes a {kind!r}, which does not open here; what opens are {OPEN}"
                 )
             return CLASSES[kind]
     try:
         data = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return OURS
-    family = data.get("family", OURS) if isinstance(data, dict) else OURS
+    data = data if isinstance(data, dict) else {}
+    if "model_type" in data and "family" not in data:
+        kind = data["model_type"]
+        if not isinstance(kind, str) or kind not in MODEL_TYPES:
+            raise ValueError(
+                f"{path / 'config.json'} describes a {kind!r}, which does not open here; what opens are {OPEN}"
+            )
+        return MODEL_TYPES[kind]
+    family = data.get("family", OURS)
     if not isinstance(family, str) or family not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(

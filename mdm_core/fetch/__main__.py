@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdm_core.families import TRANSFORMER, family_of
+from mdm_core.families import MODEL_TYPES, TRANSFORMER, family_of
 from mdm_core.hub import names
 from mdm_core.hub.card import LICENCES
 
 FREE = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "unlicense"}
 TEXTS = {".json", ".txt", ".md"}
+# a large model lies in several files at the root, which this one lists
+SHARDS, ROOT = "model.safetensors.index.json", "config.json"
 
 
 class Offer(NamedTuple):
@@ -37,6 +39,8 @@ def offer(name: str, revision: str | None = None) -> Offer:
     """Ask the hub; ValueError, one sentence, where it does not answer or has no such model."""
     from huggingface_hub import HfApi
 
+    if name.lower() in names.PICKLED:
+        raise ValueError(f"{name} cannot be fetched: {names.PICKLED[name.lower()]}")
     try:
         told = HfApi(endpoint=_endpoint()).model_info(
             name, revision=revision, files_metadata=True, timeout=30
@@ -45,7 +49,8 @@ def offer(name: str, revision: str | None = None) -> Offer:
         raise ValueError(f"{name} cannot be found on the hub: {_short(error)}") from error
     sizes = {f.rfilename: f.size or 0 for f in told.siblings or ()}
     files = needed(sizes)
-    if TRANSFORMER not in files or not any(f.endswith(".safetensors") for f in files):
+    whole = TRANSFORMER in files or (SHARDS in files and ROOT in files and _opens(name, told.config))
+    if not whole or not any(f.endswith(".safetensors") for f in files):
         raise ValueError(
             f"{name} is no model that opens here: it needs {TRANSFORMER} and .safetensors files, and its files "
             f"are {', '.join(sorted(sizes)[:5]) or 'none'}"
@@ -56,15 +61,25 @@ def offer(name: str, revision: str | None = None) -> Offer:
     return Offer(name, str(told.sha), files, sum(sizes[f] for f in files), licence)
 
 
+def _opens(name: str, config: Any) -> bool:
+    """Whether what lies in shards at the root is a model that opens here, by what the hub tells of its config.json."""
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return name in names.KNOWN if kind is None else kind in MODEL_TYPES
+
+
 def needed(files: Iterable[str]) -> tuple[str, ...]:
-    """Of a repository's files those that are opened: texts, and weights in 16 bits where there are such."""
+    """Of a repository's files those that are opened: texts, and weights in 16 bits where there are such.
+
+    Weights lie in a folder for each part; or, where the root has a list of shards, there alone.
+    """
     files = sorted(files)
+    depth = 1 if SHARDS in files and TRANSFORMER not in files else 2
     out = []
     for file in files:
         path = Path(file)
         if path.suffix in TEXTS and len(path.parts) <= 2:
             out.append(file)
-        if path.suffix == ".safetensors" and len(path.parts) == 2:
+        if path.suffix == ".safetensors" and len(path.parts) == depth:
             half = file.removesuffix(".safetensors") + ".fp16.safetensors"
             if half not in files:
                 out.append(file)
@@ -124,10 +139,11 @@ def main(argv: list[str] | None = None) -> int:
 def described(found: Offer) -> str:
     """Size, licence and commit of what would be brought."""
     licence = LICENCES.get(found.licence, found.licence) or "the model's card names none"
-    return (
-        f"{found.name}: {_bytes(found.size)} in {len(found.files)} files; licence: {licence}; "
-        f"commit {found.commit}"
-    )
+    known, needs = names.KNOWN.get(found.name, ("", ""))[1], names.NEEDS.get(found.name)
+    if known and found.licence not in LICENCES:
+        licence = f"{licence} ({known})"
+    told = f"{found.name}: {_bytes(found.size)} in {len(found.files)} files; licence: {licence}; "
+    return told + (f"needs {needs}; " if needs else "") + f"commit {found.commit}"
 
 
 def agreed(found: Offer) -> bool:

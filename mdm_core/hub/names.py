@@ -15,7 +15,18 @@ KNOWN = {
     "amused/amused-512": ("1.8 GB", "OpenRAIL++"),
     "MeissonFlow/Meissonic": ("3.3 GB", "Apache-2.0"),
     "Collov-Labs/Monetico": ("", "Apache-2.0"),
+    "nvidia/NL-Diffusion-Image": (
+        "25.7 GB",
+        "NVIDIA's licence: research and development only, not commercial",
+    ),
 }
+# published as pickles, which a command of ours turns into a model folder; by their names in lower case
+PICKLED = {
+    "llvictorll/halton-maskgit": "its files are pickles: load one of them and LlamaGen's vq_ds16_c2i.pt by hand, and "
+    "python -m mdm_core.families.halton makes a model folder of them",
+}
+# of the machine that they run on, where not any will do
+NEEDS = {"nvidia/NL-Diffusion-Image": "a GPU of 24 GB"}
 
 
 def is_name(text: str) -> bool:
@@ -49,8 +60,11 @@ def home() -> Path:
 
 def absent(name: str) -> str:
     """One sentence about a model that is not in the cache: how it gets there, and what that costs."""
+    if name.lower() in PICKLED:
+        return f"{name} is no model folder: {PICKLED[name.lower()]}"
     size, licence = KNOWN.get(name, ("", ""))
-    said = ", ".join(filter(None, (size, licence)))
+    needs = NEEDS.get(name)
+    said = ", ".join(filter(None, (size, needs and f"for {needs}", licence)))
     about = f" ({said})" if said else ""
     return (
         f"{name} is no model folder and not on this machine: if it is a model of the hub, "

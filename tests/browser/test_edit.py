@@ -119,15 +119,17 @@ def test_undo_and_redo_go_through_every_state_without_the_server(studio):
         studio.keyboard.press("Control+z")
         until(studio, locked=locked)
         assert not apart(centres(studio), pixels)
-    assert studio.locator("[data-press=undo]").is_disabled()  # the first picture itself is not undone
+    assert studio.locator(
+        ".cz-ways [data-press=undo]"
+    ).is_disabled()  # the first picture itself is not undone
     for pixels, locked in states[1:-1]:
         studio.keyboard.press("Control+Shift+z")
         until(studio, locked=locked)
         assert not apart(centres(studio), pixels)
-    studio.locator("[data-press=redo]").click()
+    studio.locator(".cz-ways [data-press=redo]").click()
     until(studio, run=run)
     assert not apart(centres(studio), states[-1][0])
-    assert studio.locator("[data-press=redo]").is_disabled()
+    assert studio.locator(".cz-ways [data-press=redo]").is_disabled()
     assert not [url for url in asked if "component_server" in url or "queue/join" in url]
 
 
@@ -259,7 +261,7 @@ def test_two_fingers_zoom_and_paint_nothing(visit):
     fingers("touchMove", 68, 172)
     fingers("touchEnd")
     assert until(page, locked="0")["cell"] == "-1"
-    assert page.locator("[data-press=undo]").is_disabled()
+    assert page.locator(".cz-ways [data-press=undo]").is_disabled()
     page.locator("button[data-tool=mask]").tap()
     fingers("touchStart", 40)
     fingers("touchMove", 42)
@@ -305,5 +307,7 @@ def test_a_picture_that_the_server_forgot_is_said_in_one_sentence(studio):
     studio.locator("[data-press=repaint]").click()
     studio.get_by_role("alert").filter(has_text="no longer kept on the server").wait_for()
     assert dataset(studio)["masked"] == "9"
-    studio.locator("[data-press=undo]").click()  # and the sentence goes as soon as the visitor goes on
+    studio.locator(
+        ".cz-ways [data-press=undo]"
+    ).click()  # and the sentence goes as soon as the visitor goes on
     studio.wait_for_function("() => document.querySelector('.cz-notice').textContent === ''")

@@ -29,8 +29,9 @@ def select(page, cell):
     )
 
 
-def learn(page):
+def learn(page, chapter="token"):
     page.locator("[data-task=learn]").click()
+    page.locator(f"[data-open={chapter}]").click()
 
 
 # ---- inspector ----------------------------------------------------------------------------------------
@@ -138,12 +139,12 @@ def test_the_tour_waits_for_the_visitor_and_can_be_left(studio):
 
 
 def test_the_explorer_shows_how_a_group_shares_the_credit(studio):
-    learn(studio)
-    studio.locator(".cz-explorer summary").press("Enter")
+    learn(studio, "neighbours")
     box = studio.locator("#explorer .cz-members")
     studio.wait_for_function("() => document.querySelectorAll('#explorer .cz-members .cz-tile').length === 8")
     host = studio.locator("[data-group]")
     slider = studio.locator("#explorer input[type=range]")
+    studio.wait_for_function("() => document.querySelector('[data-lambda]')")
     slider.fill("0")
     studio.wait_for_function("() => document.querySelector('[data-lambda]').dataset.lambda === '0.00'")
     assert host.get_attribute("data-group") == host.get_attribute("data-plain")
@@ -167,20 +168,18 @@ def test_the_explorer_takes_the_cell_that_is_inspected(studio):
     generate(studio, steps=5)
     scrub(studio, 3)
     select(studio, 70)
-    learn(studio)
-    studio.locator(".cz-explorer summary").click()
+    learn(studio, "neighbours")
     studio.locator("[data-explore=cell]").click()
     studio.locator(".cz-explore-say").filter(has_text="At row 5, column 7, step 3,").wait_for()
 
 
 def test_the_lab_breaks_heals_and_counts(studio):
-    learn(studio)
-    studio.locator(".cz-lab summary").click()
+    learn(studio, "editing")
     studio.locator("[data-share='10']").click()
     studio.locator(".cz-lab-say", has_text="Make a picture first").wait_for()
     studio.evaluate("window.chisel.task('create')")
     generate(studio)
-    learn(studio)
+    learn(studio, "editing")
     studio.locator("[data-share='10']").click()
     studio.locator(".cz-results tbody tr").first.wait_for()
     counts = studio.evaluate("({...document.querySelector('[data-broken]').dataset})")
@@ -313,7 +312,7 @@ def test_learning_fits_a_dark_phone(visit):
     page.locator("#generate").tap()
     settled(page)
     page.locator("[data-task=learn]").tap()
-    page.locator(".cz-explorer summary").tap()
+    page.locator("[data-open=neighbours]").tap()
     page.wait_for_function("() => document.querySelectorAll('#explorer .cz-members .cz-tile').length === 8")
     page.locator("[data-tour=start]").tap()
     box = page.locator(".cz-tour").bounding_box()
@@ -335,11 +334,17 @@ def test_the_lessons_can_be_given_as_written(visit, address):
     scrub(page, last)
     select(page, 0)
     assert "set to #" in page.locator(".cz-history").inner_text()
-    page.locator(".cz-candidates .cz-tile").nth(1).click()
+    assert page.locator(".cz-candidates .cz-tile").count() == 8  # seven others, and its own
+    learn(page)
+    page.get_by_role("button", name="Show all its cells").click()
+    page.get_by_role("group", name="Dial 1").locator("[aria-pressed=false]").first.click()
     page.wait_for_function(f"() => {CANVAS}.drafted === '1'")
-    page.locator("[data-task=edit]").click()
-    page.get_by_role("button", name="Undo").click()
+    page.locator(".cz-token-chapter").get_by_role("button", name="Undo").click()
     page.wait_for_function(f"() => {CANVAS}.drafted === '0'")
+    learn(page, "forward")
+    page.get_by_label("Noise level").fill("80")
+    page.get_by_role("button", name="Let the model go back").wait_for()
+    page.get_by_role("button", name="My picture again").click()
     # lesson 2
     page.locator("[data-task=create]").click()
     edited = page.evaluate("window.chisel.run().frames.flatMap((f) => f.edited.map((e) => [f.k, e.at]))")
@@ -349,19 +354,21 @@ def test_the_lessons_can_be_given_as_written(visit, address):
         select(page, edited[0][1])
         assert "edited to #" in page.locator(".cz-history").inner_text()
     page.get_by_role("button", name="Confidence").click()
-    page.locator("[data-task=learn]").click()
-    page.get_by_text("Break it, and watch it heal").click()
+    learn(page, "editing")
+    page.get_by_role("button", name="Carve it again without editing").wait_for()
     for share in ("10 %", "20 %"):
         rows = page.locator(".cz-results tbody tr").count()
         page.locator(".cz-shares").get_by_role("button", name=share, exact=True).click()
         page.wait_for_function("n => document.querySelectorAll('.cz-results tbody tr').length > n", arg=rows)
+    page.get_by_label("Pass").fill("0")
     # lesson 3
-    page.get_by_text("Why neighbours deserve credit").click()
+    learn(page, "neighbours")
     page.wait_for_function("() => document.querySelectorAll('#explorer .cz-handful .cz-tile').length === 12")
     page.get_by_label("Weight of the group").fill("0")
     page.get_by_label("Groups of 64 codes").click()
     page.wait_for_function("() => document.querySelectorAll('#explorer .cz-members .cz-tile').length === 64")
-    page.get_by_role("button", name="For teachers: three lessons").click()
+    page.get_by_role("button", name="Suppose a neighbour were right").wait_for()
+    page.get_by_role("button", name="For teachers").click()
     page.get_by_role("heading", name="Lesson 3: Why neighbours deserve credit (GCE)").wait_for()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from mdm_core.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 TWIN = ROOT / "tests/golden/amused/halved"
+NL = ROOT / "tests/golden/nl_diffusion/twin"
 NAME = "amused/amused-256"
 # prologue of a process that must not go online: sockets end it, whoever asks for them
 HOOK = """
@@ -143,7 +146,42 @@ def test_a_free_licence_needs_no_yes():
     }
     assert {text for text in offers if text in fetch.FREE} == {"mit"}
     assert "1.75 GB in 1 files; licence: MIT; commit" in fetch.described(offers["mit"])
-    assert "licence: the model's card names none" in fetch.described(offers[""])
+    assert "licence: the model's card names none (OpenRAIL++); commit" in fetch.described(offers[""])
+
+
+def test_a_model_in_shards_is_fetched_from_the_root_alone(cache, at, call, tmp_path):
+    name, extra = "nvidia/NL-Diffusion-Image", tmp_path / "published"
+    shutil.copytree(NL, extra)
+    for file in (
+        "emu3_vqvae/model.safetensors",
+        "modeling.py",
+        "assets/collage.png",
+        "merged/model.safetensors",
+    ):
+        (extra / file).parent.mkdir(exist_ok=True)
+        (extra / file).write_bytes(b"x" * 5_000_000)
+    with hub(name, extra, "nvidia-license") as (url, asked):
+        at(url)
+        refused = call(name, say="no")
+        assert refused.returncode == 2
+        for said in ("1.0 MB in 7 files", "not commercial", "needs a GPU of 24 GB; commit"):
+            assert said in refused.stdout
+        assert names.find(name) is None
+        assert call(name, "--yes").returncode == 0
+        loaded = {line.split(COMMIT + "/")[1] for line in asked if line.startswith("GET /nvidia")}
+        assert loaded == {str(p.relative_to(NL)) for p in NL.rglob("*") if p.is_file()}
+    assert Pipeline.from_pretrained(name, "cpu", torch.float32).facts.name == "NL-Diffusion-Image 16"
+
+
+def test_other_language_models_are_not_fetched(cache, at, call, tmp_path):
+    shutil.copytree(NL, tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    path.write_text(path.read_text().replace("nemotron_labs_diffusion_image", "llama"))
+    with hub("some/llama", tmp_path / "other") as (url, asked):
+        at(url)
+        said = call("some/llama", "--yes")
+    assert said.returncode == 2 and "some/llama is no model that opens here" in said.stderr
+    assert all(line.startswith("GET /api/") for line in asked)
 
 
 def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_path):
@@ -170,6 +208,10 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_pat
         (["a/../b"], "is no name of a model"),
         (["amused"], "is no name of a model"),
         (["amused/amused-256/x"], "is no name of a model"),
+        (
+            ["llvictorll/Halton-MaskGIT"],
+            "cannot be fetched: its files are pickles: .*mdm_core.families.halton",
+        ),
         ([NAME, "--revision", "main"], "--revision must be a full commit"),
         ([NAME, "--revision", "../" * 13 + "x"], "--revision must be a full commit"),
     ],
@@ -177,7 +219,7 @@ def test_what_cannot_be_fetched_is_said_in_one_sentence(cache, at, call, tmp_pat
 def test_arguments_that_make_no_sense_cost_nothing(arguments, sentence, capsys):
     assert fetch.main(arguments) == 2
     said = capsys.readouterr()
-    assert sentence in said.err and said.err.count("\n") == 1 and not said.out
+    assert re.search(sentence, said.err) and said.err.count("\n") == 1 and not said.out
 
 
 def test_of_a_repository_only_what_is_opened_is_needed():
@@ -290,9 +332,13 @@ def test_licences_are_read_from_the_card(tmp_path):
 # ---- offline --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [NAME, "some/model"])
+@pytest.mark.parametrize("name", [NAME, "nvidia/NL-Diffusion-Image", "some/model"])
 def test_a_model_that_is_not_there_is_one_sentence_and_no_socket(name, tmp_path):
-    size = " (1.8 GB, OpenRAIL++)" if name == NAME else ""
+    size = {
+        NAME: " (1.8 GB, OpenRAIL++)",
+        "nvidia/NL-Diffusion-Image": " (25.7 GB, for a GPU of 24 GB, NVIDIA's licence: research and development only, "
+        "not commercial)",
+    }.get(name, "")
     sentence = (
         f"{name} is no model folder and not on this machine: if it is a model of the hub, "
         f"python -m mdm_core.fetch {name} brings it{size}"
@@ -301,6 +347,12 @@ def test_a_model_that_is_not_there_is_one_sentence_and_no_socket(name, tmp_path)
     said = run("-c", DRAW, "a fox", "--model", name, *picture, HF_HOME=str(tmp_path))
     assert (said.returncode, said.stderr.strip()) == (2, f"error: {sentence}")
     assert not (tmp_path / "x.png").exists()
+
+
+def test_a_model_of_pickles_says_what_makes_a_folder_of_them(cache):
+    for name in ("llvictorll/Halton-MaskGIT", "llvictorll/Halton-Maskgit"):
+        with pytest.raises(ValueError, match=f"^{name} is no model folder: its files are pickles: load one"):
+            families.facts(name)
 
 
 def test_the_hook_would_see_a_socket():

@@ -376,5 +376,13 @@ CASES = {
         --out FILE
         --out FILE/x
     """,
+    "bench nl": """
+        --device tpu
+        --device cpu
+        --runs 0
+        --steps x
+        --steps 257
+        --tiny --device cpu --out FILE
+    """,
 }
 COMMANDS = {name: [line.strip() for line in lines.strip().splitlines()] for name, lines in CASES.items()}

@@ -18,6 +18,7 @@ def hub(name: str, folder: Path, licence: str = "openrail++") -> Iterator[tuple[
     """Serves `folder` as the model `name`; gives its address, and the list of what it is asked for."""
     asked: list[str] = []
     files = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    config = json.loads(files.get("config.json", b"{}"))
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name
@@ -38,6 +39,7 @@ def hub(name: str, folder: Path, licence: str = "openrail++") -> Iterator[tuple[
                     "tags": [],
                     "siblings": [{"rfilename": f, "size": len(data)} for f, data in files.items()],
                     "cardData": {"license": licence},
+                    "config": {k: config[k] for k in ("architectures", "model_type") if k in config},
                 }
                 self.answer(json.dumps(told).encode(), "application/json")
                 return

@@ -10,8 +10,9 @@ from picture_files import captioned_folder
 
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.engine.parallel import Parallel
+from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
-from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
+from trainer.tokenizer.loop import TokenizerTrainer
 
 CONFIG = ImageTokenizerConfig(
     image_size=32,

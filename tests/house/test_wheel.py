@@ -185,6 +185,17 @@ def test_a_record_names_the_commit_of_the_code_and_not_of_the_folder_one_stands_
     assert record.commit_of_the_code() is None
 
 
+def test_the_wheel_names_every_package():
+    """A package that pyproject.toml does not name is missing from the wheel, and nowhere else."""
+    named = re.search(r"^packages = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    there = {
+        ".".join(init.parent.relative_to(ROOT).parts)
+        for top in ("mdm_core", "ui", "trainer")
+        for init in (ROOT / top).rglob("__init__.py")
+    }
+    assert there - set(re.findall(r'"([^"]+)"', named)) == {"ui.record"}
+
+
 @pytest.mark.parametrize(
     "name, told",
     [

@@ -15,7 +15,9 @@ test("a word from the palette comes with the spaces it needs, and with and betwe
   assert.deepEqual(put("a", "", "cat"), ["a cat", 5]);
   assert.deepEqual(put("a blue ", " on teal", "cat"), ["a blue cat on teal", 10]);
   assert.deepEqual(put("a cat", "", "Dog"), ["a cat and Dog", 13]);
-  assert.deepEqual(put("a cat", "", "blue"), ["a cat blue", 10]);
+  assert.deepEqual(put("a cat", "", "blue"), ["a blue cat", 7]);
+  assert.deepEqual(put("three cats on teal", "", "Dog"), ["three cats and a Dog on teal", 20]);
+  assert.deepEqual(put("a category on teal", "", "Dog"), ["a category on teal Dog", 22]);
   assert.deepEqual(put("", "cat", "blue"), ["blue cat", 5]);
 });
 

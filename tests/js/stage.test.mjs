@@ -5,6 +5,7 @@ import test from "node:test";
 
 import { Hands } from "../../ui/hands/hands.js";
 import { actions } from "../../ui/hands/actions.js";
+import { Mover } from "../../ui/hands/mover.js";
 import { together } from "../../ui/stage/kept/keep.js";
 import { Stage } from "../../ui/stage/stage.js";
 import { slotsOf } from "../../ui/stage/time/timeline.js";
@@ -127,18 +128,25 @@ test("broken cells hold another token of the codebook, locked ones their own", (
 test("every action is possible exactly when it makes sense", () => {
   const stage = new Stage();
   const hands = new Hands(stage);
-  const table = actions(stage, hands);
+  const mover = new Mover(stage);
+  const table = actions(stage, hands, mover);
   const possible = () => Object.keys(table).filter((name) => table[name].can()).sort();
   assert.deepEqual(possible(), []);
   stage.take(message());
-  assert.deepEqual(possible(), ["break-some", "heal"]);
+  assert.deepEqual(possible(), ["break-some", "choose-all", "heal"]);
   stage.select(0);
   table["mask-cell"].act();
   assert.equal(stage.task, "edit");
-  assert.deepEqual(possible(), ["break-some", "clear", "mask-cell", "repaint", "undo", "vary"]);
+  assert.deepEqual(possible(), ["break-some", "choose-all", "clear", "invert", "mask-cell", "repaint", "undo", "vary"]);
   table["mask-cell"].act(); // brings it back
   table["lock-cell"].act();
-  assert.deepEqual(possible(), ["around", "break-some", "clear", "heal", "lock-cell", "stamp", "undo", "unlock"]);
+  assert.deepEqual(possible(), [
+    "around", "break-some", "choose-all", "clear", "heal", "invert", "lock-cell", "stamp", "undo", "unlock",
+  ]);
+  mover.choose([0, 1], false);
+  assert.deepEqual(possible().filter((name) => /cells|choose/.test(name)), ["choose-all", "choose-none", "choose-others", "copy-cells", "mask-cells"]);
+  mover.copy();
+  assert.ok(table["paste-cells"].can());
   stage.go(1);
   assert.ok(table.branch.can());
   stage.asks.waiting = true;

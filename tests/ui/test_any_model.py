@@ -18,6 +18,7 @@ from PIL import Image
 from studio_hands import Tab, form, unpack
 
 from mdm_core.explain.doubt import unsure
+from ui import launch
 from ui.bring.opening import Opening
 from ui.export import draw, export
 from ui.inspector import lookups as inspect
@@ -145,12 +146,12 @@ def test_the_inspector_tells_what_the_record_tells(studio, run, cell):
 
 
 def test_the_explorer_says_that_there_are_no_neighbours_or_shows_those_of_a_codebook(studio, run):
-    handful, explore = explorer.functions(inspect.of(studio))
+    handful, explore, _ = explorer.functions(inspect.of(studio))
     assert explore({"run": run.id, "step": 1, "cell": 3}) == {"error": explorer.NO_LATTICE}
     for data in ({}, {"run": run.id, "step": 5}):
         assert all(0 <= token < V for token in handful(data)["tokens"])
     pipe = fake_pipeline(codec=BookCodec())
-    handful, explore = explorer.functions(inspect.of(Studio(lambda: pipe)))
+    handful, explore, _ = explorer.functions(inspect.of(Studio(lambda: pipe)))
     told = explore({"size": 4})
     assert told["columns"] == GRID[1] and 0 <= told["cell"] < CELLS and told["sizes"] == [2, 4, 8]
     assert handful({})["tokens"]
@@ -262,3 +263,16 @@ def test_no_file_is_smaller_than_the_models_picture_however_large_or_fine(run, g
     marked = draw.frame(pipe, large, 1, export.MOVING_SIDE, marks=True)
     blue = (np.asarray(marked) == draw.NEW).all(-1).sum()
     assert blue >= len(record.committed)
+
+
+def test_the_model_is_warmed_up_with_a_prompt_that_it_knows():
+    """A family may draw named things alone; one without examples takes any words."""
+    asked_for = []
+    pipe = SimpleNamespace(
+        facts=SimpleNamespace(examples=("goldfish", "castle"), fingerprint="0" * 16),
+        stream=lambda prompt, **settings: asked_for.append(prompt) or (),
+    )
+    launch.warm_up(pipe)
+    pipe.facts.examples = ()
+    launch.warm_up(pipe)
+    assert asked_for == ["goldfish", "a warm-up"]

@@ -5,6 +5,7 @@ import re
 from html import unescape
 
 import pytest
+import torch
 from fake_family import DEFAULTS, fake_pipeline, told
 from studio_hands import within_a_loop
 
@@ -45,6 +46,18 @@ def test_ours_has_all_of_it():
     blocks, said = built(opened.shipped())
     assert ids(blocks) >= OURS_ALONE and said["revises"]
     assert said["form"]["prompt"] == opened.shipped().examples[0]
+
+
+@pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
+def test_a_processor_without_fast_bf16_is_told_and_offered_fewer_steps(monkeypatch, fast):
+    monkeypatch.setattr(opened.device, "default", lambda: torch.device("cpu"))
+    monkeypatch.setattr(opened.device, "fast_dtype", lambda device: fast)
+    blocks, said = built(opened.shipped())
+    offers = [b for b in blocks if getattr(b, "elem_id", None) == "fewer-steps"]
+    assert [b.value for b in offers] == (
+        [f"{2 * said['form']['steps'] // 3} steps"] * (fast == torch.float32)
+    )
+    assert ("slow" in ids(blocks)) == (fast == torch.float32)
 
 
 def test_a_slider_over_codes_ends_at_the_models_vocabulary():

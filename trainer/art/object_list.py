@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mdm_core.explain.vocabulary import plural as regular_plural
+from mdm_core.explain.spelling import plural as regular_plural
 
 
 def read_objects(path: Path) -> list[dict]:

@@ -2,16 +2,14 @@
 
     python -m trainer bench gce    [--device cpu|cuda] [--out assets/benchmarks]
     python -m trainer bench sample [--device cpu|cuda] [--out assets/benchmarks]
-    python -m trainer bench train  [--device cpu|cuda] [--out assets/benchmarks]    whole training steps
-    python -m trainer bench scaling [--device cpu|cuda] [--out assets/benchmarks]   1, 2, 4, ... devices
     python -m trainer bench profile [--out assets/benchmarks]    where a GPU's time goes, kernel by kernel
     python -m trainer bench table  [--out assets/benchmarks]     the records there, as Markdown
                            table --readme README.md         renews the README's summary of them
 
 Writes a JSON record with device, versions and commit, and a plot. --quick takes fewer rounds and only the
 first shapes. --shape N,D,V (again for more) measures only these, and keeps the record's other shapes if they
-come from the same device and versions; each row names its commit. train and scaling have options of their own
-(--help after their name).
+come from the same device and versions; each row names its commit. Whole training steps, several devices and whole
+pictures are commands of their own, which `python -m trainer` lists.
 """
 
 from __future__ import annotations

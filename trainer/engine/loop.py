@@ -37,6 +37,7 @@ from trainer.engine.step import (
     start_from,
     stream_seed,
 )
+from trainer.files import replacing
 from trainer.recipes.recipe import Recipe
 
 
@@ -110,13 +111,12 @@ class Trainer(Run[Drawn]):
         """The run's prompt vocabulary: its own, else that of --init or --codec, else learnt from the captions."""
         path, m = self.out / "text.json", self.recipe.model
         if self.parallel.main and not path.exists():
-            aside = path.with_suffix(".tmp")
-            if shared and shared.exists():
-                shutil.copyfile(shared, aside)
-            else:
-                captions = self.recipe.data.open(None).captions(100_000)
-                TextTokenizer.train(captions, m.text_vocab_size, m.text_length).save(aside)
-            os.replace(aside, path)
+            with replacing(path) as aside:
+                if shared and shared.exists():
+                    shutil.copyfile(shared, aside)
+                else:
+                    captions = self.recipe.data.open(None).captions(100_000)
+                    TextTokenizer.train(captions, m.text_vocab_size, m.text_length).save(aside)
         self.parallel.wait()
         text = TextTokenizer.load(path, m.text_length)
         if text.vocab_size > m.text_vocab_size:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import signal
 import time
@@ -27,6 +26,7 @@ from trainer.engine import checkpoint, state
 from trainer.engine.optim import EMA, clip_gradients, cosine, trapezoid
 from trainer.engine.parallel import Parallel
 from trainer.engine.reporter import Reporter
+from trainer.files import replacing
 
 COUNTERS = ("step", "samples", "seconds", "log", "pending", "skipped", "score")
 MOST_SKIPS = 20  # steps in a row without a finite gradient, after which on_nan="skip" gives up
@@ -323,9 +323,8 @@ class Run(Generic[Drawn]):
         s = self.settings
         self.saver.save(self.step, score=self.score, keep_last=s.keep_last, keep_best=s.keep_best)
         if self.parallel.main:
-            aside = self.out / ".log.json.tmp"
-            aside.write_text(json.dumps(self.log))
-            os.replace(aside, self.out / "log.json")
+            with replacing(self.out / "log.json") as log:
+                log.write_text(json.dumps(self.log))
 
 
 def leave_on_signals(run: Run[Any]) -> None:

@@ -22,7 +22,8 @@ from trainer.command import ask, out_folder, run_command
 from trainer.data.texts import text_of
 from trainer.judge.near_misses import near_misses as wrong_scenes
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.generator import Scene, SceneGenerator, SceneObject
+from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.scene import Scene, SceneObject
 from trainer.scenes.source import SceneDataConfig
 from trainer.scenes.spec import EMOJI_128, SceneSpec, scene_spec
 from trainer.settings.evaluate import EVERY_TAG as EVERY_TAG
@@ -190,7 +191,7 @@ def near_misses(p: Prompt, atlas: Atlas, n_objects: int) -> dict[str, Scene]:
 def main() -> None:
     args = ask(Prompts, __doc__)
     out_folder(args.out)
-    atlas = SceneDataConfig(spec=args.world, atlas=args.atlas).load_atlas()
+    atlas = SceneDataConfig(spec=args.world, atlas=args.sprites).load_atlas()
     lines = make(atlas, args.objects or len(atlas), spec=scene_spec(args.world))
     file = args.out / "prompts.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from mdm_core.device import usable
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer, count_parameters
 from trainer.command import ask, out_folder, run_command
 from trainer.evidence.arms import ARMS, TENSORS, Bench
+from trainer.files import replacing
 from trainer.judge.detector import Verifier
 from trainer.record import environment
 from trainer.settings.evidence import Ablate
@@ -57,6 +57,7 @@ def probe(bench: Bench, data: dict) -> dict:
 
 def worker(args: Ablate) -> None:
     """All seeds of one arm, as far as the time goes."""
+    assert args.worker is not None
     bench = Bench(args)
     data = bench.load()
     steps = args.steps or agreed_steps(args, bench, data)
@@ -79,9 +80,8 @@ def worker(args: Ablate) -> None:
             "train_seconds": round(trained, 1),
             "seconds": round(time.time() - began, 1),
         }
-        aside = path.with_suffix(".tmp")
-        aside.write_text(json.dumps(row) + "\n")
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            aside.write_text(json.dumps(row) + "\n")
         shutil.rmtree(folder)
         print(json.dumps({k: v for k, v in row.items() if k != "score"}), row["score"]["mean"], flush=True)
         if time.time() + 1.05 * (time.time() - began) > args.until:
@@ -90,6 +90,7 @@ def worker(args: Ablate) -> None:
 
 def agreed_steps(args: Ablate, bench: Bench, data: dict) -> int:
     """Steps of a run, the same for all arms: all train a little at the same time, and the slowest decides."""
+    assert args.worker is not None
     agreed = args.out / "pace_agreed"
     if agreed.exists():
         return int(agreed.read_text())

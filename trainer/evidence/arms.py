@@ -155,7 +155,7 @@ class Bench:
         return run.model.eval(), took, [{"steps": e["step"], **{k: e[k] for k in BITS}} for e in run.log]
 
     @torch.no_grad()
-    def bits(self, model, data: dict) -> dict[str, float]:
+    def bits(self, model: MaskedDiffusionTransformer, data: dict) -> dict[str, float]:
         """Plain CE in bits a token on unseen scenes: masked, flipped, and masked ones to within a cell of 8 codes."""
         x0, text = (data[name].to(self.device).long() for name in ("unseen_x0", "unseen_text"))
         plain = CorruptionConfig(flip_uniform=1.0)
@@ -172,7 +172,7 @@ class Bench:
         return {k: round(float(np.mean(v)), 4) for k, v in parts.items()}
 
     @torch.no_grad()
-    def measure(self, model, data: dict) -> dict:
+    def measure(self, model: MaskedDiffusionTransformer, data: dict) -> dict:
         """EmojiEval; the Fréchet distance."""
         prompts = [Prompt.read(i, line) for i, line in enumerate(data["lines"])]
         config = PipelineConfig(tokenizer=self.codec_config, model=self.model_config)

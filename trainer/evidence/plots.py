@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from trainer.evidence.pages import NAMES, read
 
 TEAL, RUST, GREY = "#0f766e", "#b45309", "#64748b"
 
 
-def axes_of(columns: int, width: float = 5.0):
+def axes_of(columns: int, width: float = 5.0) -> tuple[Any, Any]:
     """A figure with so many plots side by side, each `width` inches wide; ImportError without matplotlib."""
     import matplotlib
 
@@ -43,17 +45,12 @@ def objective(record: dict, path: Path) -> Path:
     arms = [a for a in NAMES if any(r["arm"] == a for r in record["runs"])]
     curves = all("curve" in r for r in record["runs"])
     figure, axes = axes_of(3 + curves, 4.6)
-    for k, (axis, (label, pick)) in enumerate(
-        zip(
-            axes[:3],
-            (
-                ("EmojiEval mean, %", lambda r: 100 * r["score"]["mean"]["share"]),
-                ("plain-CE bits a masked token", lambda r: r["masked_bits"]),
-                ("Fréchet distance, verifier's features", lambda r: r["frechet"]),
-            ),
-            strict=True,
-        )
-    ):
+    measures: dict[str, Callable[[dict[str, Any]], float]] = {
+        "EmojiEval mean, %": lambda r: 100 * r["score"]["mean"]["share"],
+        "plain-CE bits a masked token": lambda r: r["masked_bits"],
+        "Fréchet distance, verifier's features": lambda r: r["frechet"],
+    }
+    for k, (axis, (label, pick)) in enumerate(zip(axes[:3], measures.items(), strict=True)):
         for y, arm in enumerate(reversed(arms)):
             values = [pick(r) for r in record["runs"] if r["arm"] == arm]
             axis.plot(
@@ -144,7 +141,7 @@ def scores(record: dict, path: Path) -> Path:
     return save(figure, path)
 
 
-def save(figure, path: Path) -> Path:
+def save(figure: Any, path: Path) -> Path:
     """Write a figure and forget it."""
     from matplotlib import pyplot
 

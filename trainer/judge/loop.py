@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from trainer.engine.optim import cosine
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import Run
 from trainer.engine.step import stream_seed
+from trainer.files import replacing
 from trainer.judge.detector import WIDTHS, Detector, save_quantised, sha256
 from trainer.judge.free_lessons import FreeSceneMaker
 from trainer.judge.lessons import IGNORE, SEED, SIZES, Bank, Lesson, SceneMaker, lesson
@@ -265,9 +265,8 @@ class JudgeTrainer(Run[tuple[Tensor, Lesson]]):
         Between the two a reader finds weights that are not the card's, and says so.
         """
         weights, card_file = self.out / "verifier.safetensors", self.out / "card.json"
-        aside = weights.with_suffix(".part")
-        save_quantised(self.model, aside)
-        os.replace(aside, weights)
+        with replacing(weights) as aside:
+            save_quantised(self.model, aside)
         card = {
             "sha256": sha256(weights),
             "bytes": weights.stat().st_size,
@@ -284,7 +283,6 @@ class JudgeTrainer(Run[tuple[Tensor, Lesson]]):
             "seconds": round(self.spent(), 1),
             "log": self.log[:: max(1, len(self.log) // 50)],
         }
-        aside = card_file.with_suffix(".part")
-        aside.write_text(json.dumps(card, indent=1) + "\n")
-        os.replace(aside, card_file)
+        with replacing(card_file) as aside:
+            aside.write_text(json.dumps(card, indent=1) + "\n")
         return card

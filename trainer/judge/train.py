@@ -37,7 +37,7 @@ def main() -> None:
     parallel = Parallel(open_device(asked.device))
     # read before the training, so that nothing is lost by it; a copy of the code may come without git
     where = environment(parallel.device, None if shutil.which("git") else "unknown")
-    atlas = SceneDataConfig(spec=asked.world, atlas=asked.atlas).load_atlas()
+    atlas = SceneDataConfig(spec=asked.world, atlas=asked.sprites).load_atlas()
     data = JudgeData.of(atlas, scene_spec(asked.world), asked.objects, parallel.device)
     trainer = JudgeTrainer(data, asked, asked.out, parallel, where, began)
     trainer.resume()

@@ -46,6 +46,7 @@ def words(atlas: Atlas, objects: list[str], styles: list[str], spec: SceneSpec =
         "fillers": fillers(spec),
         "clues": clues,
         "others": others,
+        **({"counts": 2} if "two_counts" in spec.kinds else {}),
     }
 
 

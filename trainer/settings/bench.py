@@ -114,6 +114,14 @@ class Amused(Benched):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NLDiffusion(Benched):
+    tiny: bool = switch("a shape that any machine runs, not recorded")
+    steps: int = whole(20, "of a run", 1, 256)
+    runs: int = whole(3, "of each figure, behind one to warm up", 1, 100)
+    seconds: float = number(3.0, "for each way to sample")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Speed(Settings):
     model: Path | None = path(None, "folder of the large model (default: random)")
     small: Path = path(SHIPPED, "folder of the small one")

@@ -28,6 +28,11 @@ class OfModel(Settings):
 class WithSprites(Settings):
     atlas: Path | None = path(None, "folder of the sprites of a --world not shipped")
 
+    @property
+    def sprites(self) -> str | None:
+        """As recipes and `SceneDataConfig` name that folder."""
+        return str(self.atlas) if self.atlas else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class OfWorld(WithSprites):

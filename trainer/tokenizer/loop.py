@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mdm_core.paths import located
 from trainer.engine import checkpoint
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import Run
+from trainer.files import replacing
 from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
 from trainer.tokenizer.fidelity import fidelity, round_trip, save_sheet
@@ -216,10 +216,8 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
     def export(self) -> None:
         """Write weights, config, figures and sheets; each file is replaced whole."""
         codec = self.averaged()
-        weights = self.out / "image_tokenizer.safetensors"
-        aside = weights.with_suffix(".tmp")
-        save_weights(codec, aside)
-        os.replace(aside, weights)
+        with replacing(self.out / "image_tokenizer.safetensors") as weights:
+            save_weights(codec, weights)
         model = ModelConfig().for_codec(self.config)
         save_config(PipelineConfig(tokenizer=self.config, model=model), self.out / "config.json")
         record = {
@@ -232,5 +230,6 @@ class TokenizerTrainer(Run[tuple[Tensor]]):
             "unseen": self.figures(codec),
             "log": self.log,
         }
-        (self.out / "tokenizer.json").write_text(json.dumps(record, indent=1))
+        with replacing(self.out / "tokenizer.json") as told:
+            told.write_text(json.dumps(record, indent=1))
         print({k: v for k, v in record.items() if k != "log"}, flush=True)

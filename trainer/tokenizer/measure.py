@@ -35,7 +35,8 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
 from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch, SceneGenerator
+from trainer.scenes.generator import SLOTS, VARIANTS, SceneGenerator
+from trainer.scenes.scene import SceneBatch
 from trainer.scenes.source import SceneDataConfig, picture, scene_batches
 from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
 from trainer.settings.tokenizer import Measure
@@ -87,7 +88,12 @@ def free_consistency(codec: ImageTokenizer, bank: FreeBank, n: int, seed: int = 
         cells, far = size // patch, (spec.image - size) // patch * patch
 
         def seen(
-            ground: np.ndarray, x: int, y: int, rows=rows, size=size, cells=cells
+            ground: np.ndarray,
+            x: int,
+            y: int,
+            rows: np.ndarray = rows,
+            size: int = size,
+            cells: int = cells,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             """Tokens [n, cells, cells] and pixels of the cells where the sprite stands."""
             whole = draw(one_sprite(rows, ground, size, (x, y)), bank).cpu()
@@ -202,7 +208,7 @@ def main() -> None:
     out_file(args.out)
     out_picture(args.sheet)
     spec = scene_spec(args.world)
-    atlas = SceneDataConfig(spec=spec.name, atlas=str(args.atlas) if args.atlas else None).load_atlas()
+    atlas = SceneDataConfig(spec=spec.name, atlas=args.sprites).load_atlas()
     photos = held_out_pictures(args.photos, spec.image) if args.photos else None
     rows = [report(folder, args.scenes, photos, spec, atlas) for folder in args.model]
     if len(rows) > 1:

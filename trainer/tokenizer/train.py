@@ -44,7 +44,7 @@ def build(argv: list[str] | None = None) -> TokenizerTrainer:
         asked.objects,
         parallel.device,
         asked.world,
-        asked.atlas,
+        asked.sprites,
     )
     trainer = TokenizerTrainer(config, data, asked, asked.out, parallel)
     trainer.resume()

@@ -7,6 +7,7 @@ import { fitting } from "./shrink.js";
 
 const MIB = 2 ** 20;
 const NAMES = { picture: "The picture", run: "The saved run" };
+const OURS = "This PNG was saved here: it came back token by token, with its prompt, seed and settings.";
 const FIELD = "input, textarea, select, [contenteditable]";
 
 /** @param {Blob} file @returns {Promise<string>} */
@@ -91,9 +92,11 @@ export class Bring {
       const answer = kind === "picture" ? await this.server.upload_picture(data) : await this.server.open_run(data);
       if (answer.error) return this.refuse(answer.error);
       this.line.textContent = "";
-      if (kind === "run") this.stage.emit("follow", answer.message);
+      const saved = kind === "run" || answer.ours; // made here: prompt, seed and settings come with it
+      if (saved) this.stage.emit("fill", { run: answer.message });
       this.stage.take(answer.message);
-      if (kind === "run") return;
+      if (answer.ours) this.line.textContent = OURS;
+      if (saved) return;
       this.stage.choose("edit");
       this.hands.tools.choose("mask");
     } catch {

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory
+from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory, given
 from mdm_core.settings import SETTINGS
 from ui.assemble import markup
 from ui.bring import upload
@@ -36,16 +36,6 @@ from ui.stage.component import Static, when_over
 
 BUSY = "Others are opening files just now: try again in a moment."
 ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
-
-
-def given(tokens: Any) -> StepRecord:
-    """The only record of a picture that was not carved here: its tokens int32 [L], all of them certain."""
-    tokens = np.asarray(tokens, np.int32).reshape(-1)
-    zeros = np.zeros(len(tokens), np.float32)
-    none = np.zeros(0, np.int32)
-    return StepRecord(
-        0, "start", tokens, none, np.zeros((0, 3), np.int32), zeros + 1, zeros, zeros.astype(bool), 0
-    )
 
 
 def settings_of(told: dict[str, Any], prompt: Any, model: dict[str, Any]) -> RunSettings:
@@ -115,9 +105,14 @@ class Opening:
     # ---- files: look-ups that answer with the message of a finished run ---------------------------------
 
     def upload(self, data: Any) -> dict[str, Any]:
-        """{"file": base64 of an image, "prompt": text} -> {"message": a run of one step}."""
+        """{"file": base64 of an image, "prompt": text} -> {"message": a run of one step, "ours": was it saved here}.
+
+        A PNG that this model saved here comes back token by token, with its prompt, seed and settings.
+        """
         raw = upload.bytes_of(data.get("file") if isinstance(data, dict) else None)
         model = limits.defaults(self.studio.pipe)
+        if ours := self._saved(raw, model):
+            return {"message": self.studio.show(ours), "ours": True}
         settings = settings_of(model, "an uploaded picture", model)
         with self._turn():
             ground = upload.ground(self.studio.pipe, raw)
@@ -231,6 +226,19 @@ class Opening:
             same = not shown or sharelink.digest(run.records[-1].tokens) == link.digest
             yield (last if shown else gr.skip()), "" if same else ROUNDED
             parent = run
+
+    def _saved(self, raw: bytes, model: dict[str, Any]) -> Run | None:
+        """The run of a PNG that was saved by this model; None for any other picture, which is a picture then."""
+        told, pipe = upload.told(raw), self.studio.pipe
+        try:
+            by = MadeBy.told(json.loads(told["made_by"])) if "made_by" in told else None
+            tokens = asks.tokens(told["tokens"], int(np.prod(pipe.grid)), int(pipe.vocab_size))
+            settings = settings_of(json.loads(told["settings"]), told["prompt"], model)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            return None
+        if not sharelink.same_model(by, made_by(pipe)):
+            return None
+        return self._run(Request("opened", settings, tokens), [given(tokens)])
 
     # ---- parts ----------------------------------------------------------------------------------------------
 

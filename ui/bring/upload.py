@@ -7,6 +7,7 @@ and cut to the model's square.
 
 import base64
 import binascii
+import io
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def read_image(data: bytes) -> Image.Image:
         )
     except Unreadable as error:
         raise Refused(_sentence(error)) from None
+
+
+def told(data: bytes) -> dict[str, str]:
+    """What a PNG says of itself in text chunks, {} for other files and for damaged ones."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return {str(name): str(text) for name, text in image.info.items() if isinstance(text, str)}
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return {}
 
 
 def _sentence(error: Unreadable) -> str:

@@ -5,17 +5,18 @@ import { find, findAll, make } from "../layout/dom.js";
 import { bytesOf, pack } from "../stage/run/bytes.js";
 
 const WITHOUT_HAND = ", without what was changed by hand.";
+const WITH_HAND = ", as it stands by hand; the steps before are not in it.";
 const RELEASE_MS = 30_000;
 
 export class Export {
   /**
    * @param {import("../stage/stage.js").Stage} stage
-   * @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece
+   * @param {HTMLElement} element @param {Record<string, (data: any) => Promise<any>>} server
    */
-  constructor(stage, { element, server }) {
+  constructor(stage, element, server) {
     this.stage = stage;
     this.server = server;
-    this.panel = find(".ex", element);
+    this.panel = element;
     this.line = find(".ex-say", element);
     this.address = find(".ex-address", element);
     this.buttons = findAll(".ex-button", element);
@@ -68,17 +69,18 @@ export class Export {
     /** @type {Record<string, any>} */
     const data = { run: run.id, step: shown + run.offset, as: kind };
     const hand = byHand.size > 0;
-    if (hand && kind === "png") data.tokens = pack(tokens, Int32Array);
+    if (hand && ["png", "json"].includes(kind)) data.tokens = pack(tokens, Int32Array);
     const file = await this.server.save(data);
     if (file.error) return file.error;
     download({ name: file.name, type: file.type, bytes: bytesOf(file.data) });
-    return `Saved ${file.name}${hand && kind !== "png" ? WITHOUT_HAND : ""}`;
+    return `Saved ${file.name}${!hand || kind === "png" ? "" : kind === "json" ? WITH_HAND : WITHOUT_HAND}`;
   }
 
   async share() {
-    const { run, byHand } = this.stage;
-    const ending = byHand.size ? WITHOUT_HAND : ".";
-    const answer = await this.server.share({ run: run.id });
+    const { run, byHand, tokens } = this.stage;
+    const hand = byHand.size > 0;
+    const ending = hand ? WITH_HAND : ".";
+    const answer = await this.server.share({ run: run.id, tokens: hand ? pack(tokens, Int32Array) : null });
     if (answer.error) return answer.error;
     const url = this.linked.put(run.id, answer.hash);
     try {

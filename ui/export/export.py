@@ -13,17 +13,16 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mdm_core.diffusion.trajectory import Trajectory
-from ui.assemble import markup
+from mdm_core.diffusion.trajectory import Trajectory, given
 from ui.export import draw, replay, sharelink
 from ui.server import asks
 from ui.server.form import Refused
 from ui.server.runs import largest_run
 from ui.server.studio import answered
-from ui.stage.component import Static
 
 PNG_SIDE = 512  # pixels of the longer side, where the picture is no larger by itself
 MOVING_SIDE = 384
@@ -60,6 +59,9 @@ def png(pipe: Any, run: Any, step: int, tokens: Any = None) -> bytes:
     }
     for name, text in words.items():
         told.add_itxt(name, text)
+    # what the page shows again when it is given this picture: pixels alone would be read as a stranger's
+    shown = run.records[step].tokens if tokens is None else tokens
+    told.add_itxt("tokens", base64.b64encode(np.ascontiguousarray(shown, "<i4").tobytes()).decode(), zip=True)
     buffer = io.BytesIO()
     draw.frame(pipe, run, step, PNG_SIDE, tokens=tokens).save(
         buffer, format="PNG", pnginfo=told, optimize=True
@@ -103,26 +105,37 @@ def gif(pipe: Any, run: Any) -> bytes:
     return buffer.getvalue()
 
 
-def trajectory(run: Any) -> Trajectory:
-    """The run in the library's own form: `Trajectory.load` and the page open it again."""
-    return Trajectory(
-        run.prompt, settings_of(run), run.grid, run.vocab, list(run.records), made_by=run.made_by
-    )
+def trajectory(run: Any, tokens: Any = None) -> Trajectory:
+    """The run in the library's own form: `Trajectory.load` and the page open it again.
+
+    `tokens` [L] changed by hand stand alone: no step of the run led to them.
+    """
+    records = list(run.records) if tokens is None else [given(tokens)]
+    return Trajectory(run.prompt, settings_of(run), run.grid, run.vocab, records, made_by=run.made_by)
 
 
-def as_json(run: Any) -> bytes:
+def as_json(run: Any, tokens: Any = None) -> bytes:
     """The trajectory as JSON; Refused where it would be too large to be opened again."""
-    data = json.dumps(trajectory(run).to_json()).encode()
+    data = json.dumps(trajectory(run, tokens).to_json()).encode()
     if len(data) > largest_run(run.grid):
         raise Refused("This run is too large for one file: save it as a picture or an animation instead.")
     return data
 
 
-def file_name(run: Any, kind: str) -> str:
-    """A name of letters, digits and hyphens, whatever the prompt holds."""
+def file_name(run: Any, kind: str, step: int | None = None, tokens: Any = None) -> str:
+    """A name of letters, digits and hyphens, whatever the prompt holds, and another one for anything that differs.
+
+    It ends with eight digits of what is in the file: of the picture's tokens after `step`, or those on the canvas, and
+    for what holds the whole run of all its steps.
+    """
     plain = unicodedata.normalize("NFKD", run.prompt).encode("ascii", "ignore").decode().lower()
     words = "-".join(re.findall(r"[a-z0-9]+", plain))[:48].strip("-")
-    return f"chisel-{words or 'picture'}-{run.seed}.{kind}"
+    records = run.records if step is None else run.records[step : step + 1]
+    held = [record.tokens for record in records] if tokens is None else [tokens]
+    last = step is None or step == len(run.records) - 1
+    at = "" if last else f"-step{step}"
+    what = sharelink.digest(np.concatenate([*held, np.zeros(0, np.int32)]))
+    return f"chisel-{words or 'picture'}-{run.seed}{at}-{what}.{kind}"
 
 
 class Exports:
@@ -135,7 +148,7 @@ class Exports:
     def make(self, data: Any) -> dict[str, Any]:
         """{"run": id, "step": k, "as": kind} -> {"name", "type", "data": base64}; Refused in one sentence.
 
-        A PNG may show "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
+        PNG and JSON may hold "tokens" (int32 [L], base64), those on the canvas where some were changed by hand.
         """
         if not isinstance(data, dict) or not isinstance(data.get("as"), str) or data["as"] not in KINDS:
             raise Refused("This kind of file is not offered here.")
@@ -154,22 +167,24 @@ class Exports:
                 "png": lambda: png(pipe, run, step, tokens),
                 "webp": lambda: webp(pipe, run),
                 "gif": lambda: gif(pipe, run),
-                "json": lambda: as_json(run),
+                "json": lambda: as_json(run, tokens),
                 "html": lambda: replay.page(self.studio, run),
             }[kind]()
         finally:
             self._free.release()
         return {
-            "name": file_name(run, kind),
+            "name": file_name(run, kind, step, tokens) if kind == "png" else file_name(run, kind),
             "type": KINDS[kind],
             "data": base64.b64encode(made).decode("ascii"),
         }
 
     def link(self, data: Any) -> dict[str, str]:
-        """{"run": id} -> {"hash": ...}, what the page appends to its own address."""
+        """{"run": id} -> {"hash": ...}, what the page appends to its own address; "tokens" as in `make`."""
         run = self.studio.store.get(data.get("run") if isinstance(data, dict) else None)
         if run.state == "running" or not run.records:
             raise Refused("This picture is still being carved: copy the link when it is finished.")
+        if data.get("tokens") is not None:
+            return {"hash": sharelink.encode_given(run, asks.tokens(data["tokens"], run.cells, run.vocab))}
         return {"hash": sharelink.encode(run, self.studio.store)}
 
 
@@ -186,13 +201,3 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
         return answered(lambda: exports.link(data))
 
     return [save, share]
-
-
-def panel(studio: Any) -> None:
-    """The components under the timeline."""
-    Static(
-        markup("export/export.html"),
-        "export",
-        elem_id="export",
-        server_functions=functions(studio),
-    )

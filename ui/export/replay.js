@@ -3,6 +3,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { cellUnder, moved } from "../stage/run/cells.js";
+import { strength } from "../stage/canvas/marks.js";
 import { Painter } from "../stage/canvas/paint.js";
 import { Player, tellPlaying } from "../stage/time/player.js";
 import { gridLabel, Run } from "../stage/run/run.js";
@@ -116,8 +117,8 @@ class Replay {
     const frame = run.frames[position];
     const locks = frame.locked.includes(1) ? Int32Array.from(frame.locked, (on, cell) => (on ? frame.tokens[cell] : -1)) : null;
     this.painter.draw({
-      run, k: position, grid: run, overlay, selected, hover: -1, since: null, marks: Number(this.player.playing),
-      tokens: frame.tokens, draft: null, locks, changed: new Set(), marked: [],
+      run, k: position, grid: run, overlay, selected, hover: -1, since: null, marks: strength(run, position, null),
+      tokens: frame.tokens, draft: null, locks, changed: new Set(), marked: [], differ: null,
     });
     Object.assign(this.canvas.dataset, {
       step: String(position), last: String(run.last), masked: String(frame.masked), edits: String(frame.editsSoFar),

@@ -136,6 +136,12 @@ def digest(tokens: Any) -> str:
 # ---- run -> link --------------------------------------------------------------------------------------------
 
 
+def encode_given(run: Run, tokens: np.ndarray) -> str:
+    """The hash that shows `tokens` [L] as they stand, those of `run` with what was changed by hand."""
+    entry = ["given", run.prompt, _by_name(_asked(run)), 0, ["t", _ids(tokens, run.vocab)], "", 0]
+    return _told(run, [entry], tokens)
+
+
 def encode(run: Run, store: Store) -> str:
     """The hash (without #) that rebuilds `run`; Refused where it would not fit an address."""
     chain = _ancestors(run, store)
@@ -143,7 +149,11 @@ def encode(run: Run, store: Store) -> str:
     for i, (one, parent) in enumerate(zip(chain, [None, *chain], strict=False)):
         grown = chain[i + 1].request.parent if i < len(chain) - 1 else None
         entries.append(_entry(one, parent, grown[1] if grown else None))
-    data = {"m": [*run.grid, run.vocab], "f": digest(run.records[-1].tokens), "r": entries}
+    return _told(run, entries, run.records[-1].tokens)
+
+
+def _told(run: Run, entries: list[Any], last: Any) -> str:
+    data = {"m": [*run.grid, run.vocab], "f": digest(last), "r": entries}
     if run.made_by is not None:
         data["by"] = list(run.made_by)
     link = sealed(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())

@@ -7,9 +7,10 @@ import { find } from "../layout/dom.js";
  * @typedef {{can: () => boolean, act: () => void}} Action
  * @param {import("../stage/stage.js").Stage} stage
  * @param {import("./hands.js").Hands} hands
+ * @param {import("./mover.js").Mover} mover
  * @returns {Record<string, Action>} by the name that a button bears as data-press
  */
-export function actions(stage, hands) {
+export function actions(stage, hands, mover) {
   const { sheet, asks } = stage;
   const settled = () => !stage.busy && !stage.variations.open;
   const hasMasks = () => stage.free && stage.countMasked() > 0;
@@ -27,6 +28,13 @@ export function actions(stage, hands) {
     "break-some": { can: () => stage.free, act: () => stage.change(() => hands.breakSome()) },
     clear: { can: hasTraces, act: () => stage.change(() => hands.clear()) },
     unlock: { can: hasLocks, act: () => stage.change(() => hands.unlock()) },
+    invert: { can: () => stage.free && stage.task === "edit", act: () => stage.change(() => hands.invert()) },
+    "copy-cells": { can: () => stage.free && mover.chosen.size > 0, act: () => mover.copy() },
+    "paste-cells": { can: () => stage.free && mover.clip !== null, act: () => mover.paste() },
+    "mask-cells": { can: () => stage.free && mover.chosen.size > 0, act: () => mover.mask() },
+    "choose-all": { can: () => stage.free, act: () => mover.all() },
+    "choose-others": { can: () => stage.free && mover.chosen.size > 0, act: () => mover.invert() },
+    "choose-none": { can: () => stage.free && mover.chosen.size > 0, act: () => mover.none() },
     undo: { can: () => settled() && sheet.past.length > 0, act: () => stage.travel(true) },
     redo: { can: () => settled() && sheet.future.length > 0, act: () => stage.travel(false) },
     stop: { can: () => stage.busy, act: () => find("#stop").click() },

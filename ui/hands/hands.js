@@ -4,10 +4,12 @@
 /** Every tool, and what it is for. */
 export const HINTS = {
   inspect: "Pick a cell to see what the model thinks of it.",
-  lock: "Paint over cells that must stay. They never change, whatever you do next. Paint again to unlock.",
   mask: "Paint over what should be made anew, then press Repaint, with this prompt or another.",
-  break: "Put wrong tokens in on purpose, then press Heal and watch the model mend them.",
+  erase: "Paint over what you did by hand: cells get back what the run left there, masked ones too.",
+  lock: "Paint over cells that must stay. They never change, whatever you do next. Paint again to unlock.",
+  move: "Mark cells, then drag them, or use the arrow keys. What they leave, and a seam around them, is masked: press Repaint.",
   choose: "Pick a cell and choose its token in the panel, or stamp its token onto other cells.",
+  break: "Put wrong tokens in on purpose, then press Heal and watch the model mend them.",
 };
 /** What is otherwise where the model was never trained to doubt a token that is set. @type {Record<string, string>} */
 export const WITHOUT_DOUBT = {
@@ -35,7 +37,7 @@ export class Hands {
   }
 
   /**
-   * One touch of a stroke.
+   * One touch of a stroke. To choose cells is no change of the picture, and is the business of `Mover`.
    * @param {string} tool @param {number[]} cells @param {boolean} first of the stroke @param {number} from where it began
    */
   apply(tool, cells, first, from) {
@@ -47,6 +49,8 @@ export class Hands {
     } else if (tool === "mask") {
       if (first) this.on = tokens[from] !== run.maskId;
       this.mask(cells, this.on);
+    } else if (tool === "erase") {
+      this.mask(cells, false);
     } else if (tool === "break") {
       this.break(cells);
     } else if (tool === "choose" && this.stamp >= 0) {
@@ -66,6 +70,12 @@ export class Hands {
   mask(cells, on) {
     const { run, frame } = this.stage;
     this.put(cells.map((cell) => [cell, on ? run.maskId : frame.tokens[cell]]));
+  }
+
+  /** Masks what is not masked, and brings back what a hand had masked; what the run itself left masked stays. */
+  invert() {
+    const { run, tokens, frame } = this.stage;
+    this.put(Array.from(tokens, (token, cell) => [cell, token === run.maskId ? frame.tokens[cell] : run.maskId]));
   }
 
   /** Gives each cell a token that is not its own, from the whole codebook. @param {number[]} cells */

@@ -4,20 +4,26 @@
 import { find } from "../layout/dom.js";
 import { moved } from "../stage/run/cells.js";
 import { TOOLS } from "./hands.js";
+import { openKeys } from "./key_sheet.js";
 
 const ANYWHERE = ["[", "]", " "];
+const CLIP = "Chisel: ";
 const FIELD = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]";
 
 /**
  * @param {import("../stage/stage.js").Stage} stage
  * @param {import("./tools.js").Tools} tools
  * @param {import("../stage/canvas/zoom.js").Zoom} zoom
+ * @param {import("./sight.js").Sight} sight
+ * @param {(name: string) => void} press a button of the hands by its name
  * @param {HTMLCanvasElement} canvas
  */
-export function listen(stage, tools, zoom, canvas) {
+export function listen(stage, tools, zoom, sight, press, canvas) {
   const { player } = stage;
+  const { mover } = tools;
   const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => (/** @type {KeyboardEvent} */ event) => {
     if (!stage.run) return;
+    if (tools.moves && mover.chosen.size && !event.shiftKey) return void mover.move(dx, dy, true);
     if (stage.selected >= 0) tools.stretch(event.shiftKey);
     stage.select(moved(stage.selected, dx, dy, stage.run));
     zoom.follow(stage.selected, stage.run);
@@ -36,17 +42,31 @@ export function listen(stage, tools, zoom, canvas) {
     "]": () => stage.jump(stage.position + 1),
     Home: () => stage.jump(0),
     End: () => stage.jump(stage.longest),
-    Escape: () => { tools.anchor = -1; stage.select(-1); },
+    Escape: () => {
+      tools.anchor = -1;
+      if (mover.drag) tools.end(false);
+      else if (tools.moves && mover.chosen.size) mover.none();
+      else stage.select(-1);
+    },
+    Delete: () => mover.mask(),
+    Backspace: () => mover.mask(),
     i: () => tools.choose("inspect"),
-    l: () => tools.choose("lock"),
     m: () => tools.choose("mask"),
-    b: () => tools.choose("break"),
+    e: () => tools.choose("erase"),
+    l: () => tools.choose("lock"),
+    v: () => tools.choose("move"),
     c: () => tools.choose("choose"),
+    b: () => tools.choose("break"),
+    n: () => press("invert"),
+    h: () => sight.turn("bare"),
+    x: () => sight.turn("pixels"),
+    g: () => sight.turn("lines"),
     "+": closer(1),
     "=": closer(1),
     "-": closer(-1),
     0: () => zoom.set(1),
     r: () => tools.setBrush("rectangle"),
+    w: () => tools.setBrush("wand"),
     1: () => tools.setBrush("1"),
     2: () => tools.setBrush("2"),
     3: () => tools.setBrush("3"),
@@ -62,17 +82,45 @@ export function listen(stage, tools, zoom, canvas) {
   document.addEventListener("keydown", (event) => {
     const target = event.target instanceof Element ? event.target : document.body;
     const typing = target.closest(FIELD);
+    if (event.key === "?" && !typing) return openKeys();
     const command = (event.ctrlKey || event.metaKey) && !event.altKey && !typing;
     const key = event.key.toLowerCase();
     if (command && (key === "z" || key === "y")) {
       event.preventDefault();
       stage.travel(key === "z" && !event.shiftKey);
+    } else if (command && key === "a" && tools.moves && target === canvas) {
+      event.preventDefault();
+      mover.all();
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && stage.task === "edit") {
+      event.preventDefault();
+      press("repaint");
     } else if (target === document.body && stage.run && ANYWHERE.includes(event.key)) {
       // after Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page
       onKey(event);
     } else {
       alongTools(event, target);
     }
+  });
+
+  // Cells go through the clipboard as a line of words, so that what was copied last is what is pasted.
+  const cells = (/** @type {ClipboardEvent} */ event) => {
+    const words = event.target instanceof Element && event.target.closest(FIELD);
+    return tools.moves && !words && mover.chosen.size > 0 && getSelection()?.isCollapsed !== false;
+  };
+  for (const name of /** @type {("copy" | "cut")[]} */ (["copy", "cut"])) {
+    document.addEventListener(name, (event) => {
+      const n = cells(event) ? mover.copy() : 0;
+      if (!n) return;
+      event.preventDefault();
+      event.clipboardData?.setData("text/plain", `${CLIP}${n} cells`);
+      if (name === "cut") mover.mask();
+    });
+  }
+  document.addEventListener("paste", (event) => {
+    const typing = event.target instanceof Element && event.target.closest(FIELD);
+    if (typing || !event.clipboardData?.getData("text/plain").startsWith(CLIP)) return;
+    event.preventDefault();
+    press("paste-cells");
   });
 
   /** Arrows walk along the tools. @param {KeyboardEvent} event @param {Element} target */

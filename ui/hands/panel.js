@@ -5,14 +5,18 @@ import { findAll } from "../layout/dom.js";
 import { count } from "../stage/run/words.js";
 import { HINTS, WITHOUT_DOUBT } from "./hands.js";
 
+const HEAL = "Let the model mend what it no longer believes; nothing is masked";
+
 export class HandsPanel {
   /**
    * @param {import("../stage/stage.js").Stage} stage
    * @param {import("./hands.js").Hands} hands
    * @param {import("./tools.js").Tools} tools
    * @param {Record<string, import("./actions.js").Action>} actions
+   * @param {boolean} exact whether a token means the same patch wherever it stands
    */
-  constructor(stage, hands, tools, actions) {
+  constructor(stage, hands, tools, actions, exact = true) {
+    this.exact = exact;
     this.stage = stage;
     this.hands = hands;
     this.tools = tools;
@@ -24,6 +28,8 @@ export class HandsPanel {
       if (tool instanceof HTMLElement) tools.choose(tool.dataset.tool);
       if (size instanceof HTMLElement) tools.setBrush(size.dataset.size);
       if (button instanceof HTMLElement) this.press(button.dataset.press);
+      const turned = at("[data-switch]");
+      if (turned instanceof HTMLElement) this.turn(turned.dataset.switch);
     });
   }
 
@@ -31,6 +37,14 @@ export class HandsPanel {
   press(name) {
     const action = this.actions[name];
     if (action?.can()) action.act();
+  }
+
+  /** What is moved stays where it was, too; a seam around it is masked. @param {string} name */
+  turn(name) {
+    const { mover } = this.tools;
+    if (name === "copies") mover.copies = !mover.copies;
+    else mover.bare = !mover.bare;
+    mover.again();
   }
 
   // Some of these pieces come to stand on the page later than others.
@@ -42,16 +56,24 @@ export class HandsPanel {
       button.setAttribute("aria-checked", String(button.dataset.tool === tools.tool));
     }
     for (const button of findAll("[data-size]")) {
-      const on = tools.rectangle ? "rectangle" : String(tools.size);
-      button.setAttribute("aria-pressed", String(button.dataset.size === on));
+      button.setAttribute("aria-pressed", String(button.dataset.size === tools.kind));
+    }
+    for (const button of findAll("[data-switch]")) {
+      const on = button.dataset.switch === "copies" ? tools.mover.copies : !tools.mover.bare;
+      button.setAttribute("aria-pressed", String(on));
     }
     const put = (/** @type {string} */ name, /** @type {Record<string, any>} */ has) => {
       for (const node of findAll(name)) Object.assign(node, has);
     };
-    put("[data-press=heal]", { hidden: !stage.revises });
+    const own = Boolean(run?.ground); // a picture of the visitor's, which the model would make one of its own
+    put("[data-press=heal]", {
+      hidden: !stage.revises, textContent: own ? "Redraw it all" : "Heal",
+      title: own ? "Let the model put what it knows in place of your picture: all that it does not believe" : HEAL,
+    });
     put("[data-press=remask-unsure]", { hidden: stage.revises });
     put(".cz-tool-hint", { textContent: this.hint() });
     put(".cz-brush", { hidden: !tools.paints || (tools.tool === "choose" && hands.stamp < 0) });
+    put(".cz-move", { hidden: !tools.moves });
     put("[data-press=stamp]", {
       hidden: tools.tool !== "choose",
       textContent: hands.stamp >= 0 ? `Stamping token #${hands.stamp}: stop` : "Stamp the picked token",
@@ -69,16 +91,25 @@ export class HandsPanel {
     const { run, revises, variations } = this.stage;
     if (!run) return "Make a picture first: Create, then Generate.";
     if (variations.open) return "Accept one of the variations, or discard them, to go on.";
-    const { tool } = this.tools;
+    const { tool, mover } = this.tools;
+    if (tool === "move" && mover.chosen.size) return moving(mover, this.exact);
     return (!revises && WITHOUT_DOUBT[tool]) || HINTS[/** @type {keyof typeof HINTS} */ (tool)];
   }
 
-  /** "3 masked · 12 locked · 2 changed by hand" */
+  /** "3 masked · 12 locked · 2 by hand" */
   tally() {
     const { run, sheet, tokens, byHand } = this.stage;
     if (!run) return "";
     const put = [...byHand].filter((cell) => tokens[cell] !== run.maskId).length;
-    const parts = [[this.stage.countMasked(), "masked"], [sheet.countLocked(), "locked"], [put, "changed by hand"]];
+    const parts = [[this.stage.countMasked(), "masked"], [sheet.countLocked(), "locked"], [put, "by hand"]];
     return parts.filter(([n]) => n).map((part) => part.join(" ")).join(" · ");
   }
+}
+
+/** What to do with the chosen cells. @param {import("./mover.js").Mover} mover @param {boolean} exact */
+function moving({ float, chosen, stage }, exact) {
+  const n = count(chosen.size, "cell");
+  if (!float) return `${n} chosen: drag them, move them with the arrow keys, or copy them and paste into another picture.`;
+  const near = exact ? "" : " This model's tokens depend on their surroundings, so what was moved may look a little different.";
+  return stage.countMasked() ? `${n} lie in their new place. Move on, or press Repaint for the masked cells.${near}` : `${n} lie in their new place.${near}`;
 }

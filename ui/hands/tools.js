@@ -2,8 +2,10 @@
 // Hands on the grid: which cells a pointer or a key means, with brush, rectangle, mouse, finger and keyboard. What is then
 // done to those cells is the business of `Hands`.
 
-import { between, brush, cellUnder, way } from "../stage/run/cells.js";
+import { between, brush, cellUnder, columnAndRow, way } from "../stage/run/cells.js";
 import { TOOLS } from "./hands.js";
+import { Mover } from "./mover.js";
+import { alike } from "./wand.js";
 
 export class Tools {
   /**
@@ -16,9 +18,9 @@ export class Tools {
     this.hands = hands;
     this.canvas = canvas;
     this.tool = "inspect";
-    this.size = 1;
-    this.rectangle = false;
-    /** @type {{from: number, last: number, first: boolean} | null} `first` until a cell was touched */
+    this.mover = new Mover(stage);
+    this.brushes = { paint: "1", move: "rectangle" }; // to move something one draws a frame around it
+    /** @type {{from: number, last: number, first: boolean, more: boolean} | null} `first` until a cell was touched */
     this.stroke = null;
     this.anchor = -1; // where Shift + arrows began
     this.hovered = -1;
@@ -42,16 +44,36 @@ export class Tools {
     this.hands.stamp = -1;
     this.tool = tool;
     this.anchor = -1;
-    // with a tool in hand a finger paints, without one it scrolls the page
-    this.canvas.style.touchAction = tool === "inspect" ? "manipulation" : "pinch-zoom";
+    this.mover.drag = null;
+    // with a tool in hand a finger paints, without one it scrolls the page; two fingers are the business of `gestures`
+    this.canvas.style.touchAction = tool === "inspect" ? "pan-x pan-y" : "none";
     this.stage.changed();
   }
 
-  /** @param {string} size a number of cells, or "rectangle" */
-  setBrush(size) {
-    this.rectangle = size === "rectangle";
-    if (!this.rectangle) this.size = Number(size);
+  /** @param {string} kind a number of cells, "rectangle" or "wand" */
+  setBrush(kind) {
+    this.brushes[this.moves ? "move" : "paint"] = kind;
     this.stage.changed();
+  }
+
+  get kind() {
+    return this.brushes[this.moves ? "move" : "paint"];
+  }
+
+  get size() {
+    return Number(this.kind) || 1;
+  }
+
+  get rectangle() {
+    return this.kind === "rectangle";
+  }
+
+  get wand() {
+    return this.kind === "wand";
+  }
+
+  get moves() {
+    return this.tool === "move";
   }
 
   get paints() {
@@ -68,10 +90,11 @@ export class Tools {
   marked() {
     const { run, selected } = this.stage;
     if (!run || !this.paints) return [];
-    if (this.stroke && this.rectangle) return between(this.stroke.from, this.stroke.last, run);
-    if (this.anchor >= 0) return between(this.anchor, selected, run);
-    if (this.hovered >= 0 && !this.rectangle && this.size > 1) return brush(this.hovered, this.size, run);
-    return [];
+    const chosen = this.moves ? this.mover.outlined() : [];
+    if (this.stroke && this.rectangle) return [...chosen, ...between(this.stroke.from, this.stroke.last, run)];
+    if (this.anchor >= 0) return [...chosen, ...between(this.anchor, selected, run)];
+    if (this.hovered >= 0 && this.size > 1 && !this.mover.drag) return [...chosen, ...brush(this.hovered, this.size, run)];
+    return chosen;
   }
 
   // ---- mouse, pen and finger ---------------------------------------------------------------------------------
@@ -86,9 +109,14 @@ export class Tools {
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
     this.anchor = -1;
-    this.stroke = { from: cell, last: cell, first: true };
-    this.begin();
-    if (!this.rectangle) this.touch([cell]);
+    if (this.moves && this.mover.chosen.has(cell) && !event.shiftKey) {
+      this.mover.drag = { from: cell, dx: 0, dy: 0 };
+      return this.redraw();
+    }
+    this.stroke = { from: cell, last: cell, first: true, more: event.shiftKey };
+    if (!this.moves) this.begin();
+    if (this.wand) this.hand(this.like(cell));
+    else if (!this.rectangle) this.touch([cell]);
     this.redraw();
   }
 
@@ -96,8 +124,10 @@ export class Tools {
   move(event) {
     if (!event.isPrimary) return;
     const cell = cellUnder(this.canvas, event, this.stage.grid);
-    if (this.stroke) {
-      if (cell < 0 || cell === this.stroke.last) return;
+    if (this.mover.drag) {
+      this.drag(event);
+    } else if (this.stroke) {
+      if (cell < 0 || cell === this.stroke.last || this.wand) return;
       const from = this.stroke.last;
       this.stroke.last = cell;
       if (!this.rectangle) this.touch(way(from, cell, this.stage.run).slice(1));
@@ -107,9 +137,23 @@ export class Tools {
     }
   }
 
+  /** How far the chosen cells are dragged, also beyond the edge. @param {PointerEvent} event */
+  drag(event) {
+    const { drag } = this.mover;
+    const { columns, rows } = this.stage.grid;
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = columnAndRow(drag.from, this.stage.grid);
+    const dx = Math.floor(((event.clientX - box.left) / box.width) * columns) - x;
+    const dy = Math.floor(((event.clientY - box.top) / box.height) * rows) - y;
+    if (dx === drag.dx && dy === drag.dy) return;
+    Object.assign(drag, { dx, dy });
+    this.redraw();
+  }
+
   /** @param {number} cell */
   over(cell) {
     this.hovered = cell;
+    this.canvas.style.cursor = this.moves && this.mover.chosen.has(cell) ? "move" : "";
     this.stage.emit("hover", cell);
     this.redraw();
   }
@@ -117,7 +161,12 @@ export class Tools {
   /** @param {PointerEvent} event */
   up(event) {
     if (!event.isPrimary) return;
-    if (this.stroke) {
+    if (this.mover.drag) {
+      const { dx, dy } = this.mover.drag;
+      this.mover.drag = null;
+      this.mover.move(dx, dy);
+      this.redraw();
+    } else if (this.stroke) {
       if (this.rectangle) this.hand(between(this.stroke.from, this.stroke.last, this.stage.run));
       this.end(true);
     } else if (this.stage.run && !this.paints) {
@@ -128,9 +177,13 @@ export class Tools {
 
   /** What was painted stays if the stroke is `done`; one that was broken off is taken back. @param {boolean} done */
   end(done) {
+    if (this.mover.drag) {
+      this.mover.drag = null;
+      this.redraw();
+    }
     if (!this.stroke) return;
     this.stroke = null;
-    if (done) return this.commit();
+    if (done || this.moves) return this.commit();
     this.stage.sheet.abandon();
     this.stage.look();
     this.stage.changed();
@@ -143,8 +196,18 @@ export class Tools {
 
   /** @param {number[]} cells */
   hand(cells) {
-    this.hands.apply(this.tool, cells, this.stroke.first, this.stroke.from);
+    const { first, from, last, more } = this.stroke;
+    const pressed = this.rectangle && from === last && !more && this.mover.chosen.size > 0;
+    if (this.moves && pressed) this.mover.none();
+    else if (this.moves) this.mover.choose(cells, more || !first || (!this.rectangle && !this.wand));
+    else this.hands.apply(this.tool, cells, first, from);
     this.stroke.first = false;
+  }
+
+  /** What the wand takes: all that hangs together with a cell and looks like it. @param {number} cell */
+  like(cell) {
+    const { run, frame, draft } = this.stage;
+    return alike(draft?.image ?? frame.image, cell, run);
   }
 
   // ---- keyboard ----------------------------------------------------------------------------------------------
@@ -159,20 +222,24 @@ export class Tools {
   press() {
     const { run, selected } = this.stage;
     if (selected < 0 || !this.able) return;
-    const cells = this.anchor >= 0 ? between(this.anchor, selected, run) : brush(selected, this.size, run);
+    const stretched = this.anchor >= 0;
+    const cells = stretched ? between(this.anchor, selected, run) : this.wand ? this.like(selected) : brush(selected, this.size, run);
+    this.anchor = -1;
+    if (this.moves) return this.mover.choose(cells, !stretched);
     this.begin();
     this.hands.apply(this.tool, cells, true, selected);
-    this.anchor = -1;
     this.commit();
   }
 
   // ---- a stroke is one thing to undo ---------------------------------------------------------------------------
 
   begin() {
+    this.mover.settle();
     this.stage.sheet.begin(this.stage.run, this.stage.shown);
   }
 
   commit() {
+    if (this.moves) return this.redraw();
     this.stage.commit();
     if (this.tool === "choose" && this.hands.stamp < 0) this.stage.emit("reveal");
     this.redraw();

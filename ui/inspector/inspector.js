@@ -2,14 +2,14 @@
 // The panel about one token: its patch, its numbers at the step on screen, and its whole history.
 
 import { find, make, makeSvg } from "../layout/dom.js";
-import { columnAndRow } from "../stage/run/cells.js";
+import { editOf, toldEdit } from "../stage/run/edits.js";
 import { MARK } from "../stage/canvas/colours.js";
 import { capital, percent, place } from "../stage/run/words.js";
+import { beforeAndAfter, crop, patchAt } from "./crop.js";
 import { Lookup } from "./lookup.js";
+import { Steps } from "./steps.js";
 
 /** @typedef {import("../stage/run/run.js").Happened} Happened */
-
-const THUMB_PX = 32;
 
 export class Inspector {
   /**
@@ -23,7 +23,9 @@ export class Inspector {
     this.stage = stage;
     this.root = root;
     this.painter = painter;
-    this.lookup = new Lookup(this.find(".cz-lookup"), this.find(".cz-lookup-say"), server, choose);
+    this.steps = new Steps(stage, this.find(".cz-hint"), painter);
+    const [lookup, near, say] = [".cz-lookup", ".cz-near", ".cz-lookup-say"].map((name) => this.find(name));
+    this.lookup = new Lookup(lookup, near, say, server, choose, () => this.show());
     this.find(".cz-close").addEventListener("click", () => { stage.select(-1); painter.canvas.focus(); });
     stage.on("change", () => this.show());
   }
@@ -37,7 +39,7 @@ export class Inspector {
     const { run, selected: cell, shown: k } = this.stage;
     const ready = Boolean(run) && cell >= 0;
     this.root.classList.toggle("is-empty", !ready);
-    this.find(".cz-hint").hidden = ready;
+    this.steps.show(!ready);
     this.find(".cz-token").hidden = !ready;
     if (!ready) {
       this.lookup.hide();
@@ -50,59 +52,74 @@ export class Inspector {
     const masked = token === run.maskId;
     const begun = frame.phase !== "start";
     this.lookup.show(run, k, cell, token);
-    const p = byHand ? this.lookup.probability(token) : frame.p[cell] / 65535;
-    const judged = p !== null && (byHand || begun || p > 0);
+    const { p, label } = this.whose(token, byHand, masked);
+    const judged = p !== null;
     const where = capital(place(cell, run.columns));
     Object.assign(this.root.dataset, { cell: String(cell), probability: (p ?? 0).toFixed(4), token: String(token) });
     this.find(".cz-where").textContent = where;
     this.find(".cz-id").textContent = masked ? "masked" : `#${token}`;
-    this.find(".cz-p-label").textContent = byHand ? (masked ? "masked by hand" : "put here by hand")
-      : !judged ? "not looked at yet" : masked ? "for the best guess" : "for this token";
+    this.find(".cz-p-label").textContent = label;
     this.find(".cz-p").textContent = judged ? percent(p) : "–";
     this.find(".cz-p-fill").style.width = judged ? `${Math.max(p * 100, 0.5)}%` : "0";
     this.find(".cz-h").textContent = begun || frame.h[cell] ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "–";
     this.surroundings();
+    this.changed();
     this.curve();
     this.history();
+    const edit = editOf(run, k, cell);
     const what = masked ? "masked" : `token ${token}`;
-    this.stage.emit("tell", `${where}: ${what}${byHand ? ", by hand" : ""}${judged ? `, ${percent(p)}` : ""}`);
+    const told = edit && !byHand ? `edited, ${toldEdit(edit, run.maskId)}` : `${what}${byHand ? ", by hand" : ""}${judged ? `, ${percent(p)}` : ""}`;
+    this.stage.emit("tell", `${where}: ${told}`);
+  }
+
+  /**
+   * The large figure, and whose it is: the model's own at this step, of the token that stands there.
+   * @param {number} token @param {boolean} byHand @param {boolean} masked @returns {{p: number | null, label: string}}
+   */
+  whose(token, byHand, masked) {
+    const { frame, selected: cell, run } = this.stage;
+    const recorded = frame.p[cell] / 65535;
+    if (byHand && masked) return { p: null, label: `masked by hand; the model had #${frame.tokens[cell]} here` };
+    if (byHand) {
+      const own = frame.tokens[cell] === run.maskId ? "" : `; its own was #${frame.tokens[cell]}`;
+      const p = this.lookup.probability(token);
+      const said = p !== null ? "the model gives it this" : this.lookup.asked ? "not among the model's likeliest" : "the model is asked";
+      return { p, label: `put here by hand, ${said}${own}` };
+    }
+    if (frame.phase === "start" && !masked) {
+      // nobody had judged it when it came: the model is asked now
+      const p = this.lookup.probability(token);
+      return { p, label: p === null ? "given, not judged yet" : "given; what the model thinks of it, seeing it" };
+    }
+    if (frame.phase === "start" && !recorded) return { p: null, label: "not looked at yet" };
+    return { p: recorded, label: masked ? "for the best guess" : "for this token" };
+  }
+
+  /** What the step on screen changed here: old patch -> new patch, and the numbers of both. */
+  changed() {
+    const { run, shown, selected } = this.stage;
+    const edit = editOf(run, shown, selected);
+    const node = this.find(".cz-changed");
+    node.hidden = !edit;
+    if (!edit) return;
+    this.stage.want(run, shown - 1);
+    const words = make("span", { className: "cz-edit-words" }, make("b", { textContent: `Edited at step ${shown}` }), toldEdit(edit, run.maskId));
+    node.replaceChildren(beforeAndAfter(run, shown, selected, this.painter.slab, 72), words);
   }
 
   /** The decoded patch of the cell on the canvas with a margin of its neighbours. */
   surroundings() {
     const { draft, frame } = this.stage;
     const canvas = this.find(".cz-patch");
-    this.patch(canvas, draft?.image || frame.image, draft ? draft.tokens : frame.tokens, 1);
+    const { run, selected } = this.stage;
+    const of = { picture: draft?.image || frame.image, tokens: draft ? draft.tokens : frame.tokens, slab: this.painter.slab };
+    crop(canvas, run, selected, of, 1);
     const ctx = canvas.getContext("2d");
     const [side, w] = [canvas.width / 3, canvas.width * 0.02];
     for (const [colour, width] of [[MARK.ink, w * 2], [MARK.halo, w]]) {
       ctx.lineWidth = width;
       ctx.strokeStyle = colour;
       ctx.strokeRect(side, side, side, side);
-    }
-  }
-
-  /**
-   * Pixel for pixel; masked cells are stone.
-   * @param {HTMLCanvasElement} canvas @param {HTMLImageElement | null} picture @param {Int32Array} tokens
-   * @param {number} margin cells around the chosen one
-   */
-  patch(canvas, picture, tokens, margin) {
-    const { run, selected } = this.stage;
-    const ctx = canvas.getContext("2d");
-    const [x, y] = columnAndRow(selected, run);
-    const size = canvas.width / (1 + 2 * margin);
-    ctx.imageSmoothingEnabled = false;
-    ctx.clearRect(0, 0, canvas.width, canvas.height);
-    for (let dy = -margin; dy <= margin; dy++) {
-      for (let dx = -margin; dx <= margin; dx++) {
-        const [u, v] = [x + dx, y + dy];
-        if (u < 0 || v < 0 || u >= run.columns || v >= run.rows) continue;
-        const masked = tokens[v * run.columns + u] === run.maskId;
-        const source = masked || !picture ? this.painter.slab : picture;
-        const [width, height] = [source.width / run.columns, source.height / run.rows];
-        ctx.drawImage(source, u * width, v * height, width, height, (dx + margin) * size, (dy + margin) * size, size, size);
-      }
     }
   }
 
@@ -130,9 +147,10 @@ export class Inspector {
     const { run, selected, shown } = this.stage;
     this.find(".cz-history").replaceChildren(...run.history(selected).map((event) => {
       const { k, kind } = event;
-      const thumb = make("canvas", { width: THUMB_PX, height: THUMB_PX, "aria-hidden": "true" });
       this.stage.want(run, k);
-      this.patch(thumb, run.frames[k].image, run.frames[k].tokens, 0);
+      const swapped = kind === "edit" || kind === "remask";
+      if (swapped) this.stage.want(run, k - 1);
+      const thumb = (swapped ? beforeAndAfter : patchAt)(run, k, selected, this.painter.slab);
       const step = make("b", { textContent: k === 0 ? "start" : `step ${k}` });
       const words = make("span", { textContent: sentence(event, run.maskId) });
       const button = make("button", { className: `cz-event is-${kind}`, onclick: () => this.stage.jump(k) }, thumb, step, words);
@@ -149,5 +167,5 @@ function sentence(event, maskId) {
   if (event.kind === "start") return event.to === maskId ? "masked" : `given as #${event.to}`;
   if (event.kind === "set") return `set to #${event.to}, ${share}`;
   if (event.kind === "remask") return `#${event.from} back to masked`;
-  return `edited to #${event.to}, ${share}`;
+  return `#${event.from} edited to #${event.to}, ${share}`;
 }

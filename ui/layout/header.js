@@ -1,6 +1,7 @@
 // @ts-check
-// The header: which model is open, and the switch between light and dark.
+// The header: the way past it, which model is open, the sheet of keys, and the switch between light and dark.
 
+import { openKeys } from "../hands/key_sheet.js";
 import { find } from "./dom.js";
 import { described, facts } from "./facts.js";
 import { theme } from "./theme.js";
@@ -10,4 +11,11 @@ export function header(element) {
   const [whose, size] = described(facts());
   Object.assign(find(".cz-model", element), { textContent: whose, title: size });
   theme(element);
+  find(".cz-help", element).addEventListener("click", openKeys);
+  find(".cz-skip", element).addEventListener("click", (/** @type {Event} */ event) => {
+    event.preventDefault(); // an address of its own would push a link to a run out of it
+    const canvas = find(".cz-canvas");
+    canvas.scrollIntoView({ block: "nearest" });
+    canvas.focus();
+  });
 }

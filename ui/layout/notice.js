@@ -13,6 +13,7 @@ export function notice(stage, { element, props, watch }) {
   watch("value", () => say(String(props.value?.text ?? "")));
   // a complaint is over as soon as the visitor goes on
   document.addEventListener("input", () => say());
+  line.addEventListener("click", () => say());
   for (const name of ["ask", "run", "edit", "task"]) stage.on(name, () => say());
 }
 

@@ -8,7 +8,7 @@ import { Forward } from "./forward/forward.js";
 import { Lab } from "./lab.js";
 import { ByHand } from "./sampler/by_hand.js";
 import { OneStep } from "./onestep/onestep.js";
-import { Token } from "./token/token.js";
+import { Token } from "./one_token/token.js";
 
 /**
  * @typedef {import("./lesson/recorder.js").Piece} Piece
@@ -18,7 +18,7 @@ import { Token } from "./token/token.js";
 
 /**
  * What comes back may have `gather()`: it asks the server for what a saved lesson should be able to show.
- * @type {Record<string, (given: With, piece: Piece) => {gather?: () => Promise<void>}>}
+ * @type {Record<string, (given: With, piece: Piece) => object>}
  */
 export const CHAPTERS = {
   token: ({ stage, hands, model }, piece) => new Token(stage, hands, model, piece),

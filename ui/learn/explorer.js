@@ -102,11 +102,15 @@ export class Explorer {
     if (this.token === null) await this.explore({});
   }
 
-  /** @param {{token?: number | null, size?: number, place?: Place | null}} change @returns {Promise<void>} */
-  async explore(change) {
+  /**
+   * @param {{token?: number | null, size?: number, place?: Place | null}} change
+   * @param {number | null} at the cell of the first look, null for the one where the token's neighbours matter most
+   * @returns {Promise<void>}
+   */
+  async explore(change, at = null) {
     Object.assign(this, change);
     const mine = ++this.asked;
-    const where = this.place || { run: this.picture.run };
+    const where = this.place || (at === null ? { run: this.picture.run } : { run: this.picture.run, at });
     const told = await this.server.explore({ ...where, token: this.token, size: this.size });
     if (mine !== this.asked) return;
     if (told.error) return this.place ? this.explore({ place: null }) : this.say(told.error);
@@ -125,6 +129,7 @@ export class Explorer {
     for (const size of told.sizes) asks.push({ token: told.token, size });
     for (const ask of asks) {
       await this.server.explore({ ...run, ...ask }).catch(() => {});
+      if (near.includes(ask.token)) await this.server.explore({ ...run, at: told.cell, ...ask }).catch(() => {});
       await this.server.lattice({ ...ask, along: this.along }).catch(() => {});
     }
   }
@@ -132,7 +137,7 @@ export class Explorer {
   /** The likeliest of the neighbours in the place of the right token: what then becomes of the one the model would choose? */
   suppose() {
     const other = this.told?.members.find(([id]) => id !== this.told.token);
-    if (other) this.explore({ token: other[0] });
+    if (other) this.explore({ token: other[0] }, this.place ? null : this.told.cell);
   }
 
   /** The buttons of the sizes are new then: the keyboard stays where it was. @param {number} size */

@@ -16,7 +16,7 @@ from ui import opened
 from ui.assemble import markup
 from ui.inspector import lookups
 from ui.inspector.lookups import Lookups, pairs, patches, whole
-from ui.learn.token.token import MOST_LEVELS, digits, turned
+from ui.learn.one_token.one_token import MOST_LEVELS, digits, turned
 from ui.server.form import Refused
 from ui.server.studio import answered
 from ui.stage.component import Static
@@ -68,8 +68,9 @@ class Explorer:
         "after": {"ids": [id, ...], "inside": how many of them lead as the group's, "p": [p, ...],
         "by": [[p, ...] after a step for each lambda]}}
 
-        Without a cell it is the first look at an all-masked grid, at the place where the token's neighbours hold
-        most probability; without a token as well, the likeliest token of the place where neighbours matter most.
+        Without a cell it is the first look at an all-masked grid, at the cell "at" or at that where the token's
+        neighbours hold most probability; without a token as well, the likeliest token of the place where neighbours
+        matter most.
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
@@ -94,6 +95,8 @@ class Explorer:
             step = 0
             if token is None:
                 cell, token = seen.most_telling(groups)
+            elif data.get("at") is not None:
+                cell = whole(data["at"], pipe.grid[0] * pipe.grid[1] - 1, "cell")
             else:
                 near = groups.members(token)
                 cell = int(seen.mass(near[near != token]).argmax())

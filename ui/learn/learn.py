@@ -1,9 +1,11 @@
 """The Learn task, and what helps a visitor to learn elsewhere: the words the model knows, hints about a prompt.
 
 panel(studio, facts)            the Learn task: the place with its chapters, the tour, the lessons
+count(studio)                   beside the prompt
 hint(studio), palette(studio)   under the prompt, for a model that names what it knows
 """
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -19,7 +21,9 @@ from ui.prompt import words
 from ui.stage.component import Static
 
 LESSONS = shipped("teaching") / "README.md"
+SHOW = re.compile(r"<!-- show: ([a-z0-9= ]+) -->")
 HINT = '<p class="cz-prompt-hint" role="status" hidden></p>'
+COUNT = '<p class="cz-count"></p>'
 NARRATOR = '<p class="cz-voice cz-say" role="status"></p>'
 
 
@@ -34,16 +38,29 @@ def panel(studio: Any, facts: Facts) -> None:
         pieces[chapter.name] = (chapter, lesson.made_of(column.children))
     if lessons:
         with gr.Column(elem_id="chapter-lessons", elem_classes="cz-chapter", min_width=0):
-            gr.Markdown(LESSONS.read_text(encoding="utf-8"), elem_id="lessons")
+            gr.Markdown(linked(LESSONS.read_text(encoding="utf-8")), elem_id="lessons")
     with gr.Row(elem_id="learn-foot", equal_height=False):
         lesson.put(studio, pieces)
         Static(markup("learn/tour.html"), "tour", elem_id="tour")
     Static(NARRATOR, "narrator", elem_id="narrator")
 
 
+def linked(text: str) -> str:
+    """The lessons with links in place of their comments <!-- show: ... -->, which elsewhere nobody sees.
+
+    What a link shows is said as in `step=edit view=changes`; learn/show_me.js does it.
+    """
+    return SHOW.sub(lambda found: f"[Show me](#show:{','.join(found[1].split())})", text)
+
+
 def hint(studio: Any) -> None:
     """Under the prompt: a kind word about words that the model does not know."""
-    Static(HINT, "hint", elem_id="hint", server_functions=[words.understand(studio)])
+    Static(HINT, "hint", elem_id="hint", server_functions=[words.understand(studio), words.offers(studio)])
+
+
+def count(studio: Any) -> None:
+    """Beside the prompt: how much of it there is, and may be."""
+    Static(COUNT, "count", elem_id="count", server_functions=[words.measure(studio)])
 
 
 def palette(studio: Any) -> None:

@@ -101,8 +101,8 @@ export class Pair {
     const pairs = /** @type {const} */ ([[this.own, run, a], [this.other, beside, b]]);
     for (const [painter, one, frame] of pairs) {
       painter.draw({
-        run: one, k: one.frames.indexOf(frame), grid: one, overlay: "picture", selected, hover: -1, since: null, marks: 1,
-        tokens: frame.tokens, draft: null, changed: new Set(), locks: null, marked,
+        run: one, k: one.frames.indexOf(frame), grid: one, overlay: "picture", selected, hover: -1, since: null, marks: 0,
+        tokens: frame.tokens, draft: null, changed: new Set(), locks: null, marked, differ: null,
       });
     }
     Object.assign(this.element.dataset, { differ: String(marked.length) });

@@ -9,10 +9,10 @@ import { find, findAll, make } from "../layout/dom.js";
  * @typedef {{state: string, began: boolean, step: number, cell: number, overlay: string, tool: string, locked: number,
  *   drafted: number, kind: string, edited: number, editsInRun: number}} Seen
  *
- * One step: `spot` is the place that is ringed, `then` the next one once it is `half` done; what is said `after` it was
+ * One step: `chapter` is the one of Learn that tells more of it, `spot` the place that is ringed, `then` the next one once it is `half` done; what is said `after` it was
  * `done` may be an`other` thing, `otherwise`.
  * @typedef {{title: string, text: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
- *   view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean,
+ *   chapter?: string, view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean,
  *   revises?: boolean}} Step revises: a step for models that do, or for those that do not, alone
  */
 
@@ -24,6 +24,7 @@ const TOUR = [
     title: "A picture starts as stone",
     text: "Every cell is masked: nothing is decided. Write what you would like to see and press Generate.",
     task: "learn",
+    chapter: "token",
     spot: "#generate",
     done: (s) => s.began && s.state !== "idle" && s.step >= 1,
     after: "The model set some tokens at every step: blue is new. It looked at the whole picture each time.",
@@ -32,6 +33,7 @@ const TOUR = [
     title: "Few tokens first",
     text: "Drag the timeline back to step 1, 2 or 3. Which cells came first?",
     task: "learn",
+    chapter: "token",
     spot: ".cz-timeline",
     done: (s) => s.step >= 1 && s.step <= 3 && s.state !== "running",
     after: "The surest ones, mostly background. Each choice makes the next ones easier, so more follow at every step.",
@@ -40,6 +42,7 @@ const TOUR = [
     title: "How sure is it?",
     text: "Choose the view Confidence, then pick a cell of the grid.",
     task: "learn",
+    chapter: "step",
     spot: "[data-view=confidence]",
     then: ".cz-canvas",
     half: (s) => s.overlay === "confidence",
@@ -51,6 +54,7 @@ const TOUR = [
     revises: true,
     text: "An orange bar below the timeline is an edit: a token the model took back. Go to a step that has one.",
     task: "learn",
+    chapter: "editing",
     view: "picture",
     spot: ".cz-timeline",
     done: (s) => s.edited > 0 || (s.state === "done" && s.editsInRun === 0),
@@ -113,6 +117,7 @@ export class Tour {
     /** @type {HTMLElement | null} */
     this.ringed = null;
     this.runAtStart = "";
+    this.cellAtStart = -1; // a cell that was chosen before is not one that the visitor picks now
     this.lockedBefore = false; // the visitor came with locks of their own
     this.startButton = find("[data-tour=start]", element);
     this.startButton.addEventListener("click", () => this.start());
@@ -140,7 +145,7 @@ export class Tour {
       state: run ? run.state : "idle",
       began: Boolean(run) && run.id !== this.runAtStart,
       step: run ? shown : -1,
-      cell: selected,
+      cell: selected === this.cellAtStart ? -1 : selected,
       overlay,
       tool: this.hands.tools?.tool ?? "",
       locked: sheet.countLocked(),
@@ -195,6 +200,8 @@ export class Tour {
     this.met = false;
     if (at === 0) this.runAtStart = stage.run?.id ?? "";
     stage.choose(step.task);
+    if (step.chapter) stage.emit("show-chapter", step.chapter);
+    this.cellAtStart = stage.selected;
     if (step.view) stage.view(step.view);
     if (step.task === "edit" && stage.run) stage.go(stage.run.last); // hands work on the finished picture
     this.where.textContent = `Step ${at + 1} of ${this.steps.length}`;

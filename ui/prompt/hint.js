@@ -1,12 +1,9 @@
 // @ts-check
 // The hint about words that the model does not know. It never holds up Generate.
 
-import { find, make, whenThere } from "../layout/dom.js";
+import { find, make } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";
-import { box, BOX, write } from "./prompt_box.js";
-
-const HINT_MS = 350;
-const LOOK_MS = 500;
+import { box, whenTyped, write } from "./prompt_box.js";
 
 /** @typedef {{start: number, end: number, word: string, near: string[]}} Unknown */
 
@@ -16,29 +13,16 @@ export class Hint {
     this.line = find(".cz-prompt-hint", element);
     this.server = server;
     this.longest = facts().promptCharacters;
-    this.timer = 0;
     this.asked = 0;
-    whenThere(BOX, (field) => {
-      field.addEventListener("input", () => this.later());
-      this.later();
-      // a chip or a share link fills the box without typing
-      let seen = field.value;
-      setInterval(() => {
-        if (field.value === seen) return;
-        seen = field.value;
-        this.later();
-      }, LOOK_MS);
-    });
-  }
-
-  later() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.understand(), HINT_MS);
+    // who has no wheel scrolls it by keys, where there is more than fits
+    new ResizeObserver(() => { this.line.tabIndex = this.line.scrollHeight > this.line.clientHeight ? 0 : -1; }).observe(this.line);
+    whenTyped(() => this.understand());
   }
 
   clear() {
     this.line.hidden = true;
     this.line.replaceChildren();
+    document.body.classList.remove("cz-hinted");
   }
 
   async understand() {
@@ -59,6 +43,8 @@ export class Hint {
       return make("button", { className: "cz-word", textContent: name, "aria-label": label, onclick });
     }));
     this.line.hidden = false;
+    this.line.scrollTop = 0;
+    document.body.classList.add("cz-hinted");
   }
 }
 

@@ -19,10 +19,40 @@ export function joins(sections, before, word) {
 }
 
 /**
- * The prompt with a word between `before` and `after`, and the place behind it, with the spaces it needs.
+ * Where the last thing that a text names begins and ends, singular or plural; null where there is none.
+ * @param {Section[]} sections @param {string} text @returns {[number, number] | null}
+ */
+export function lastThing(sections, text) {
+  const things = sections.filter(([title]) => !OTHERS.includes(title)).flatMap(([, words]) => words);
+  /** @type {[number, number] | null} */
+  let found = null;
+  for (const thing of things) {
+    const plain = thing.toLowerCase().replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/y$/, "(?:y|ie)");
+    for (const match of text.toLowerCase().matchAll(new RegExp(`(?<![\\w-])${plain}(?:e?s)?(?![\\w-])`, "g"))) {
+      const [start, end] = [match.index, match.index + match[0].length];
+      if (!found || end > found[1] || (end === found[1] && start < found[0])) found = [start, end];
+    }
+  }
+  return found;
+}
+
+/**
+ * The prompt with a word between `before` and `after`, and the place behind it, with the spaces it needs. At the end of a
+ * prompt that names a thing already, another thing stands beside that one and a colour before it: "three strawberries on a
+ * teal background penguin" says nothing that a model has ever read.
  * @param {Section[]} sections @param {string} before @param {string} after @param {string} word @returns {[string, number]}
  */
 export function inserted(sections, before, after, word) {
+  const kind = sections.find(([, words]) => words.includes(word))?.[0] ?? "";
+  const thing = after.trim() ? null : lastThing(sections, before);
+  if (thing && kind === "colours") {
+    return [`${before.slice(0, thing[0])}${word} ${before.slice(thing[0])}${after}`, thing[0] + word.length + 1];
+  }
+  const beside = thing && !OTHERS.includes(kind) && before.slice(thing[1]).trim();
+  if (beside) {
+    const head = `${before.slice(0, thing[1])} and ${/^[aeiou]/i.test(word) ? "an" : "a"} ${word}`;
+    return [`${head}${before.slice(thing[1])}${after}`, head.length];
+  }
   const space = before && !/\s$/.test(before) ? " " : "";
   const and = joins(sections, before, word) ? "and " : "";
   const head = `${before}${space}${and}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;

@@ -1,8 +1,10 @@
 // @ts-check
 // Writes into the prompt box as a hand would: Gradio hears of it, and the caret stands after the new word.
 
-import { find } from "../layout/dom.js";
+import { find, whenThere } from "../layout/dom.js";
 
+const PAUSE_MS = 350;
+const LOOK_MS = 500;
 export const BOX = "#prompt textarea";
 
 export const box = () => find(BOX);
@@ -16,11 +18,24 @@ export function write(text, caret = text.length) {
 }
 
 /**
- * The prompt box follows the run that comes onto the canvas, unless the visitor has written something else meanwhile.
- * @param {import("../stage/stage.js").Stage} stage
+ * Calls back with the prompt, when somebody who types it pauses; a chip or a link fills it without typing.
+ * @param {(prompt: string) => void} call
  */
-export function followRuns(stage) {
-  stage.on("follow", (next) => {
-    if (next.kind !== "upload" && (!stage.run || box()?.value === stage.run.prompt)) write(next.prompt);
+export function whenTyped(call) {
+  let timer = 0;
+  let seen = "";
+  const later = () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => call(seen = box().value), PAUSE_MS);
+  };
+  whenThere(BOX, (field) => {
+    field.addEventListener("input", later);
+    seen = field.value;
+    later();
+    setInterval(() => {
+      if (field.value === seen) return;
+      seen = field.value;
+      later();
+    }, LOOK_MS);
   });
 }

@@ -1,11 +1,20 @@
-"""What the model knows, for the page: the palette of its names, and a hint about words that it does not know."""
+"""What the model knows, for the page: the palette of its names, hints about a prompt, and how long it may be."""
 
+import json
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mdm_core.explain.vocabulary import Unknown, Vocabulary
 from ui.server.form import PROMPT_CHARACTERS, Refused
+from ui.server.frames import jpeg_uri
 from ui.server.studio import answered
+
+# Three pictures to start with, as tokens of the shipped weights; `python -m ui.record.offers` makes them.
+OFFERS = Path(__file__).with_name("offers.json")
 
 
 def palette(studio: Any) -> Callable[[Any], dict[str, Any]]:
@@ -22,13 +31,63 @@ def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
     """What prompt/hint.js may call. Nothing here stands between a visitor and a picture."""
 
     def understand(data: Any) -> dict[str, Any]:
-        """A prompt -> {"parts": [text or {"start", "end", "word", "near": [name, ...]}, ...]}, [] for no hint.
+        """A prompt -> {"parts": [text or {"start", "end", "word", "near": [name, ...]}, ...], "nothing": bool}.
 
+        parts are [] for no hint; nothing: it names no thing that the model knows.
         start and end count UTF-16 units, as JavaScript does: prompt.slice(start, end) is the word.
         """
         return answered(lambda: _understood(vocabulary(studio), data))
 
     return understand
+
+
+def measure(studio: Any) -> Callable[[Any], dict[str, Any]]:
+    """What prompt/count.js may call."""
+
+    def measure(data: Any) -> dict[str, Any]:
+        """A prompt -> {"tokens": n, "most": n}, text tokens it has and may have; {} where the model does not say."""
+        return answered(lambda: _measured(studio.pipe.prompts, data))
+
+    return measure
+
+
+def _measured(prompts: Any, prompt: Any) -> dict[str, Any]:
+    if not isinstance(prompt, str) or len(prompt) > PROMPT_CHARACTERS:
+        raise Refused(f"Prompts can be up to {PROMPT_CHARACTERS} characters long.")
+    count, most = getattr(prompts, "count", None), getattr(prompts, "length", None)
+    if not callable(count) or not isinstance(most, int):
+        return {}
+    return {"tokens": int(count(" ".join(prompt.split()))), "most": most}
+
+
+def offers(studio: Any) -> Callable[[Any], dict[str, Any]]:
+    """What prompt/nothing.js may call, where nothing of a prompt is known."""
+
+    def offers(data: Any) -> dict[str, Any]:
+        """{"offers": [{"prompt", "image": data URI or ""}, ...]}, three prompts that the opened model draws well."""
+        return answered(lambda: {"offers": _offers(studio)})
+
+    return offers
+
+
+def _offers(studio: Any) -> list[dict[str, str]]:
+    pipe, told = studio.pipe, _drawn()
+    facts = getattr(pipe, "facts", None)
+    if facts is not None and told["fingerprint"] == facts.fingerprint:
+        return [
+            {
+                "prompt": one["prompt"],
+                "image": jpeg_uri(pipe.decode(np.array(one["tokens"]).reshape(pipe.grid))),
+            }
+            for one in told["offers"]
+        ]
+    return [{"prompt": text, "image": ""} for text in (facts.examples if facts is not None else ())[:3]]
+
+
+@lru_cache(maxsize=1)
+def _drawn() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(OFFERS.read_text(encoding="utf-8"))
+    return told
 
 
 def vocabulary(studio: Any) -> Vocabulary:
@@ -43,7 +102,8 @@ def vocabulary(studio: Any) -> Vocabulary:
 def _understood(vocabulary: Vocabulary, prompt: Any) -> dict[str, Any]:
     if not isinstance(prompt, str) or len(prompt) > PROMPT_CHARACTERS:
         raise Refused(f"Prompts can be up to {PROMPT_CHARACTERS} characters long.")
-    return {"parts": [_sent(prompt, part) for part in vocabulary.understand(prompt).parts]}
+    understood = vocabulary.understand(prompt)
+    return {"parts": [_sent(prompt, part) for part in understood.parts], "nothing": understood.nothing}
 
 
 def _sent(prompt: str, part: str | Unknown) -> str | dict[str, Any]:

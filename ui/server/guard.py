@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from ui.server import address
+from ui.server.light import Light
 
 log = logging.getLogger("chisel")
 
@@ -272,4 +273,4 @@ def launch_arguments(embed: Iterable[str] = (), largest: int = MAX_BODY) -> dict
     from starlette.middleware import Middleware
 
     guard = Middleware(Guard, embed=tuple(embed), largest=largest)
-    return {"app_kwargs": {"middleware": [guard]}, "max_threads": 80}
+    return {"app_kwargs": {"middleware": [guard, Middleware(Light)]}, "max_threads": 80}

@@ -237,7 +237,25 @@ class Studio:
             """A step that came without its picture: {"run": id, "step": k} -> {"image": data URI}."""
             return answered(lambda: self._picture(data))
 
-        return [preview, picture]
+        def recall(data: Any) -> dict[str, Any]:
+            """A run that this tab had before a reload: {"run": id} -> {"message": its closing message}."""
+            return answered(lambda: self._recall(data))
+
+        return [preview, picture, recall]
+
+    def _recall(self, data: Any) -> dict[str, Any]:
+        run = self.store.get(data.get("run") if isinstance(data, dict) else None)
+        records = run.records[run.prefix :]
+        if not records:
+            raise limits.Refused("This picture is still being carved: it is not there yet.")
+        # only the last step brings its picture; the others wait until somebody looks at them
+        last, blank = records[-1], run.ground is None
+        images = ["" if blank and (r.tokens == run.vocab).all() else None for r in records[:-1]]
+        frames = [pack_record(r, image, 0) for r, image in zip(records[:-1], images, strict=True)]
+        frames.append(pack_record(last, self.picture(run, last.tokens), 0))
+        # whoever left it running is gone
+        state = LEFT if run.state == "running" else run.state
+        return {"message": {**message(run, state), "role": "main", "frames": frames}}
 
     def _picture(self, data: Any) -> dict[str, Any]:
         data = data if isinstance(data, dict) else {}

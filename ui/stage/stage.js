@@ -11,7 +11,8 @@
 //   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
-//   follow   the prompt box goes along with this run           chapter  a chapter of Learn was opened ("": left)
+//   follow   the form goes along with this run                 chapter  a chapter of Learn was opened ("": left)
+//   fill     the form shows this run's prompt, seed and settings, whatever was there
 //   show-chapter  a chapter of Learn should open               chapter-part  a part of the open chapter was opened
 
 import { Listening } from "../layout/listening.js";
@@ -40,6 +41,7 @@ export class Stage extends EventTarget {
     this.run = null;
     /** @type {Run | null} the run compared with */
     this.beside = null;
+    this.way = "side"; // how both are looked at: side, wipe, difference
     this.position = 0; // the step on the timeline
     this.shown = 0; // the step of `run` on screen
     this.follow = true; // stay on the newest step while the run streams
@@ -202,6 +204,7 @@ export class Stage extends EventTarget {
     if (!state) return;
     this.player.pause();
     if (state.run && state.run !== this.run) {
+      this.emit("follow", state.run);
       this.setRun(state.run);
       this.emit("run", state.run.id);
     }
@@ -215,6 +218,18 @@ export class Stage extends EventTarget {
     if (!other && this.run) this.position = this.shown;
     this.changed();
     this.emit("compare", other ? other.id : "");
+  }
+
+  /** @param {string} way side, wipe or difference */
+  compareAs(way) {
+    this.way = way;
+    this.changed();
+  }
+
+  /** What Stop ended can be carved on where it ended. */
+  get canCarryOn() {
+    const { run } = this;
+    return this.free && run.state === "stopped" && this.shown === run.last && run.frames[run.last].masked > 0;
   }
 
   // ---- hands -----------------------------------------------------------------------------------------------
@@ -319,6 +334,14 @@ export class Stage extends EventTarget {
     this.asks.waiting = false;
     this.shelf.add(run);
     return run;
+  }
+
+  /** A run of before goes onto the shelf and not onto the canvas. @param {Message} message */
+  shelve(message) {
+    const { waiting } = this.asks;
+    this.begun({ ...message, role: "main" });
+    this.asks.waiting = waiting; // it is not what is waited for
+    this.changed();
   }
 
   /** @param {Message} message */

@@ -4,6 +4,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { columnAndRow } from "./run/cells.js";
+import { editOf, toldEdit } from "./run/edits.js";
 import { entropyTop } from "./canvas/colours.js";
 import { tellPlaying } from "./time/player.js";
 import { RUNS_SHOWN } from "./kept/shelf.js";
@@ -32,7 +33,6 @@ export class StageView {
     on(".cz-back", () => stage.jump(stage.position - 1));
     on(".cz-next", () => stage.jump(stage.position + 1));
     on(".cz-speed", () => stage.player.faster());
-    on(".cz-compare-stop", () => stage.compare(null));
     this.find(".cz-compare").addEventListener("change", () => this.compare());
     for (const view of findAll(".cz-view", root)) view.addEventListener("click", () => stage.view(view.dataset.view));
     stage.on("change", () => this.refresh());
@@ -59,10 +59,9 @@ export class StageView {
     if (this.hand.hovered >= 0 && !stage.busy) this.glance(this.hand.hovered);
     else if (!stage.asks.waiting) this.sayStep();
     this.root.classList.toggle("is-waiting", stage.asks.waiting);
-    this.root.classList.toggle("is-comparing", Boolean(beside));
     this.find(".cz-engraving").hidden = Boolean(run);
     this.find(".cz-under").hidden = !run;
-    this.find(".cz-side-beside").hidden = !beside;
+    this.find(".cz").classList.toggle("is-bare", !run);
     this.caption(".cz-caption", run);
     this.caption(".cz-caption-beside", beside);
     const idle = !run || longest < 1;
@@ -112,10 +111,12 @@ export class StageView {
     const { run, asks, holding } = this.stage;
     if (!run || asks.waiting || holding) return;
     if (cell < 0) return this.sayStep();
-    const { tokens, frame, sheet } = this.stage;
+    const { tokens, frame, shown, sheet } = this.stage;
     const token = tokens[cell];
+    const edit = token === frame.tokens[cell] ? editOf(run, shown, cell) : null;
     const what = token === run.maskId ? "masked" : `token ${token}`;
     const p = percent(frame.p[cell] / 65535);
+    if (edit) return this.say(`${place(cell, run.columns)} · edited at this step: ${toldEdit(edit, run.maskId)}`);
     const sure = token !== frame.tokens[cell] ? "changed by hand" : frame.phase === "start" ? "" : p;
     this.say([place(cell, run.columns), what, sure, sheet.isLocked(cell) ? "locked" : ""].filter(Boolean).join(" · "));
   }
@@ -133,7 +134,6 @@ export class StageView {
     const menu = this.find(".cz-compare");
     menu.hidden = Boolean(beside);
     menu.disabled = !free || run.state !== "done";
-    this.find(".cz-compare-stop").hidden = !beside;
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
     for (const option of findAll("[data-again]", menu)) {
       const switched = option.value === "editing";

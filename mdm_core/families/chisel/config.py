@@ -202,6 +202,7 @@ class PipelineConfig:
             mask_id=self.tokenizer.vocab_size,
             defaults=dataclasses.asdict(self.sample),
             revises=told["revises"],
+            local_tokens=True,
             examples=tuple(told["examples"]),
             licence=told["licence"],
             trained_guidance=MOST_GUIDANCE if self.model.guided else None,

@@ -75,6 +75,10 @@ class ClipTokenizer:
         """The largest id that a prompt can hold."""
         return max(self.bpe.get_vocab().values())
 
+    def count(self, prompt: str) -> int:
+        """Ids that `prompt` needs, without its ends."""
+        return len(self.bpe.encode(prompt).ids)
+
     def encode(self, prompts: list[str]) -> Tensor:
         """B prompts -> ids int64 [B, T]; ValueError where one does not fit."""
         out = torch.full((len(prompts), self.length), self.pad)
@@ -96,6 +100,15 @@ class ClipPrompts:
         """negative: what guidance leads away from where nobody says."""
         self.tokenizer, self.model, self.negative = tokenizer, model, negative
         self._away: tuple[str, Tensor, Tensor] | None = None  # the last negative prompt, which seldom changes
+
+    @property
+    def length(self) -> int:
+        """Text tokens that a prompt may have."""
+        return self.tokenizer.length - 2
+
+    def count(self, prompt: str) -> int:
+        """Text tokens that `prompt` has."""
+        return self.tokenizer.count(prompt)
 
     @torch.no_grad()
     def encode(self, prompts: list[str], negative: str | None = None) -> Condition:

@@ -209,3 +209,28 @@ def test_a_large_vocabulary_is_never_held_against_all_cells():
         pass_._summary  # noqa: B018
         pass_.mass(torch.zeros(4096, 512, dtype=torch.int64))
     assert widest.most <= core.TILE  # [L, V] would be eight times as much
+
+
+def test_a_step_downhill_is_softmax_of_the_logits_minus_the_gradient(groups):
+    """Against the gradient written out: [v = y] - p(v) + weight ([v in G] p(v) / P - p(v))."""
+    z = torch.randn(32, generator=torch.Generator().manual_seed(3)) * 2
+    p, inside = z.double().softmax(0), groups.members(9)
+    one, near = torch.zeros(32, dtype=torch.float64), torch.zeros(32, dtype=torch.float64)
+    one[9], near[inside] = 1, 1
+    weights = [0.0, 0.2, 1.0]
+    after = core.after_step(z, 9, groups, weights, rate=0.5)
+    assert after.shape == (3, 32)
+    for weight, row in zip(weights, after, strict=True):
+        pushed = one - p + weight * (near * p / p[inside].sum() - p)
+        assert torch.allclose(core.push(z, 9, groups, weight)[1], pushed, atol=1e-12)
+        assert torch.allclose(row, (z.double() + 0.5 * pushed).softmax(0), atol=1e-12)
+    favourite = int(p[inside].argmax())
+    other = int(inside[(favourite + 1) % len(inside)])
+    plain, grouped = core.after_step(z, other, groups, [0.0, 0.2])
+    near_ones = inside[inside != other]
+    assert grouped[near_ones].sum() > plain[near_ones].sum(), "neighbours are blamed less with the group term"
+    for rate in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="rate"):
+            core.after_step(z, 9, groups, [0.2], rate=rate)
+    with pytest.raises(ValueError, match="target"):
+        core.push(z, 32, groups, 0.2)

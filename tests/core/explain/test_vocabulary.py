@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from mdm_core.explain.vocabulary import Vocabulary, distance, plural, singular
+from mdm_core.explain.spelling import distance, plural, singular
+from mdm_core.explain.vocabulary import Vocabulary
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.words import fillers, words
 
@@ -34,13 +35,13 @@ def objects(vocabulary, prompt):
     [
         ("three strawberries on a teal background", ["strawberry"]),
         ("a kitten to the left of a puppy", ["cat", "dog"]),  # synonyms
-        ("two bunches of grapes and four mice", ["bunch of grapes", "mouse"]),  # irregular plurals
+        ("two bunches of grapes", ["bunch of grapes"]),  # irregular plurals
+        ("four mice", ["mouse"]),
         ("kitties", ["cat"]),  # the plural of a synonym
         ("on a beach, below a cloud, an automobile", ["cloud", "car"]),  # word order, commas
         ("T-SHIRT with a Jack-o'-Lantern", ["t-shirt", "jack-o'-lantern"]),
         ("a lightbulb above a LIGHT BULB", ["light bulb", "light bulb"]),
         ("a cat's umbrella", ["cat", "umbrella"]),
-        ("🍓 and 🐼", ["strawberry", "panda"]),
     ],
 )
 def test_what_the_model_was_taught_is_known_and_needs_no_hint(vocabulary, prompt, found):
@@ -77,7 +78,6 @@ def test_every_caption_of_the_training_set_is_understood(vocabulary):
         ("pnada", "panda"),
         ("umbrela", "umbrella"),
         ("straw berry", "strawberry"),
-        ("goldfish", "fish"),
         ("elefante", "elephant"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_typo_is_offered_what_was_meant(vocabulary, typo, meant):
     understood = vocabulary.understand(f"a {typo} on teal")
     assert understood.objects == []
     assert understood.unknown[0].near[0] == meant
-    assert f"Near it: {meant}" in understood.sentence
+    assert f"Did you mean {meant}" in understood.sentence and understood.unknown[0].how == "spelling"
 
 
 def test_things_that_were_not_taught_are_offered_their_kind(card):
@@ -212,8 +212,95 @@ def test_the_sentence_is_the_join_of_its_parts(vocabulary):
     assert all(u in understood.unknown and u.near for u in offered)
     texts = [part if isinstance(part, str) else ", ".join(part.near) for part in understood.parts]
     assert understood.sentence == "".join(texts)
-    assert (
-        understood.sentence.startswith("I do not know “pandda”. Near it: panda")
-        and "qqzzt" in understood.sentence
-    )
+    assert understood.sentence.startswith("I do not know “pandda”. Did you mean panda?")
+    assert "qqzzt" in understood.sentence
     assert vocabulary.understand("a panda").parts == ()
+
+
+# ---- by meaning first -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole():
+    atlas = Atlas.load()
+    objects = [o.name for o in atlas.objects]
+    return Vocabulary.from_card(
+        {"objects": objects, "styles": STYLES, "words": words(atlas, objects, STYLES)}
+    )
+
+
+@pytest.mark.parametrize(
+    "word, near",
+    [
+        ("hat", {"top hat", "sun hat"}),  # the head of a name of several words
+        ("cup", {"cup of coffee"}),
+        ("ball", {"soccer ball", "basketball"}),
+        ("cakes", {"birthday cake", "slice of cake"}),
+        ("goldfish", {"fish"}),
+        ("shoe", {"sneaker"}),  # another word for it
+        ("Mars", {"globe"}),
+        ("lorry", {"delivery truck", "car"}),
+        ("spectacles", {"pair of glasses"}),
+    ],
+)
+def test_what_is_offered_for_a_word_is_near_by_meaning(whole, word, near):
+    (unknown,) = whole.understand(f"a {word}").unknown
+    assert near <= set(unknown.near) and unknown.how == "meaning"
+    assert not {"cat", "bat", "bell"} & set(unknown.near)
+
+
+@pytest.mark.parametrize("word", ["sad", "woman", "robot", "hello"])
+def test_nothing_is_offered_where_nothing_is_near(whole, word):
+    understood = whole.understand(word)
+    assert [u.near for u in understood.unknown] == [()] and understood.nothing
+
+
+def test_our_table_offers_only_names_that_a_model_knows(whole):
+    from mdm_core.explain import kin
+
+    known = {t.name for t in whole.things}
+    table = kin._lines()
+    for word, names in table.items():
+        assert word == word.lower().strip() and not (names and not known & set(names)), word
+    assert set(kin._SIGNS.values()) <= known
+
+
+def test_an_emoji_is_told_by_the_name_that_the_model_reads(whole):
+    for obj in Atlas.load().objects:
+        text = "".join(chr(int(code, 16)) for code in obj.code.split("-"))
+        understood = whole.understand(f"{text}\ufe0f")
+        assert [(u.near, u.how) for u in understood.unknown] == [((obj.name,), "sign")], obj.name
+    both = whole.understand("🍓 and 🐼")
+    assert both.nothing and both.sentence.startswith(
+        "I read words, not signs. For 🍓 write strawberry. For 🐼 write panda."
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt, said",
+    [
+        ("a cat without a dog", "It cannot read “without”"),
+        ("no dogs on a beach", "It cannot read “no”"),
+        ("an apple, not red", "It cannot read “not”"),
+        ("a red apple and two green pears", "“two pears” beside another thing"),
+        ("two cats and three dogs", "“three dogs” beside another thing"),
+        ("a car, a cat and a dog", "one or two kinds of things; here are 3"),
+    ],
+)
+def test_the_limits_of_the_grammar_are_said(whole, prompt, said):
+    understood = whole.understand(prompt)
+    assert said in understood.sentence and not understood.nothing
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["three strawberries on a teal background", "a panda left of an umbrella", "one cat above one dog"],
+)
+def test_what_the_captions_say_has_no_limit_to_be_told(whole, prompt):
+    assert whole.understand(prompt).parts == ()
+
+
+def test_a_world_that_counts_two_kinds_is_not_told_that_it_cannot(card):
+    world = Vocabulary.from_card({**card, "words": {**card["words"], "counts": 2}})
+    assert world.understand("two cats and three dogs").sentence == ""
+    assert world.understand("two cats, three dogs and two cars").sentence

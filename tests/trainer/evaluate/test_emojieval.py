@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from trainer.art.object_list import read_objects
-from trainer.evaluate.__main__ import override
 from trainer.evaluate.controls import frechet, shuffled
 from trainer.evaluate.generate import Artist
 from trainer.evaluate.layouts import accepts
@@ -33,6 +32,7 @@ from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.generator import RELATIONS, Scene, SceneGenerator
 from trainer.scenes.spec import WORLD_256
 from trainer.scenes.splits import is_held_out
+from trainer.settings.evaluate import override
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdm_core.diffusion.step import halton_rank
-from mdm_core.explain.vocabulary import distance
+from mdm_core.explain.spelling import distance
 from mdm_core.images.regions import nearest_visible
 from trainer.evaluate.controls import frechet
 from trainer.evaluate.scoring import bootstrap_mean, paired_difference, wilson

@@ -156,7 +156,7 @@ def test_a_prompt_cannot_leave_its_place_in_a_file(studio, run, words):
     assert Tags(page).found == Tags(plain).found
     assert Tags(page).title.strip() == f"Chisel: {limits.prompt(words)}"
     assert json.loads(re.search(r'id="run">(.*?)</script>', page)[1])["prompt"] == limits.prompt(words)
-    assert re.fullmatch(r"chisel-[a-z0-9-]{1,48}-7\.png", export.file_name(run, "png"))
+    assert re.fullmatch(r"chisel-[a-z0-9-]{1,48}-7-[0-9a-f]{8}\.png", export.file_name(run, "png"))
     assert Image.open(io.BytesIO(export.png(studio.pipe, run, 0))).text["prompt"] == limits.prompt(words)
 
 
@@ -165,7 +165,27 @@ def test_a_prompt_cannot_leave_its_place_in_a_file(studio, run, words):
 )
 def test_file_names_are_plain(words):
     run = Run(Request("generate", settings(text=words)), (4, 4), 32)
-    assert re.fullmatch(r"chisel-[a-z0-9-]{1,48}-7\.gif", export.file_name(run, "gif"))
+    assert re.fullmatch(r"chisel-[a-z0-9-]{1,48}-7-[0-9a-f]{8}\.gif", export.file_name(run, "gif"))
+
+
+def test_names_of_different_files_never_collide(studio, run):
+    last = len(run.records) - 1
+    hand = np.array(run.records[last].tokens)
+    hand[0] = (hand[0] + 1) % 32
+    other = carve(studio, Request("generate", settings(editing=False, steps=3)))
+    again = carve(studio, Request("generate", settings(editing=False, steps=3)))
+    names = [
+        export.file_name(run, "png", last),
+        export.file_name(run, "png", 1),
+        export.file_name(run, "png", last, hand),
+        export.file_name(run, "webp"),
+        export.file_name(other, "webp"),
+        export.file_name(other, "png", len(other.records) - 1),
+    ]
+    assert len(set(names)) == len(names)
+    assert "-step1-" in names[1] and "-step" not in names[0]
+    # and the same file has the same name
+    assert export.file_name(again, "webp") == names[4]
 
 
 HOSTILE = [

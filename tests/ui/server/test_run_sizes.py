@@ -99,7 +99,7 @@ def test_the_page_and_the_guard_are_told_the_limit_of_the_opened_grid(grid):
     facts = json.loads(unescape(re.match(r'<meta name="chisel" content="(.*?)">', told["head"])[1]))
     longest = min(max(most_bytes(grid[0] * grid[1], MAX_RECORDS), LEAST_JSON), MOST_JSON)
     assert facts["runBytes"] == largest_run(grid) == longest
-    (middleware,) = told["app_kwargs"]["middleware"]
+    middleware, _ = told["app_kwargs"]["middleware"]
     assert middleware.cls is Guard and middleware.kwargs["largest"] == largest_body(grid)
     assert Guard(None, **middleware.kwargs).largest >= max(MAX_BODY, -(-longest // 3) * 4)
 

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from studio_hands import GOOD, form
+from studio_hands import GOOD, carve, form
 
 from mdm_core.settings import HEAL
 from ui.server import asks
@@ -277,3 +277,28 @@ def test_a_preview_shows_given_tokens_and_refuses_strangers(studio, tiny):
     for wrong in (None, [], {"run": run.id}, {"run": "x", "tokens": packed([0] * 16)}):
         assert set(preview(wrong)) == {"error"}
     assert set(preview({"run": run.id, "tokens": packed([V + 1] * 16)})) == {"error"}
+
+
+def test_a_run_of_before_a_reload_is_told_again(studio):
+    run = carve(studio, Request("generate", SETTINGS))
+    recall = next(call for call in studio.functions() if call.__name__ == "recall")
+    told = recall({"run": run.id})["message"]
+    assert (told["run"], told["state"], told["seed"], told["role"]) == (run.id, "done", run.seed, "main")
+    assert [frame["k"] for frame in told["frames"]] == [record.step for record in run.records]
+    assert told["frames"] == [
+        {**pack_record(record, frame["image"], 0)}
+        for record, frame in zip(run.records, told["frames"], strict=True)
+    ]
+    # the blank start has no picture, the last step brings its own, the others wait to be looked at
+    images = [frame["image"] for frame in told["frames"]]
+    assert images[0] == "" and images[-1].startswith("data:image/jpeg") and set(images[1:-1]) == {None}
+    assert told["form"]["steps"] == 4
+    assert recall({"run": "guess"})["error"] and recall(None)["error"] and recall({"run": []})["error"]
+
+
+def test_a_run_that_was_left_in_the_middle_comes_back_as_stopped(studio):
+    run = carve(studio, Request("generate", SETTINGS), stop_after=2)
+    run.state = "running"  # its handler has not noticed yet that the tab is gone
+    recall = next(call for call in studio.functions() if call.__name__ == "recall")
+    told = recall({"run": run.id})["message"]
+    assert told["state"] == "stopped" and len(told["frames"]) == len(run.records)

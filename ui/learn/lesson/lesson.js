@@ -2,7 +2,7 @@
 // A chapter in a file of its own: the studio's own stage over the runs that are written into the file, and the chapter's
 // own script over what it was told when the file was saved.
 
-import { find, findAll } from "../../layout/dom.js";
+import { find, findAll, make } from "../../layout/dom.js";
 import { Hands } from "../../hands/hands.js";
 import { Canvas } from "../../stage/canvas/canvas.js";
 import { ShelfView } from "../../stage/kept/shelf.js";
@@ -20,7 +20,9 @@ class FileView {
   constructor(stage) {
     this.stage = stage;
     this.canvas = find(".cz-canvas");
-    new Canvas(stage, document.body, { tool: "inspect", hovered: -1, marked: () => [] }, { factor: 1 });
+    /** @type {ConstructorParameters<typeof Canvas>[2]} */
+    const hand = { tool: "inspect", hovered: -1, marked: () => [], mover: { ghost: null, chosen: new Set() } };
+    new Canvas(stage, document.body, hand, { factor: 1 }, { pixels: false, lines: false, bare: false });
     new ShelfView(stage, find(".cz-runs"));
     this.timeline = new Timeline(find(".cz-timeline"), (k) => stage.jump(k));
     const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => () => stage.select(moved(stage.selected, dx, dy, stage.run));
@@ -71,6 +73,7 @@ class FileView {
 /** @param {any} data see learn/lesson/save.js */
 function open(data) {
   const { model, chapter, runs, beside, pieces } = data;
+  document.head.append(make("meta", { name: "chisel", content: JSON.stringify(model) })); // see layout/facts.js
   document.body.classList.toggle("dark", window.matchMedia("(prefers-color-scheme: dark)").matches);
   const stage = new Stage({ rows: model.grid[0], columns: model.grid[1] }, model.revises);
   stage.task = "learn";

@@ -37,7 +37,7 @@ def put(studio: Any, pieces: dict[str, tuple[Chapter, Pieces]]) -> None:
     """Places the button that saves a chapter; `pieces` are the chapters by name, with what they are made of."""
 
     def lesson(data: Any) -> dict[str, Any]:
-        """{"chapter": name} -> {"name": of the file, "page": HTML with DATA in it}; Refused where there is none such."""
+        """{"chapter": name} -> {"name": of the file, "page": HTML with DATA in it}; Refused where there is none."""
         return answered(lambda: told(studio, pieces, data))
 
     Static(markup("learn/lesson/save.html"), "lesson", elem_id="lesson", server_functions=[lesson])
@@ -56,9 +56,13 @@ def told(studio: Any, pieces: dict[str, tuple[Chapter, Pieces]], data: Any) -> d
 
 def page(chapter: Chapter, pieces: Pieces, code: list[list[str]], card: list[list[str]]) -> str:
     """The file of a chapter, but for its data."""
-    sections = "\n".join(f'<div data-piece="{html.escape(name)}">{template}</div>' for name, template in pieces)
+    sections = "\n".join(
+        f'<div data-piece="{html.escape(name)}">{template}</div>' for name, template in pieces
+    )
     lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in card)
-    source = "".join(f"<h3>{html.escape(where)}</h3><pre><code>{html.escape(text)}</code></pre>" for where, text in code)
+    source = "".join(
+        f"<h3>{html.escape(where)}</h3><pre><code>{html.escape(text)}</code></pre>" for where, text in code
+    )
     parts = {
         "<!-- title -->": html.escape(chapter.title),
         "/* styles */": _styles(),
@@ -75,7 +79,9 @@ def page(chapter: Chapter, pieces: Pieces, code: list[list[str]], card: list[lis
 
 @lru_cache(maxsize=1)
 def _styles() -> str:
-    learn = tuple(name for name in assemble.STYLES if name.startswith("learn/") and not name.endswith("tour.css"))
+    learn = tuple(
+        name for name in assemble.STYLES if name.startswith("learn/") and not name.endswith("tour.css")
+    )
     return assemble.styles((*STYLES, *learn, *AFTER))
 
 
@@ -87,5 +93,3 @@ def _scripts() -> str:
 def made_of(children: list[Any]) -> Pieces:
     """The pieces among the components that a chapter has placed."""
     return tuple((child.piece, child.html_template) for child in children if isinstance(child, Static))
-
-

@@ -105,7 +105,7 @@ export class LessonSaver {
     const more = shelf.runs.filter((one) => one !== run && one !== beside && one.state === "done").slice(0, others);
     return {
       v: 1,
-      model: { ...this.model, form: {} },
+      model: this.model,
       chapter: this.chapter,
       dark: document.body.classList.contains("dark"),
       runs: [run, ...more].map((one) => wire(one)),

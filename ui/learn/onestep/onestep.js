@@ -5,7 +5,7 @@
 import { find, findAll, make, makeSvg } from "../../layout/dom.js";
 import { patchCanvas } from "../../inspector/patches.js";
 import { MARK } from "../../stage/canvas/colours.js";
-import { count, percent, place } from "../../stage/run/words.js";
+import { capital, count, percent, place } from "../../stage/run/words.js";
 
 /** @typedef {import("../../stage/run/run.js").Run} Run */
 /** @typedef {import("../../stage/run/run.js").Frame} Frame */
@@ -33,6 +33,7 @@ export class OneStep {
     this.open = false;
     this.part = "chances";
     this.met = ""; // the run that this chapter has taken to a step in the middle
+    this.middle = -1; // that step
     this.timer = 0;
     /** @type {Map<string, About | Chances>} */
     this.kept = new Map();
@@ -58,21 +59,31 @@ export class OneStep {
   /** @param {boolean} open */
   turn(open) {
     this.open = open;
-    if (!open) return;
+    if (!open) return this.leave();
     this.stage.emit("chapter-part", this.part);
     const { run } = this.stage;
     const settled = run && run.state !== "running" && this.stage.shown === run.last;
     if (settled && this.met !== run.id && run.last > 3 && run.planned) {
       this.met = run.id;
-      this.stage.jump(Math.round(Math.min(run.planned, run.last) / 2)); // at the end nothing is left to decide
+      this.middle = Math.round(Math.min(run.planned, run.last) / 2);
+      this.stage.jump(this.middle); // at the end nothing is left to decide
       this.unsure();
     }
     this.show();
   }
 
+  /** The other chapters look at the finished picture: whoever did not go elsewhere is taken back there. */
+  leave() {
+    const { run, shown } = this.stage;
+    if (run && run.id === this.met && shown === this.middle) this.stage.jump(run.last);
+    this.middle = -1;
+    this.met = "";
+  }
+
   /** A cell worth asking about, where none is chosen: of those set in this step the least sure. */
   unsure() {
-    const { run, stage } = { run: this.stage.run, stage: this.stage };
+    const { stage } = this;
+    const { run } = stage;
     const frame = run.frames[this.k];
     if (stage.selected >= 0 || !frame.set.length) return;
     stage.select(frame.set.reduce((least, cell) => (frame.p[cell] < frame.p[least] ? cell : least), frame.set[0]));
@@ -95,7 +106,7 @@ export class OneStep {
     const { k } = this;
     const frame = run.frames[k];
     const before = run.frames[Math.max(k - 1, 0)];
-    this.find(".os-step").textContent = k ? `Step ${k} of ${run.last}${frame.phase === "polish" ? ", polishing" : ""}` : "Start";
+    this.find(".os-step").textContent = capital(run.describe(k).split(" · ")[0]);
     this.find(".os-prev").disabled = k <= 1;
     this.find(".os-next").disabled = k >= run.last;
     this.cells(run, before);

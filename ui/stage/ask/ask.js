@@ -5,6 +5,7 @@
 import { find } from "../../layout/dom.js";
 import { facts } from "../../layout/facts.js";
 import { pack } from "../run/bytes.js";
+import { shownFor } from "./form.js";
 
 /** @typedef {import("../run/run.js").Run} Run */
 /**
@@ -89,6 +90,12 @@ export class Asks {
     this.start({ ...ask, role: "beside" }, changes);
   }
 
+  /** The steps that Stop left undone, from where it ended and with the run's own settings and seed. */
+  carryOn() {
+    const { run } = this.stage;
+    if (this.stage.canCarryOn) this.act("branch", {}, again(facts().form, run).changes);
+  }
+
   /**
    * As a model event starts: the values of the form as they really leave the page.
    * @param {any[]} values in the order of the form
@@ -136,9 +143,7 @@ export function rollSeed() {
  */
 export function again(initial, run) {
   const start = run.frames[run.base];
-  /** @type {Values} */
-  const changes = { ...initial, ...run.form, prompt: run.prompt, seed: run.seed };
-  if (run.kind === "branch") changes.steps += run.base;
+  const changes = shownFor(initial, run);
   const fresh = run.kind === "generate" && !start.locked.includes(1);
   const [id, step] = run.parent || [run.id, run.base];
   /** @type {Ask} */

@@ -2,7 +2,9 @@
 // The canvas of the stage, and the second one of a comparison: drawn once a frame, at most, when something has changed.
 
 import { find } from "../../layout/dom.js";
-import { MARK_MS, Painter } from "./paint.js";
+import { apart } from "../beside/outcome.js";
+import { MARK_MS, strength } from "./marks.js";
+import { Painter } from "./paint.js";
 import { gridLabel } from "../run/run.js";
 
 const MOTION_MS = 30;
@@ -14,13 +16,16 @@ export class Canvas {
   /**
    * @param {import("../stage.js").Stage} stage
    * @param {HTMLElement} root
-   * @param {{tool: string, hovered: number, marked: () => number[]}} hand the tool in hand, and the cells it points at
+   * @param {{tool: string, hovered: number, marked: () => number[], mover: {ghost: import("./paint.js").Ghost | null,
+   *   chosen: Set<number>}}} hand the tool in hand, the cells it points at, and those that it drags
    * @param {{factor: number}} zoom
+   * @param {import("./paint.js").Sight} sight
    */
-  constructor(stage, root, hand, zoom) {
+  constructor(stage, root, hand, zoom, sight) {
     this.stage = stage;
     this.hand = hand;
     this.zoom = zoom;
+    this.sight = sight;
     this.node = find(".cz-canvas", root);
     this.painter = new Painter(this.node);
     this.besidePainter = new Painter(find(".cz-canvas-beside", root));
@@ -49,18 +54,20 @@ export class Canvas {
     const began = performance.now();
     const age = now - stage.arrived;
     const since = moving && !calm() ? age : null;
-    const fading = Math.max(0, Math.min(1, 1.6 - (1.6 * age) / MARK_MS));
-    const marks = !moving ? 0 : calm() ? Number(stage.player.playing || stage.busy) : fading;
+    const differ = beside && stage.way === "difference" && run.cells === beside.cells ? apart(run, beside, stage.position) : null;
     const brush = hand.marked();
     const marked = brush.length ? brush : stage.pointed.filter((cell) => cell < grid.rows * grid.columns);
-    const both = { grid, overlay, selected, since, marks, hover: hand.hovered };
+    const { pixels, lines, bare } = this.sight;
+    const both = { differ, grid, overlay, selected, since, hover: hand.hovered, sight: { pixels, lines, bare } };
     this.painter.draw({
       ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked,
+      marks: run ? strength(run, stage.shown, since) : 0, ghost: hand.mover.ghost,
     });
     if (beside) {
       const k = Math.min(stage.position, beside.last);
       this.besidePainter.draw({
         ...both, run: beside, k, tokens: beside.frames[k].tokens, draft: null, changed: NONE, locks: null, marked: [],
+        marks: strength(beside, k, since),
       });
     }
     this.tell();
@@ -85,6 +92,7 @@ export class Canvas {
       drafted: String(byHand.size),
       pending: String(draft ? draft.pending.size : 0),
       tool: this.hand.tool,
+      chosen: String(this.hand.mover.chosen.size),
       beside: beside ? beside.id : "",
       besideState: beside ? beside.state : "",
       overlay,

@@ -70,11 +70,12 @@ export class Layers {
   /**
    * The fill, within these cells alone.
    * @param {CanvasRenderingContext2D} ctx @param {Iterable<number>} cells @param {Fill} fill @param {number} alpha
+   * @param {boolean} smooth
    */
-  through(ctx, cells, fill, alpha = 1) {
+  through(ctx, cells, fill, alpha = 1, smooth = true) {
     const box = this.plot((plot) => { for (const cell of cells) plot(cell, WHITE); });
     if (!box) return;
-    this.cut(box, "source-in", fill);
+    this.cut(box, "source-in", fill, smooth);
     this.put(ctx, this.scratch, box, this.cell, alpha);
   }
 
@@ -105,9 +106,9 @@ export class Layers {
   /**
    * The map at the size of the grid, cut by the fill or the fill by it.
    * @param {{left: number, top: number, columns: number, rows: number}} box @param {GlobalCompositeOperation} how
-   * @param {Fill} fill
+   * @param {Fill} fill @param {boolean} smooth
    */
-  cut({ left, top, columns, rows }, how, fill) {
+  cut({ left, top, columns, rows }, how, fill, smooth = true) {
     const { map, scratch, cell } = this;
     const ctx = context(scratch);
     const place = /** @type {const} */ ([left * cell, top * cell, columns * cell, rows * cell]);
@@ -123,7 +124,7 @@ export class Layers {
       ctx.fillStyle = fill;
       ctx.fillRect(...place);
     } else {
-      ctx.imageSmoothingEnabled = true;
+      ctx.imageSmoothingEnabled = smooth;
       ctx.drawImage(fill, 0, 0, scratch.width, scratch.height);
     }
     ctx.restore();

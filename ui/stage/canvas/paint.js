@@ -6,22 +6,30 @@ import { MARK, STONE, veilColour } from "./colours.js";
 import { Layers } from "./layers.js";
 import { MAPS } from "./overlays.js";
 import { quarry } from "./stone.js";
-import { byHand, dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } from "./tiles.js";
+import { dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } from "./tiles.js";
 
 /** @typedef {import("../run/run.js").Run} Run */
 /** @typedef {import("../run/run.js").Frame} Frame */
 /**
  * What to draw: step k of a run, or without a run the block of `grid`. `since` is the time in ms since this step came
- * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are in the picture view; `tokens`
- * are those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
- * free; `hover`, `selected` and `marked` are cells to outline.
+ * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are, whatever the view; `tokens` are
+ * those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
+ * free; `hover`, `selected` and `marked` are cells to outline; `differ` are those that differ from the run beside.
  * @typedef {{run: Run | null, k: number, grid: import("../run/cells.js").Grid, overlay: string, selected: number,
  *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("../kept/sheet.js").Draft | null,
- *   changed: Set<number>, locks: Int32Array | null, marked: number[]}} View
+ *   changed: Set<number>, locks: Int32Array | null, marked: number[], differ: Set<number> | null, sight?: Sight,
+ *   ghost?: Ghost | null}} View
+ *
+ * How the picture is looked at: in its own pixels, with lines between the cells, without the stone that a hand put there.
+ * @typedef {{pixels: boolean, lines: boolean, bare: boolean}} Sight
+ *
+ * Cells on their way: parts of a picture of the whole grid, drawn so many columns and rows from where they are in it.
+ * @typedef {{picture: CanvasImageSource, cells: number[], dx: number, dy: number}} Ghost
  */
 
+/** @type {Sight} */
+const PLAIN = { pixels: false, lines: false, bare: false };
 const REVEAL_MS = 340;
-export const MARK_MS = 1000;
 const LEAST_CELL = 4; // pixels across, whatever room there is
 const MOST_SIDE = 4096; // pixels of the canvas: more would take hundreds of megabytes, and is not seen
 const STILLS_BYTES = 48 * 2 ** 20;
@@ -91,17 +99,23 @@ export class Painter {
     }
     MAPS[view.overlay]?.(this, run, k, view.tokens, view.locks);
     if (view.overlay === "changes") this.veil(run, frame, view.tokens);
-    const strength = view.overlay === "changes" ? 1 : view.overlay === "picture" ? view.marks : 0;
+    // this view is about nothing else, so there the last step keeps them too
+    const strength = view.overlay === "changes" ? 1 : view.marks;
     if (strength > 0) {
       const own = (/** @type {number} */ cell) => !view.changed.has(cell);
       this.mark("set", ring(MARK.set, 0.055), Array.from(frame.set).filter(own), strength);
       this.mark("edit", ring(MARK.edit, 0.1), frame.edited.map((edit) => edit.at).filter(own), strength);
     }
+    if (view.differ) this.differences(view.differ);
     // a cell masked by hand is stone like any other
     const put = [...view.changed].filter((cell) => view.tokens[cell] !== run.maskId);
     this.mark("hatched", hatched, put.filter((cell) => view.draft?.pending.has(cell)));
-    this.mark("byHand", byHand, put);
+    const hand = new Set(put);
+    const w = Math.max(this.cell * 0.06, 1.5);
+    this.around((cell) => hand.has(cell), [[MARK.halo, w], [MARK.ink, w]], this.ctx, this.cell / 6);
     if (view.locks) this.padlocks(view.locks);
+    if (view.sight?.lines) this.joints();
+    if (view.ghost) this.ghost(view.ghost);
     this.outline(view.marked, 0.75);
     if (view.hover >= 0 && view.hover !== view.selected && !view.marked.length) this.outline([view.hover], 0.55);
     if (view.selected >= 0) this.outline([view.selected], 1);
@@ -113,9 +127,10 @@ export class Painter {
    * @param {View} view @param {Frame} frame
    */
   still(view, frame) {
-    const { run, k, tokens, draft } = view;
+    const { run, k, tokens, draft, sight = PLAIN } = view;
     const image = (draft && draft.image) || frame.image;
-    const key = `${run.id} ${k} ${draft ? `${draft.id}.${draft.version}` : ""} ${Boolean(frame.image)} ${this.slabKey}`;
+    const seen = `${Boolean(frame.image)} ${sight.pixels} ${sight.bare}`;
+    const key = `${run.id} ${k} ${draft ? `${draft.id}.${draft.version}` : ""} ${seen} ${this.slabKey}`;
     const kept = this.stills.get(key);
     if (kept) {
       this.stills.delete(key);
@@ -127,15 +142,51 @@ export class Painter {
     this.stills.set(key, still);
     const ctx = context(still);
     if (image) {
-      ctx.imageSmoothingEnabled = true;
+      ctx.imageSmoothingEnabled = !sight.pixels;
       ctx.imageSmoothingQuality = image.naturalWidth > width ? "medium" : "high";
       ctx.drawImage(image, 0, 0, width, height);
     } else {
       ctx.drawImage(this.slab, 0, 0);
     }
+    const stone = sight.bare && frame.image ? frame.tokens : tokens;
     this.layers.through(ctx, where(tokens, (token) => token === run.maskId), this.slab);
-    this.ledges(ctx, run, tokens);
+    if (stone !== tokens) this.lay(ctx, view, frame);
+    this.ledges(ctx, run, stone);
     return still;
+  }
+
+  /** The picture under what a hand has masked, with a line around it. @param {CanvasRenderingContext2D} ctx @param {View} view @param {Frame} frame */
+  lay(ctx, { run, tokens, sight = PLAIN }, frame) {
+    const hidden = where(tokens, (token, cell) => token === run.maskId && frame.tokens[cell] !== run.maskId);
+    this.layers.through(ctx, hidden, frame.image, 1, !sight.pixels);
+    const inside = new Set(hidden);
+    const w = Math.max(this.cell * 0.06, 1.5);
+    this.around((cell) => inside.has(cell), [[MARK.halo, w * 2], [MARK.ink, w]], ctx);
+  }
+
+  /** Lines between the cells. */
+  joints() {
+    const { ctx, cell: c, rows, columns } = this;
+    const lines = new Path2D();
+    for (let x = 1; x < columns; x++) { lines.moveTo(x * c, 0); lines.lineTo(x * c, rows * c); }
+    for (let y = 1; y < rows; y++) { lines.moveTo(0, y * c); lines.lineTo(columns * c, y * c); }
+    for (const [colour, width] of /** @type {[string, number][]} */ ([["rgba(255,255,255,.5)", 2], ["rgba(24,20,16,.62)", 1]])) {
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = width;
+      ctx.stroke(lines);
+    }
+  }
+
+  /** @param {Ghost} ghost */
+  ghost({ picture, cells, dx, dy }) {
+    const { ctx, cell: c, rows, columns } = this;
+    const image = /** @type {HTMLImageElement} */ (picture);
+    const [w, h] = [(image.naturalWidth || image.width) / columns, (image.naturalHeight || image.height) / rows];
+    ctx.imageSmoothingEnabled = true;
+    for (const cell of cells) {
+      const [x, y] = [cell % columns, Math.floor(cell / columns)];
+      ctx.drawImage(image, x * w, y * h, w, h, (x + dx) * c, (y + dy) * c, c, c);
+    }
   }
 
   /**
@@ -200,9 +251,14 @@ export class Painter {
     this.tint((cell) => (changed.has(cell) || tokens[cell] === run.maskId ? null : veilColour()), 0.55);
   }
 
-  /** A ring around each cell that was edited, and how often where there is room for a figure. @param {Uint16Array} counts */
+  /** What is the same in both runs steps far back, what differs is framed area by area. @param {Set<number>} differ */
+  differences(differ) {
+    this.tint((cell) => (differ.has(cell) ? null : veilColour()), 0.74);
+    this.around((cell) => differ.has(cell), [[MARK.ink, Math.max(this.cell * 0.14, 3)], [MARK.halo, Math.max(this.cell * 0.06, 1.5)]]);
+  }
+
+  /** How often a cell was edited, where there is room for a figure. @param {Uint16Array} counts */
   numbers(counts) {
-    this.mark("edit", ring(MARK.edit, 0.1), where(counts, (n) => n > 0));
     const { ctx, layers } = this;
     if (this.cell * 0.5 < LEAST_FIGURE) return;
     for (const n of new Set(counts)) {
@@ -235,9 +291,10 @@ export class Painter {
   /**
    * Lines along the edge of an area, each [colour, width], the first lowest.
    * @param {(cell: number) => boolean} on @param {[colour: string, width: number][]} lines
+   * @param {CanvasRenderingContext2D} ctx @param {number} broken length of the pieces of the last line, 0 for a whole one
    */
-  around(on, lines) {
-    const { ctx, cell: c, rows, columns } = this;
+  around(on, lines, ctx = this.ctx, broken = 0) {
+    const { cell: c, rows, columns } = this;
     const edge = new Path2D();
     for (let cell = 0; cell < rows * columns; cell++) {
       if (!on(cell)) continue;
@@ -248,12 +305,14 @@ export class Painter {
       if (column === 0 || !on(cell - 1)) { edge.moveTo(x, y); edge.lineTo(x, y + c); }
       if (column === columns - 1 || !on(cell + 1)) { edge.moveTo(x + c, y); edge.lineTo(x + c, y + c); }
     }
-    ctx.lineCap = "square";
-    for (const [colour, width] of lines) {
+    ctx.lineCap = broken ? "butt" : "square";
+    for (const [i, [colour, width]] of lines.entries()) {
+      ctx.setLineDash(broken && i === lines.length - 1 ? [broken, broken] : []);
       ctx.strokeStyle = colour;
       ctx.lineWidth = width;
       ctx.stroke(edge);
     }
+    ctx.setLineDash([]);
   }
 }
 

@@ -34,18 +34,6 @@ export function dot(ctx, c) {
   ctx.fill();
 }
 
-/** Changed by hand: a broken line around it. @param {Ctx} ctx @param {number} c */
-export function byHand(ctx, c) {
-  const w = Math.max(c * 0.05, Math.min(1.5, c * 0.12));
-  ctx.lineWidth = w;
-  for (const [colour, shift] of /** @type {[string, number][]} */ ([[MARK.halo, 0], [MARK.ink, c / 6]])) {
-    ctx.setLineDash([c / 6, c / 6]);
-    ctx.lineDashOffset = shift;
-    ctx.strokeStyle = colour;
-    ctx.strokeRect(w / 2, w / 2, c - w, c - w);
-  }
-}
-
 /** Until the picture of what a hand changed is there. @param {Ctx} ctx @param {number} c */
 export function hatched(ctx, c) {
   ctx.fillStyle = "rgba(250,248,244,.55)";

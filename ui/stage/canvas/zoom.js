@@ -15,6 +15,12 @@ export function zooms({ rows, columns }) {
   return [1, 2, 3, 5, 8].filter((factor) => factor <= most);
 }
 
+/** @param {HTMLElement} pane @param {number} x */
+function under(pane, x) {
+  const { left, right } = pane.getBoundingClientRect();
+  return left <= x && x <= right;
+}
+
 export class Zoom {
   /**
    * @param {HTMLElement[]} panes the scrolling frames, the main one first
@@ -27,8 +33,7 @@ export class Zoom {
     this.grid = grid;
     this.factor = 1;
     button.addEventListener("click", () => {
-      const factors = zooms(grid());
-      this.set(factors[(factors.indexOf(this.factor) + 1) % factors.length]);
+      this.set(zooms(grid()).find((factor) => factor > this.factor) ?? 1);
     });
     for (const pane of panes) {
       pane.addEventListener("scroll", () => {
@@ -44,7 +49,28 @@ export class Zoom {
   /** @param {number} step */
   by(step) {
     const factors = zooms(this.grid());
-    this.set(factors[Math.min(Math.max(factors.indexOf(this.factor) + step, 0), factors.length - 1)]);
+    const next = step > 0 ? factors.find((factor) => factor > this.factor) : factors.findLast((factor) => factor < this.factor);
+    this.set(next ?? (step > 0 ? factors[factors.length - 1] : 1));
+  }
+
+  /**
+   * Any factor, and what is seen at a point of the window stays there.
+   * @param {number} factor @param {{x: number, y: number}} point in pixels of the window
+   */
+  around(factor, { x, y }) {
+    const most = zooms(this.grid()).at(-1);
+    const pane = this.panes.find((one) => under(one, x)) ?? this.panes[0];
+    const box = pane.getBoundingClientRect();
+    const [u, v] = [x - box.left, y - box.top];
+    const at = { x: (pane.scrollLeft + u) / pane.scrollWidth, y: (pane.scrollTop + v) / pane.scrollHeight };
+    this.set(Math.min(Math.max(factor, 1), most));
+    pane.scrollLeft = at.x * pane.scrollWidth - u;
+    pane.scrollTop = at.y * pane.scrollHeight - v;
+  }
+
+  /** @param {number} dx @param {number} dy pixels */
+  pan(dx, dy) {
+    this.panes[0].scrollBy({ left: dx, top: dy, behavior: "instant" });
   }
 
   /**
@@ -63,8 +89,9 @@ export class Zoom {
       one.scrollLeft = at.x * one.scrollWidth - one.clientWidth / 2;
       one.scrollTop = at.y * one.scrollHeight - one.clientHeight / 2;
     }
-    find("b", this.button).textContent = `${factor}×`;
-    this.button.setAttribute("aria-label", `Zoom: ${factor} times`);
+    const told = Number(factor.toFixed(1));
+    find("b", this.button).textContent = `${told}×`;
+    this.button.setAttribute("aria-label", `Zoom: ${told} times`);
   }
 
   /**

@@ -156,6 +156,14 @@ export class Sheet {
     return true;
   }
 
+  /** What was begun is one thing to undo with the change before it, where that led to where this began. */
+  join() {
+    const last = this.past[this.past.length - 1];
+    if (!this.open || !last || last.after.draft !== this.open.draft || last.after.run !== this.open.run) return;
+    this.open = last.before;
+    this.past.pop();
+  }
+
   /** Takes back all that was done since begin(). */
   abandon() {
     if (this.open) this.restore(this.open);

@@ -39,7 +39,8 @@ export class ShelfView {
   show() {
     const list = find(".cz-shelf", this.root);
     const runs = this.stage.shelf.runs.slice(0, RUNS_SHOWN);
-    this.root.hidden = runs.length < 2;
+    // with the first picture already: nothing moves as the second comes
+    this.root.hidden = !runs.length;
     const key = runs.map((run) => `${run.id} ${run.frames.length} ${Boolean(run.frames[run.last]?.image)}`).join();
     if (key !== this.key) {
       this.key = key;

@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     out = out_folder(args.out)
     with tempfile.TemporaryDirectory() as aside:
         count = write_model(Path(aside) / "model", args.side)
-        command = [sys.executable, "-m", "trainer.bench.amused", "--opened", f"{aside}/model"]
+        command = [sys.executable, "-m", "trainer.bench.families.amused", "--opened", f"{aside}/model"]
         command += ["--device", device, "--runs", str(args.runs)]
         busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True)

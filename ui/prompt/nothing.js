@@ -1,0 +1,59 @@
+// @ts-check
+// Where nothing that a prompt names is known, the picture will hardly be one: the stage says so, with three to tap.
+
+import { find, make } from "../layout/dom.js";
+import { write } from "./prompt_box.js";
+
+const LONGEST = 40; // characters of a prompt that the sentence quotes
+
+export class Nothing {
+  /**
+   * @param {import("../stage/stage.js").Stage} stage
+   * @param {Record<string, (data: any) => Promise<any>>} server
+   */
+  constructor(stage, server) {
+    this.stage = stage;
+    this.server = server;
+    /** @type {HTMLElement | null} */
+    this.node = null;
+    stage.on("done", (id) => this.look(id));
+    for (const name of ["ask", "run", "task"]) stage.on(name, () => this.close());
+  }
+
+  close() {
+    this.node?.remove();
+    this.node = null;
+  }
+
+  /** @param {string} id of the run that has ended */
+  async look(id) {
+    const { run } = this.stage;
+    if (!run || run.id !== id || run.kind !== "generate") return;
+    const [told, offered] = await Promise.all([this.server.understand(run.prompt), this.server.offers(null)]).catch(() => []);
+    if (!told?.nothing || this.stage.run !== run || this.stage.busy) return;
+    this.show(run.prompt, offered?.offers ?? []);
+  }
+
+  /** @param {string} prompt @param {{prompt: string, image: string}[]} offers */
+  show(prompt, offers) {
+    this.close();
+    const quoted = prompt.length > LONGEST ? `${prompt.slice(0, LONGEST)}…` : prompt;
+    const choices = offers.map((one) => {
+      const image = one.image.startsWith("data:image/") ? [make("img", { src: one.image, alt: "", width: 72, height: 72 })] : [];
+      return make("button", { className: "cz-offer", onclick: () => this.take(one.prompt) }, ...image, make("span", { textContent: one.prompt }));
+    });
+    this.node = make("div", { className: "cz-nothing", role: "status" },
+      make("p", {}, make("b", { textContent: `Nothing in “${quoted}” is known here.` }), " So this is what is left of it. Tap one that is:"),
+      make("div", { className: "cz-offers" }, ...choices),
+      make("button", { className: "cz-icon cz-nothing-close", "aria-label": "Close", onclick: () => this.close() }, "✕"));
+    find(".cz-frame").append(this.node);
+  }
+
+  /** @param {string} prompt */
+  take(prompt) {
+    this.close();
+    write(prompt);
+    // Gradio takes what was typed a moment later
+    requestAnimationFrame(() => requestAnimationFrame(() => find("#generate").click()));
+  }
+}
