@@ -95,6 +95,8 @@ class ArmTrainer(Trainer):
         levels = [self.ground.groups(size, self.device) for size in self.arm.groups]
         if self.arm.neighbours:
             levels.append(self.ground.nearest(self.arm.neighbours, self.device))
+        # where groups were made anew random numbers were drawn, and the model that comes next begins alike in all arms
+        torch.manual_seed(self.recipe.seed)
         return sum(levels[1:], start=levels[0]) if levels else None
 
     def objective(self, model: MaskedDiffusionTransformer) -> ArmObjective:
