@@ -73,7 +73,7 @@ def test_all_arms_of_a_study_begin_alike_and_differ_in_their_loss_alone(ground, 
             return part(hidden, weight, x0, c, *rest)
 
         run.arm_objective.objective = spy
-        losses[name] = float(run.net(x0, text, 77))
+        losses[name] = run.net(x0, text, 77).item()
     assert all(torch.equal(c.zt, seen["ce"].zt) for c in seen.values())
     assert len({round(v, 5) for v in losses.values()}) == len(losses)
     assert losses["gce8"] > losses["ce"] < losses["smooth"]
@@ -84,9 +84,9 @@ def test_all_arms_of_a_study_begin_alike_and_differ_in_their_loss_alone(ground, 
 def test_the_loss_of_a_share_of_the_tokens_is_that_of_these_tokens(ground, tmp_path):
     x0, text = ground.tensors["x0"][:4].long(), ground.tensors["text"][:4].long()
     whole, half = (arm_of(ground, "gce8", tmp_path / str(r), rows=r) for r in (1.0, 0.5))
-    assert float(whole.net(x0, text, 5)) == float(whole.net(x0, text, 5))
-    means = [sum(float(half.net(x0, text, s)) for s in range(24)) / 24]
-    means.append(sum(float(whole.net(x0, text, s)) for s in range(24)) / 24)
+    assert whole.net(x0, text, 5).item() == whole.net(x0, text, 5).item()
+    means = [sum(half.net(x0, text, s).item() for s in range(24)) / 24]
+    means.append(sum(whole.net(x0, text, s).item() for s in range(24)) / 24)
     assert means[0] == pytest.approx(means[1], rel=0.02)
 
 
