@@ -126,7 +126,7 @@ class Number(Setting):
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
         span = (low, high, self.step, self.whole)
-        more: dict[str, Any] = {"needs": self.needs, "ends": self.ends, "slide": self.slide}
+        more = {"needs": self.needs, "ends": self.ends, "slide": self.slide}
         return (Control(name, self.label, text, self.where, *span, **more),)
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
