@@ -126,8 +126,18 @@ class Number(Setting):
         low, high = self.page or (self.low, self.low if self.high is None else self.high)
         text = f"{self.help} {self.off:g} switches it off." if self.optional else self.help
         span = (low, high, self.step, self.whole)
-        more = {"needs": self.needs, "ends": self.ends, "slide": self.slide}
-        return (Control(name, self.label, text, self.where, *span, **more),)
+        return (
+            Control(
+                name,
+                self.label,
+                text,
+                self.where,
+                *span,
+                needs=self.needs,
+                ends=self.ends,
+                slide=self.slide,
+            ),
+        )
 
     def shown(self, name: str, value: Any) -> dict[str, Any]:
         return {name: self.off if value is None and self.optional else value}

@@ -28,7 +28,7 @@ STYLES = (
     "inspector/edits.css",
     "learn/learn.css",
     "learn/place/place.css",
-    "learn/token/token.css",
+    "learn/one_token/token.css",
     "learn/forward/forward.css",
     "learn/onestep/onestep.css",
     "learn/explorer.css",

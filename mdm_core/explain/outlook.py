@@ -24,6 +24,7 @@ from mdm_core.ops import linear_grouped_cross_entropy
 
 TILE = 2**21  # numbers held at a time while the vocabulary is walked: 8 MiB
 PIXELS = 2**21  # decoded at a time: 32 blocks of 7x7 cells of 36 pixels a side, or two pictures of 1,024
+LARGE_BOOK = 2**23  # numbers of a codebook, up to which clusters are made of it as it is
 # lattice steps merged per dimension -> groups of that many codes
 FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2), 64: (4, 4, 4)}
 
@@ -211,8 +212,21 @@ def code_groups(pipe: Any, size: int) -> Groups:
         return _lattice(tuple(levels), size)
     kept = _clusters.setdefault(pipe.codec, {})
     if size not in kept:
-        kept[size] = Groups.kmeans(pipe.codec.codebook().float().cpu(), -(-pipe.vocab_size // size))
+        book = principal(pipe.codec.codebook().float().cpu())
+        kept[size] = Groups.kmeans(book, -(-pipe.vocab_size // size))
     return kept[size]
+
+
+def principal(book: Tensor) -> Tensor:
+    """A codebook [V, d] in fewer dimensions where it is large: those of the most variance, [V, at most 32].
+
+    131,072 codes of 32 numbers take clusters half a minute of one core, of 256 several times that, and somebody waits.
+    """
+    if book.numel() <= LARGE_BOOK or book.shape[1] <= 32:
+        return book
+    book = book - book.mean(0)
+    # ascending, so that the last axes are the widest
+    return book @ torch.linalg.eigh(book.t() @ book).eigenvectors[:, -32:]
 
 
 _clusters: WeakKeyDictionary[Any, dict[int, Groups]] = WeakKeyDictionary()  # of codecs

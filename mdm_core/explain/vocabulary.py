@@ -151,13 +151,15 @@ class Vocabulary:
         self._names = {thing.name for thing in self.things}
         # what a thing is at heart: a "top hat" is a hat, a "cup of coffee" a cup, and coffee
         self._heads: dict[str, list[str]] = {}
-        for form, (kind, name) in self._forms.items():
-            if kind == "object" and len(form) > 1:
-                heads = {form[form.index("of") - 1], form[-1]} if "of" in form[1:] else {form[-1]}
+        for called, (kind, name) in self._forms.items():
+            if kind == "object" and len(called) > 1:
+                heads = {called[called.index("of") - 1], called[-1]} if "of" in called[1:] else {called[-1]}
                 for head in heads:
                     self._heads.setdefault(head, []).append(name)
         self._objects = {
-            form[0]: name for form, (kind, name) in self._forms.items() if kind == "object" and len(form) == 1
+            called[0]: name
+            for called, (kind, name) in self._forms.items()
+            if kind == "object" and len(called) == 1
         }
 
     @classmethod

@@ -174,6 +174,59 @@ CASES = {
         --objects 99999 --out DIR
         --out FILE
     """,
+    "evidence ground": """
+        --objects 1
+        --scenes 0
+        --unseen 0
+        --per-tag -1
+        --snapped 2
+        --workers -1
+        --world mars
+        --world world_256 --per-tag 0 --out DIR
+        --codec nowhere --out DIR
+        --out FILE
+        --out FILE/x
+        --verifier nowhere --out DIR
+        --device nowhere --out DIR
+        --device meta --out DIR
+    """,
+    "evidence ambiguity": """
+        --ground nowhere
+        --ground DIR
+        --ground FILE
+        --tokens 0
+        --nearest 0
+        --json DIR
+        --json FILE/x.json
+        --device nowhere
+    """,
+    "evidence credit": """
+        --ground nowhere --out DIR
+        --ground DIR --out DIR2
+        --ground nowhere --predict
+        --out FILE
+        --study x
+        --arms x
+        --seeds 0
+        --minutes 0
+        --minutes nan
+        --steps 0
+        --batch 0
+        --rows 0
+        --rows 2
+        --lr 0
+        --decay 2
+        --checks 0
+        --cards -1
+        --size x
+        --device nowhere --out DIR
+    """,
+    "evidence healthy": """
+        --run nowhere
+        --run DIR
+        --run FILE
+        --out FILE
+    """,
     "evidence tables": """
         --limit 0
         --only x

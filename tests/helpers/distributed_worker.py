@@ -18,9 +18,10 @@ from trainer.engine.muon import Muon
 from trainer.engine.parallel import Parallel, full
 from trainer.engine.state import split
 from trainer.judge.detector import WIDTHS
-from trainer.judge.loop import JudgeData, JudgeSettings, JudgeTrainer
+from trainer.judge.loop import JudgeData, JudgeTrainer
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.spec import EMOJI_128
+from trainer.settings.judge import JudgeSettings
 from trainer.tokenizer import train as tokenizer
 
 

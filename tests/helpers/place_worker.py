@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 from tiny_run import TinyData, TinySource, tiny_recipe
 
-from trainer.engine import loop
+from trainer.engine import loop, step
 from trainer.engine.loop import Trainer
 from trainer.engine.run import leave_on_signals
 
@@ -22,7 +22,7 @@ def work(codec, out, options: dict) -> dict:
     """Train and return what was drawn: samples as [first, end], and the numbers that masks and flips hang on."""
     told, unread = options.pop("signal", None), options.pop("unread", False)
     size = options.pop("batch_size", 3)
-    drawn, was, seed_of = [], TinySource.batch, loop.stream_seed
+    drawn, was, seed_of = [], TinySource.batch, step.stream_seed
     seeds: list[int] = []
 
     def batch(self, index):

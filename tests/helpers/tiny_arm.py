@@ -8,8 +8,8 @@ import torch
 from tiny_model import tiny_config
 
 from mdm_core.groups import Groups
-from trainer.evidence.arms import Arm, ArmRun, ArmSettings, Bench
-from trainer.settings.evidence import Ablate
+from trainer.evidence.arms import ArmRun, Bench
+from trainer.settings.evidence import Ablate, Arm, ArmSettings
 
 
 class TinyBench(Bench):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,15 +14,16 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.families.weights import save_weights
 from mdm_core.pipeline import Pipeline
 from trainer.codec import WEIGHTS, open_codec
-from trainer.evidence.credit.ground import Ground, GroundSettings, draw
-from trainer.evidence.credit.training import RunSettings
+from trainer.evidence.credit.ground import Ground, draw
+from trainer.evidence.credit.training import TEXT_IDS
+from trainer.settings.credit import GroundSettings, RunSettings
 
-BODY: dict[str, Any] = dict(
+BODY = ModelConfig(
     width=32, depth=1, heads=2, kv_heads=2, ffn=32, token_width=32, token_depth=1, token_heads=2, token_ffn=32
 )
 LATTICE = ImageTokenizerConfig(128, 16, (4, 4, 2), 16, 16, 1, 4)
 LEARNED = dataclasses.replace(LATTICE, levels=(), codebook=32, code_width=4)
-RUN = RunSettings(size="tiny", steps=4, batch=4, rows=0.5, checks=2, pictures_every=2)
+RUN = RunSettings(steps=4, batch=4, rows=0.5, checks=2, pictures_every=2)
 
 
 def tiny_codec(folder: Path, config: ImageTokenizerConfig = LATTICE) -> Path:
@@ -59,6 +59,8 @@ def tiny_model(folder: Path, ground: Ground) -> Path:
     """A model folder with random weights over the tokens of a ground."""
     torch.manual_seed(0)
     codec, text = open_codec(ground.folder), TextTokenizer.load(ground.folder / "text.json", 40)
-    config = PipelineConfig(ground.codec, ModelConfig(text_vocab_size=4096, **BODY).for_codec(ground.codec))
+    config = PipelineConfig(
+        ground.codec, dataclasses.replace(BODY, text_vocab_size=TEXT_IDS).for_codec(ground.codec)
+    )
     Pipeline.save(folder, codec, MaskedDiffusionTransformer(config.model).eval(), text, config)
     return folder

@@ -10,8 +10,9 @@ from picture_files import captioned_folder
 
 from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.engine.parallel import Parallel
+from trainer.settings.tokenizer import TokenizerSettings
 from trainer.tokenizer.data import TokenizerData
-from trainer.tokenizer.loop import TokenizerSettings, TokenizerTrainer
+from trainer.tokenizer.loop import TokenizerTrainer
 
 CONFIG = ImageTokenizerConfig(
     image_size=32,
@@ -24,7 +25,9 @@ CONFIG = ImageTokenizerConfig(
 )
 
 
-def tiny_tokenizer(folder: Path, out: Path, **settings: Any) -> TokenizerTrainer:
+def tiny_tokenizer(
+    folder: Path, out: Path, config: ImageTokenizerConfig = CONFIG, **settings: Any
+) -> TokenizerTrainer:
     """A run on the pictures of `folder`, twelve that are drawn there if it is not."""
     torch.set_num_threads(1)
     if not folder.exists():
@@ -32,4 +35,4 @@ def tiny_tokenizer(folder: Path, out: Path, **settings: Any) -> TokenizerTrainer
     settings = {"steps": 8, "log_every": 1, "save_every": 4, "lr": 1e-2} | settings
     parallel = Parallel(torch.device("cpu"))
     data = TokenizerData(folder, 1.0, 3, 32)
-    return TokenizerTrainer(CONFIG, data, TokenizerSettings(**settings), out, parallel)
+    return TokenizerTrainer(config, data, TokenizerSettings(**settings), out, parallel)

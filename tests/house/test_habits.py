@@ -26,7 +26,7 @@ def test_ruff_has_nothing_to_say(habit):
 
 
 def test_types_are_what_they_say():
-    """The whole of mypy's configuration is in pyproject.toml: strict for library and page, basic for the rest."""
+    """The whole of mypy's configuration is in pyproject.toml: strict for all but the helpers of tests."""
     for library, oldest in (("torch", "2.13"), ("numpy", "2.3")):
         if [int(part) for part in version(library).split(".")[:2]] < [
             int(part) for part in oldest.split(".")

@@ -46,8 +46,16 @@ def test_only_triton_files_import_triton():
 
 
 def test_nothing_reads_or_writes_pickle():
+    """But for one command, which reads what others published so as plain values alone."""
+    reader = ROOT / "mdm_core/families/halton/convert.py"
+    assert re.findall(r"torch\.load\(.*", reader.read_text()) == [
+        'torch.load(file, map_location="cpu", weights_only=True)'
+    ]
+    assert "torch.save" not in reader.read_text() and "import pickle" not in reader.read_text()
     for folder in ("mdm_core", "ui", "trainer"):
         for path in (ROOT / folder).rglob("*.py"):
+            if path == reader:
+                continue
             assert not re.search(r"import pickle|torch\.load\(|torch\.save\(|np\.load\(", path.read_text()), (
                 path
             )

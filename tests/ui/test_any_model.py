@@ -18,6 +18,7 @@ from PIL import Image
 from studio_hands import Tab, form, unpack
 
 from mdm_core.explain.doubt import unsure
+from ui import launch
 from ui.bring.opening import Opening
 from ui.export import draw, export
 from ui.inspector import lookups as inspect
@@ -262,3 +263,16 @@ def test_no_file_is_smaller_than_the_models_picture_however_large_or_fine(run, g
     marked = draw.frame(pipe, large, 1, export.MOVING_SIDE, marks=True)
     blue = (np.asarray(marked) == draw.NEW).all(-1).sum()
     assert blue >= len(record.committed)
+
+
+def test_the_model_is_warmed_up_with_a_prompt_that_it_knows():
+    """A family may draw named things alone; one without examples takes any words."""
+    asked_for = []
+    pipe = SimpleNamespace(
+        facts=SimpleNamespace(examples=("goldfish", "castle"), fingerprint="0" * 16),
+        stream=lambda prompt, **settings: asked_for.append(prompt) or (),
+    )
+    launch.warm_up(pipe)
+    pipe.facts.examples = ()
+    launch.warm_up(pipe)
+    assert asked_for == ["goldfish", "a warm-up"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mdm_core.groups import Groups
 from mdm_core.ops import linear_grouped_cross_entropy
-from trainer.bench.gce_peers import gce_peers
+from trainer.bench.gce_peers import Loss, gce_peers
 from trainer.bench.measure import Run, peak_bytes, relative_error, times
 
 CPU_SHAPES = [(1024, 768, 16384), (2048, 384, 65536), (4096, 320, 16384)]
@@ -22,6 +23,7 @@ GPU_SHAPES = [
     (8192, 2560, 262144),
 ]
 GROUP = 8
+Shape = tuple[int, int, int]  # N, D, V
 
 
 def problem(
@@ -44,7 +46,7 @@ def make_groups(vocab_size: int, device: torch.device) -> tuple[Groups, Tensor]:
 
 
 def errors(
-    loss, shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype, members
+    loss: Loss, shape: Shape, device: torch.device, dtype: torch.dtype, members: Tensor | None
 ) -> dict[str, float]:
     """Relative error of loss and gradients against fp64, on the first rows of the shape."""
     n, d, v = min(shape[0], 256), shape[1], min(shape[2], 16384)
@@ -75,13 +77,13 @@ def matmul_floor(hidden: Tensor, weight: Tensor, rows: int) -> None:
 
 
 def bench_shape(
-    shape,
+    shape: Shape,
     device: torch.device,
     dtype: torch.dtype,
     grouped: bool,
     seconds: float,
     with_errors: bool = True,
-    report=print,
+    report: Callable[[str], object] = print,
 ) -> list[dict]:
     """One row per contender: milliseconds, ratio to ours, extra MiB, errors."""
     torch.compiler.reset()  # after some recompilations a compiled peer would quietly run as eager code
@@ -89,7 +91,7 @@ def bench_shape(
     groups, members = make_groups(shape[2], device) if grouped else (None, None)
     peers = gce_peers(groups, members, device, report)
 
-    def run(loss):
+    def run(loss: Loss) -> Run:
         return lambda: torch.autograd.grad(loss(hidden, weight, target), (hidden, weight))
 
     contenders: dict[str, Run] = {}
@@ -124,12 +126,12 @@ def bench_shape(
     return rows
 
 
-def bench_streaming(shape, device: torch.device, dtype: torch.dtype, seconds: float) -> dict:
+def bench_streaming(shape: Shape, device: torch.device, dtype: torch.dtype, seconds: float) -> dict:
     """The loss alone, without gradient: milliseconds and extra MiB."""
     hidden, weight, target = (x.detach() for x in problem(shape, device, dtype))
     groups, _ = make_groups(shape[2], device)
 
-    def run():
+    def run() -> Tensor:
         return linear_grouped_cross_entropy(hidden, weight, target, groups)
 
     extra = peak_bytes(run, device)
@@ -152,13 +154,13 @@ def one_product(hidden: Tensor, weight: Tensor) -> None:
 
 
 def sweep_tiles(
-    shape, device: torch.device, dtype: torch.dtype, sizes_mib: list[int], seconds: float
+    shape: Shape, device: torch.device, dtype: torch.dtype, sizes_mib: list[int], seconds: float
 ) -> list[dict]:
     """Ours at several tile sizes: how the default was chosen."""
     hidden, weight, target = problem(shape, device, dtype)
     groups, _ = make_groups(shape[2], device)
 
-    def run(mib):
+    def run(mib: int) -> Run:
         loss = partial(linear_grouped_cross_entropy, hidden, weight, target, groups, tile_bytes=mib << 20)
         return lambda: torch.autograd.grad(loss(), (hidden, weight))
 

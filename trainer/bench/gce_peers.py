@@ -42,7 +42,9 @@ def checkpointed(
     return torch.stack(parts).sum() / len(target)
 
 
-def cut_and_gather(cut, hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor) -> Tensor:
+def cut_and_gather(
+    cut: Callable[..., Tensor], hidden: Tensor, weight: Tensor, target: Tensor, members: Tensor
+) -> Tensor:
     """Another's fused plain loss for the LSE, and the group's few logits gathered beside it."""
     nll = cut(hidden, weight, target, reduction="none")  # [N]  LSE - z_y
     ids = members[target]  # [N, k]
@@ -52,7 +54,10 @@ def cut_and_gather(cut, hidden: Tensor, weight: Tensor, target: Tensor, members:
 
 
 def gce_peers(
-    groups: Groups | None, members: Tensor | None, device: torch.device, report=print
+    groups: Groups | None,
+    members: Tensor | None,
+    device: torch.device,
+    report: Callable[[str], object] = print,
 ) -> dict[str, Loss]:
     """Ours first, then every contender that is installed; the missing ones are named."""
     peers: dict[str, Loss] = {
@@ -99,7 +104,7 @@ def gce_peers(
     return peers
 
 
-def _cut_cross_entropy(report) -> Callable | None:
+def _cut_cross_entropy(report: Callable[[str], object]) -> Callable[..., Tensor] | None:
     try:
         from cut_cross_entropy import linear_cross_entropy
     except ImportError:

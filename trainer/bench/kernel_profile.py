@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from mdm_core.groups import Groups
-from mdm_core.ops import linear_grouped_cross_entropy, product_triton, sample_step
+from mdm_core.ops import SampleStep, linear_grouped_cross_entropy, product_triton, sample_step
 from mdm_core.ops.gce import objective_triton as gce_triton
 from mdm_core.ops.gce import stream_triton as gce_stream_triton
 from mdm_core.ops.sample import sample_triton
@@ -73,7 +73,7 @@ def sample_shape(shape: tuple[int, int, int], seconds: float) -> Iterator[str]:
     hidden, weight = torch.randn(n, d, device=GPU) * d**-0.5, torch.randn(v, d, device=GPU).bfloat16()
     half, current = hidden.bfloat16(), torch.full((n,), v, device=GPU)
 
-    def ours():
+    def ours() -> SampleStep:
         return sample_step(hidden, weight, current, seed=1, step=3)
 
     floor = milliseconds(lambda: half @ weight.t(), seconds)
@@ -109,7 +109,7 @@ def gce_shape(shape: tuple[int, int, int], seconds: float) -> Iterator[str]:
 
     h, w = hidden.detach(), weight.detach()
 
-    def alone():
+    def alone() -> Tensor:
         return linear_grouped_cross_entropy(h, w, target, groups)
 
     yield f"one product: {tried(lambda: [part @ w.t() for part in h.split(rows)], seconds)}"

@@ -12,12 +12,13 @@ import os
 import resource
 import sys
 import time
+from typing import Any
 
 PROMPT = "three strawberries on a teal background"
 BATCH = 64
 
 
-def one(pipe, seed: int) -> dict[str, float]:
+def one(pipe: Any, seed: int) -> dict[str, float]:
     """One picture, decoded at every step: seconds until its first carved frame and its end, and of all cores."""
     began, worked, first, edits = time.perf_counter(), time.process_time(), 0.0, 0
     for record in pipe.stream(PROMPT, seed=seed):
@@ -30,28 +31,28 @@ def one(pipe, seed: int) -> dict[str, float]:
     return {"first_step_s": first, "picture_s": taken, "cpu_s": worked, "passes": record.step, "edits": edits}
 
 
-def picture(pipe, seed: int) -> dict[str, float]:
+def picture(pipe: Any, seed: int) -> dict[str, float]:
     """One picture of which nobody sees but the end."""
     began = time.perf_counter()
     pipe.generate(PROMPT, seed=seed).image  # noqa: B018  decodes
     return {"picture_s": time.perf_counter() - began}
 
 
-def tokens(pipe, seed: int) -> dict[str, float]:
+def tokens(pipe: Any, seed: int) -> dict[str, float]:
     """One picture to its last token, not decoded."""
     began = time.perf_counter()
     run = pipe.generate(PROMPT, seed=seed)
     return {"picture_s": time.perf_counter() - began, "passes": run.records[-1].step}
 
 
-def batch(pipe, seed: int) -> dict[str, float]:
+def batch(pipe: Any, seed: int) -> dict[str, float]:
     """A batch to its last token, not decoded; passes of the picture that took most."""
     began = time.perf_counter()
     runs = pipe.generate_batch([PROMPT] * BATCH, list(range(seed * BATCH, (seed + 1) * BATCH)))
     return {"batch_s": time.perf_counter() - began, "passes": max(run.records[-1].step for run in runs)}
 
 
-def peak(pipe, seed: int) -> dict[str, float]:
+def peak(pipe: Any, seed: int) -> dict[str, float]:
     """Most memory so far: the process's, and on a GPU what PyTorch held there."""
     figures: dict[str, float] = {
         "peak_resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -57,7 +58,7 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
 
     guided = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
 
-    def ours():
+    def ours() -> SampleStep:
         hidden = (1 + GUIDANCE) * conditional - GUIDANCE * unconditional  # [N, D]
         return sample_step(hidden, weight, current, seed=1, step=3)
 
@@ -101,7 +102,7 @@ def bench_shape(shape: tuple[int, int, int], device: torch.device, seconds: floa
 
 
 def sweep_tiles(
-    shape: tuple[int, int, int], device: torch.device, seconds: float, report=print
+    shape: tuple[int, int, int], device: torch.device, seconds: float, report: Callable[[str], object] = print
 ) -> list[dict]:
     """Ours on the GPU at several tile shapes: how the default was chosen."""
     from mdm_core.ops.sample import sample_triton

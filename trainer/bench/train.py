@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,11 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdm_core.device import default
+from mdm_core.diffusion.corruption import Corrupted
 from mdm_core.diffusion.loss import ObjectiveConfig
 from mdm_core.families.chisel.config import ImageTokenizerConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.transformer import count_parameters
 from mdm_core.families.weights import save_weights
+from mdm_core.groups import Groups, Partition
 from trainer import record
 from trainer.bench.measure import peak_bytes
 from trainer.command import ask
@@ -37,19 +40,28 @@ from trainer.settings.bench import Training
 PEAKS = {"H200": 989.4e12, "H100": 989.4e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165.2e12}
 
 
-def naive_objective(grouped: bool):
+def naive_objective(grouped: bool) -> Callable[..., Tensor]:
     """The loss as a textbook writes it: all logits at once, softmax in fp32; same weights of the rows."""
 
-    def loss(hidden, head_weight, x0, corrupted, groups, config: ObjectiveConfig, backend) -> Tensor:
+    def loss(
+        hidden: Tensor,
+        head_weight: Tensor,
+        x0: Tensor,
+        corrupted: Corrupted,
+        groups: Groups | None,
+        config: ObjectiveConfig,
+        backend: str,
+    ) -> Tensor:
         masked = corrupted.masked.flatten()  # [N]
         row_weight = masked / masked.sum().clamp_min(1)
         row_weight = row_weight + ~masked * (config.edit_weight / (~masked).sum().clamp_min(1))
         target = x0.flatten()
         logits = F.linear(hidden.flatten(0, 1), head_weight).float()  # [N, V]
         total = config.ce_weight * F.cross_entropy(logits, target, reduction="none")  # [N]
-        if grouped:
+        if grouped and groups is not None:
             assert not isinstance(config.group_weight, tuple)  # there is one level
             level = groups.levels[0]
+            assert isinstance(level, Partition)
             first = level.offsets[level.group_of[target].long()].long()  # [N]
             members = level.order[first[:, None] + torch.arange(level.width, device=target.device)].long()
             gathered = logits.gather(1, members).logsumexp(1)  # [N]
@@ -93,7 +105,7 @@ def step(trainer: Trainer) -> None:
     trainer.step += 1
 
 
-def gradients_only(trainer: Trainer, x0: Tensor, text: Tensor):
+def gradients_only(trainer: Trainer, x0: Tensor, text: Tensor) -> Callable[[], None]:
     """Forward and backward into gradients that exist already, for the memory that they need beside it."""
 
     def run() -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from mdm_core.device import usable
@@ -44,7 +45,7 @@ def _start(job: TokenJob) -> None:
     _state.update(job=job, records=open_records(job.source), codec=open_codec(job.codec, job.device))
 
 
-def views_of(picture, job: TokenJob, side: int, number: int) -> np.ndarray:
+def views_of(picture: Image.Image, job: TokenJob, side: int, number: int) -> np.ndarray:
     """The views of one picture, uint8 [views, side, side, 3]: its centre, then random squares."""
     framing = Framing(side, job.crop, job.flip)
     rngs = [None, *(np.random.default_rng([job.seed, 3, number, v]) for v in range(1, job.views))]

@@ -168,7 +168,7 @@ class OwnDataConfig:
 
     learns_prompts: ClassVar[bool] = True  # the prompt vocabulary comes from these captions
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike):
             raise ValueError(
                 f"path must be the name of a folder or of tar shards, got {checks.told(self.path)}"

@@ -30,7 +30,7 @@ class Framing:
     crop: float = 1.0
     flip: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.numbers(self, ("crop",), 0.1, 1.0)
         checks.wholes(self, ("side",), 8, MOST_SIDE)
         checks.flags(self, "flip")

@@ -109,10 +109,10 @@ class TokenShards:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": None}  # a worker maps the files anew
 
-    def __setstate__(self, state: dict[str, Any]):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         paths = [state["folder"] / shard_names(i)[0] for i in range(len(state["_starts"]) - 1)]
         self.__dict__.update(state, _maps=[map_shard(p) for p in paths])
 

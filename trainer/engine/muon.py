@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdm_core.ops.backend import triton_installed
 from trainer.engine.parallel import local, sharded
@@ -31,14 +33,20 @@ class Muon(torch.optim.Optimizer):
     bf16 and run beside the iterations.
     """
 
-    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self.iterations: dict[tuple[int, int, int], Iteration] = {}
         if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
             raise ValueError("Muon trains matrices only; give other parameters to AdamW")
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # none is ever called
         """One update from the parameters' .grad; parameters without one are left alone."""
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
@@ -94,7 +102,15 @@ class Among:
 class Lot:
     """Matrices of one shape on their way through a step."""
 
-    def __init__(self, optimizer, group: dict, params: list[Tensor], rows: int, columns: int, among: Among):
+    def __init__(
+        self,
+        optimizer: Muon,
+        group: dict[str, Any],
+        params: list[nn.Parameter],
+        rows: int,
+        columns: int,
+        among: Among,
+    ) -> None:
         self.group, self.rows, self.columns, self.among = group, rows, columns, among
         self.weights = [local(p) for p in params]
         self.grads = [local(p.grad) for p in params if p.grad is not None]
@@ -278,7 +294,7 @@ def orthogonalise(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     return x.mT.contiguous() if tall else x
 
 
-def _triton():
+def _triton() -> ModuleType:
     from trainer.engine import muon_triton
 
     return muon_triton

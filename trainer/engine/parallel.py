@@ -167,7 +167,7 @@ def rows_of(tensor: Tensor) -> tuple[Tensor, int] | None:
     return tensor.to_local(), min(each * mesh.get_local_rank(), len(tensor))
 
 
-def _accelerator(cpu: bool, tracker: tuple[str, Any] | None):
+def _accelerator(cpu: bool, tracker: tuple[str, Any] | None) -> Any:
     try:
         from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError as error:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def work_per_sample(config: ModelConfig, model: MaskedDiffusionTransformer | Non
     model = model or build_on_meta(c)
     body_positions = c.text_length + c.length // c.resample**2
 
-    def weights(modules) -> int:
+    def weights(modules: Iterable[nn.Module]) -> int:
         return sum(m.weight.numel() for part in modules for m in part.modules() if isinstance(m, nn.Linear))
 
     body = weights(model.blocks) * body_positions + weights([model.merge, model.split]) * (

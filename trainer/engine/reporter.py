@@ -212,7 +212,7 @@ class ModelReporter(Reporter):
             lay_out(images, prompts, cell).save(folder / f"step-{t.step:09d}.webp", quality=88)
         t.parallel.wait()
 
-    def _unseen(self):
+    def _unseen(self) -> Any:
         if self.validation is None:
             t = self.trainer
             data = dataclasses.replace(

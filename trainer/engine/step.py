@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -97,11 +97,11 @@ class Objective(nn.Module):
                 hidden, self.model.head_weight, x0, corrupted, self.groups, r.objective, r.backend
             )
 
-    def _eager(self):
+    def _eager(self) -> contextlib.AbstractContextManager[Any]:
         """A pass without gradients would compile the blocks once more; and asking costs ten seconds of imports."""
         return torch.compiler.set_stance("force_eager") if self.recipe.compile else contextlib.nullcontext()
 
-    def _drafter(self, text: Tensor, generator: torch.Generator):
+    def _drafter(self, text: Tensor, generator: torch.Generator) -> Callable[[Tensor, Tensor], Tensor]:
         """The model's own guesses, for flips that look like its mistakes."""
 
         def draft(zt: Tensor, where: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def one_thing(things: Tensor, generator: torch.Generator) -> Tensor:
     return things[torch.arange(len(things), device=things.device), chosen]
 
 
-def autocast(recipe: Recipe, device: torch.device):
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
     """bf16 products, or none of it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
 
@@ -170,10 +170,10 @@ class _Recomputed:
     Blocks draw no random numbers, so no generator needs to be put back.
     """
 
-    def __init__(self, forward):
+    def __init__(self, forward: Callable[..., Tensor]) -> None:
         self.forward = forward
 
-    def __call__(self, *args):
+    def __call__(self, *args: Any) -> Any:
         return checkpoint(self.forward, *args, use_reentrant=False, preserve_rng_state=False)
 
 

@@ -18,6 +18,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def evaluate(
     made: Pictures,
     judge: Verifier,
     atlas: Atlas | None = None,
-    **settings,
+    **settings: Any,
 ) -> dict:
     """The whole record for a pipeline and the pictures it made for the prompts; `atlas`: of the judge's world."""
     spec = judge.spec

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.pipeline import Pipeline
 from trainer.evaluate.prompts import Prompt
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.generator import Scene
+from trainer.scenes.scene import Scene
 from trainer.scenes.source import SceneDataConfig, picture
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 
@@ -42,8 +43,8 @@ def generate(
     seeds: Sequence[int],
     *,
     batch: int | None = None,
-    quiet=False,
-    **settings,
+    quiet: bool = False,
+    **settings: Any,
 ) -> Pictures:
     """One picture for each prompt and noise seed; `settings` as in `Pipeline.generate`."""
     batch = batch or (256 if pipe.device.type == "cuda" else 16)
@@ -71,7 +72,7 @@ def generate_on(
     minutes: float | None,
     mark: str,
     batch: int | None = None,
-    **settings,
+    **settings: Any,
 ) -> tuple[list[Prompt], Pictures]:
     """`generate` for EmojiEval's prompts, a few of each tag at a time; what is done is kept at `path` (.safetensors).
 

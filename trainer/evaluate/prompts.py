@@ -22,7 +22,8 @@ from trainer.command import ask, out_folder, run_command
 from trainer.data.texts import text_of
 from trainer.judge.near_misses import near_misses as wrong_scenes
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.generator import Scene, SceneGenerator, SceneObject
+from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.scene import Scene, SceneObject
 from trainer.scenes.source import SceneDataConfig
 from trainer.scenes.spec import EMOJI_128, SceneSpec, scene_spec
 from trainer.settings.evaluate import EVERY_TAG as EVERY_TAG

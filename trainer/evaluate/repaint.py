@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -38,7 +39,7 @@ from trainer.settings.evaluate import Repaint
 
 
 def made_anew(
-    pipe: Pipeline, todo: list[Task], before: np.ndarray, batch: int | None = None, **settings
+    pipe: Pipeline, todo: list[Task], before: np.ndarray, batch: int | None = None, **settings: Any
 ) -> np.ndarray:
     """Tokens of the results, int [n, h, w]; `before`: those of the pictures that are changed."""
     batch = batch or (256 if pipe.device.type == "cuda" else 12)
@@ -75,7 +76,12 @@ def _there(thing: SceneObject, found: list[Detection]) -> bool:
 
 
 def evaluate(
-    pipe: Pipeline, todo: list[Task], judge: Verifier, artist: Artist, batch: int | None = None, **settings
+    pipe: Pipeline,
+    todo: list[Task],
+    judge: Verifier,
+    artist: Artist,
+    batch: int | None = None,
+    **settings: Any,
 ) -> dict:
     """The whole record of a pipeline on the tasks."""
     margin = judge.spec.cell

@@ -51,9 +51,14 @@ CHECKS = 4  # measurements on unseen scenes along a run, evenly spaced, the last
 
 
 def cells(levels: tuple[int, ...], size: int) -> Groups:
-    """Lattice cells of `size` codes, halved dimension by dimension so that they stay as cubic as they can be."""
+    """Lattice cells of `size` codes, halved dimension by dimension so that they stay as cubic as they can be.
+
+    ValueError where the lattice is too small for such cells.
+    """
     factor, k = [1] * len(levels), 0
     for _ in range(size.bit_length() - 1):
+        if all(2 * f > n for f, n in zip(factor, levels, strict=True)):
+            raise ValueError(f"a lattice of levels {tuple(levels)} has no cells of {size} codes")
         while factor[k % len(levels)] * 2 > levels[k % len(levels)]:
             k += 1
         factor[k % len(levels)] *= 2
@@ -150,7 +155,7 @@ class Bench:
         return run.model.eval(), took, [{"steps": e["step"], **{k: e[k] for k in BITS}} for e in run.log]
 
     @torch.no_grad()
-    def bits(self, model, data: dict) -> dict[str, float]:
+    def bits(self, model: MaskedDiffusionTransformer, data: dict) -> dict[str, float]:
         """Plain CE in bits a token on unseen scenes: masked, flipped, and masked ones to within a cell of 8 codes."""
         x0, text = (data[name].to(self.device).long() for name in ("unseen_x0", "unseen_text"))
         plain = CorruptionConfig(flip_uniform=1.0)
@@ -167,7 +172,7 @@ class Bench:
         return {k: round(float(np.mean(v)), 4) for k, v in parts.items()}
 
     @torch.no_grad()
-    def measure(self, model, data: dict) -> dict:
+    def measure(self, model: MaskedDiffusionTransformer, data: dict) -> dict:
         """EmojiEval; the Fréchet distance."""
         prompts = [Prompt.read(i, line) for i, line in enumerate(data["lines"])]
         config = PipelineConfig(tokenizer=self.codec_config, model=self.model_config)

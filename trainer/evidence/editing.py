@@ -6,6 +6,7 @@ All on EmojiEval's prompts with noise seeds of their own, the same in every row,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def _forget(rows: dict) -> None:
 
 
 def _row(
-    pipe: Pipeline, prompts: list[Prompt], judge: Verifier, **settings
+    pipe: Pipeline, prompts: list[Prompt], judge: Verifier, **settings: Any
 ) -> tuple[dict, list[bool], Pictures]:
     """One row of a table: score, forward passes, edits, seconds, and what taking the edits back would do."""
     seeds = [NOISE + p.index for p in prompts]
@@ -66,7 +67,7 @@ def modes(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _
     steps = pipe.settings().steps
     rows, rights = {}, {}
 
-    def run(name: str, **settings) -> dict:
+    def run(name: str, **settings: Any) -> dict:
         rows[name], rights[name], _ = _row(pipe, prompts, judge, **settings)
         print(name, rows[name]["score"]["mean"], flush=True)
         keep(rows)
@@ -103,7 +104,7 @@ def steps(pipe: Pipeline, prompts: list[Prompt], judge: Verifier, keep: Keep = _
 
 
 def heal(
-    pipe: Pipeline, tokens: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], **settings
+    pipe: Pipeline, tokens: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], **settings: Any
 ) -> tuple[np.ndarray, float]:
     """`Pipeline.heal` for a batch: edit-only passes over finished tokens [B, h, w]; and passes a picture."""
     config = pipe.settings(**settings)

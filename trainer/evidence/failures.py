@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,11 @@ def where(refused: list, record: dict, prompts: dict[int, Prompt]) -> str:
     bad = {p.index for p, _, _ in refused}
     everyone = [prompts[i] for i, _, _ in record["pictures"]]
     lines = []
-    for label, key in (
-        ("style of the prompt's scene", lambda p: p.scene.style),
-        ("split", lambda p: p.split),
-    ):
+    kinds: dict[str, Callable[[Prompt], str]] = {
+        "style of the prompt's scene": lambda p: p.scene.style,
+        "split": lambda p: p.split,
+    }
+    for label, key in kinds.items():
         groups: dict[str, list[bool]] = {}
         for p in everyone:
             groups.setdefault(key(p), []).append(p.index in bad)

@@ -27,7 +27,7 @@ from trainer.evaluate.report import grid, percent
 from trainer.evaluate.scoring import mistakes, share
 from trainer.evaluate.worlds import open_judge, world_of
 from trainer.judge.detector import Verifier
-from trainer.scenes.generator import Scene
+from trainer.scenes.scene import Scene
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 from trainer.settings.evidence import Freeform
 

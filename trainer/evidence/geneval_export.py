@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -41,7 +42,7 @@ def read(path: Path) -> list[dict]:
 
 
 def export(
-    pipe: Pipeline, lines: list[dict], out: Path, samples: int = 4, batch: int = 64, **settings
+    pipe: Pipeline, lines: list[dict], out: Path, samples: int = 4, batch: int = 64, **settings: Any
 ) -> None:
     """One folder a line. Sample k of line i has the seed i * samples + k, so that a rerun gives the same pictures."""
     jobs = [(i, k) for i in range(len(lines)) for k in range(samples)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -124,12 +125,13 @@ def differences(record: dict, arms: list[str]) -> str:
     for arm in arms[1:]:
         pairs = [(base[r["seed"]], r) for r in record["runs"] if r["arm"] == arm and r["seed"] in base]
         cells = []
-        for pick, scale, digits in (
+        measures: tuple[tuple[Callable[[dict[str, Any]], float], int, int], ...] = (
             (lambda r: r["score"]["mean"]["share"], 100, 1),
             (lambda r: r["masked_bits"], 1, 3),
             (lambda r: r["cell_bits"], 1, 3),
             (lambda r: r["frechet"], 1, 2),
-        ):
+        )
+        for pick, scale, digits in measures:
             d = [scale * (pick(b) - pick(a)) for a, b in pairs]
             error = f" ± {stdev(d) / len(d) ** 0.5:.{digits}f}" if len(d) > 1 else ""
             cells.append(f"{mean(d):+.{digits}f}{error}" if d else "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from trainer.evidence.pages import NAMES, read
 
 TEAL, RUST, GREY = "#0f766e", "#b45309", "#64748b"
 
 
-def _axes(columns: int, width: float = 5.0):
+def axes_of(columns: int, width: float = 5.0) -> tuple[Any, Any]:
+    """A figure with so many plots side by side, each `width` inches wide; ImportError without matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -41,18 +44,13 @@ def objective(record: dict, path: Path) -> Path:
     """Each seed a dot, the mean a bar: score, bits, Fréchet distance; and bits along the way where recorded."""
     arms = [a for a in NAMES if any(r["arm"] == a for r in record["runs"])]
     curves = all("curve" in r for r in record["runs"])
-    figure, axes = _axes(3 + curves, 4.6)
-    for k, (axis, (label, pick)) in enumerate(
-        zip(
-            axes[:3],
-            (
-                ("EmojiEval mean, %", lambda r: 100 * r["score"]["mean"]["share"]),
-                ("plain-CE bits a masked token", lambda r: r["masked_bits"]),
-                ("Fréchet distance, verifier's features", lambda r: r["frechet"]),
-            ),
-            strict=True,
-        )
-    ):
+    figure, axes = axes_of(3 + curves, 4.6)
+    measures: dict[str, Callable[[dict[str, Any]], float]] = {
+        "EmojiEval mean, %": lambda r: 100 * r["score"]["mean"]["share"],
+        "plain-CE bits a masked token": lambda r: r["masked_bits"],
+        "Fréchet distance, verifier's features": lambda r: r["frechet"],
+    }
+    for k, (axis, (label, pick)) in enumerate(zip(axes[:3], measures.items(), strict=True)):
         for y, arm in enumerate(reversed(arms)):
             values = [pick(r) for r in record["runs"] if r["arm"] == arm]
             axis.plot(
@@ -76,12 +74,12 @@ def objective(record: dict, path: Path) -> Path:
     figure.suptitle(
         f"V = {record['vocab_size']:,}, {record['runs'][0]['steps']} steps of {record['batch']}", fontsize=10
     )
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def steps(record: dict, path: Path) -> Path:
     """Score over steps, editing off and on."""
-    figure, axes = _axes(1, 6.0)
+    figure, axes = axes_of(1, 6.0)
     for mode, name, colour, mark in (
         ("off", "editing off", GREY, "s--"),
         ("overwrite", "editing on", TEAL, "o-"),
@@ -93,13 +91,13 @@ def steps(record: dict, path: Path) -> Path:
         axes[0].errorbar(list(rows), y, [low, high], fmt=mark, color=colour, capsize=3, label=name)
     axes[0].set(xlabel="steps", ylabel="EmojiEval mean, %")
     axes[0].legend(frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def repair(record: dict, path: Path) -> Path:
     """Pictures accepted, and tokens restored, over the share of tokens broken."""
     levels = record["rows"]["levels"]
-    figure, axes = _axes(2)
+    figure, axes = axes_of(2)
     x = [100 * level["broken_share"] for level in levels]
     for name, colour, mark in (
         ("off", GREY, "s--"),
@@ -116,12 +114,12 @@ def repair(record: dict, path: Path) -> Path:
     axes[1].set(xlabel="tokens broken, %", ylabel="broken tokens restored exactly, %", ylim=(0, 102))
     for axis in axes:
         axis.legend(frameon=False, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def scores(record: dict, path: Path) -> Path:
     """The six tags: model, round trip, shuffled prompts, with intervals."""
-    figure, axes = _axes(1, 9.0)
+    figure, axes = axes_of(1, 9.0)
     axis = axes[0]
     rows = {n: record["rows"][n] for n in ("real renders", "round trip", "model", "shuffled prompts")}
     tags = list(record["rows"]["model"]["tags"])
@@ -140,10 +138,11 @@ def scores(record: dict, path: Path) -> Path:
     axis.set_xticks(range(len(tags) + 1), [*(t.replace("_", " ") for t in tags), "mean"])
     axis.set(ylabel="accepted, %", ylim=(0, 105))
     axis.legend(frameon=False, ncols=4, fontsize=8, loc="lower right")
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _save(figure, path: Path) -> Path:
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure and forget it."""
     from matplotlib import pyplot
 
     figure.savefig(path, dpi=110)

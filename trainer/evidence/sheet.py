@@ -100,7 +100,7 @@ def sheet(pipe: Pipeline, path: Path, columns: int = 8, cell: int = 160, label: 
     canvas.save(path, quality=88)
 
 
-def wrapped(text: str, font, width: int) -> list[str]:
+def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -4,8 +4,9 @@
     python -m trainer evidence tables --measure            first measure B, C and self-correction, shipped weights
     python -m trainer evidence tables --measure --limit 5  the same on a CPU, with few prompts
 
-Table A is recorded by `python -m trainer evidence ablate`, table D by `python -m trainer bench`; a table without a
-record is left out. Prompts and noise are not those that any default was chosen on.
+Table A is recorded by `python -m trainer evidence ablate`, table D by `python -m trainer bench`, those of credit for
+neighbours and of editing from both sides by `python -m trainer evidence credit`; a table without a record is left out.
+Prompts and noise are not those that any default was chosen on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.__main__ import header
 from trainer.evaluate.prompts import load
 from trainer.evidence import editing
+from trainer.evidence.credit.pages import credit_pages
+from trainer.evidence.credit.plots import draw_credit
 from trainer.evidence.pages import page
 from trainer.evidence.plots import draw_all
 from trainer.judge.detector import Verifier
@@ -52,11 +55,12 @@ def main() -> None:
             f"{args.out} holds no records: run this in a clone of Chisel, or make them with --measure."
         )
     out_folder(args.out)
-    text = page(args.out, args.out.parent / "benchmarks")
+    parts = [page(args.out, args.out.parent / "benchmarks").rstrip("\n"), *credit_pages(args.out)]
+    text = "\n\n".join(parts) + "\n"
     (args.out / "tables.md").write_text(text, encoding="utf-8")
     print(text)
     try:
-        for drawn in draw_all(args.out):
+        for drawn in (*draw_all(args.out), *draw_credit(args.out)):
             print(drawn)
     except ImportError:
         print("no plots: matplotlib is not installed")

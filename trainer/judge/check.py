@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.judge.detector import NOTHING, Verifier
+from trainer.judge.detector import NOTHING, Detection, Verifier
 from trainer.judge.lessons import IGNORE, Bank, Lesson, lesson
 from trainer.judge.loop import JudgeData
 from trainer.judge.near_misses import near_misses
@@ -119,5 +119,5 @@ def _scenes(data: JudgeData, split: str) -> SceneGenerator:
     )
 
 
-def _seen(judge: Verifier, bank: Bank, scenes: SceneGenerator, lot: list[Scene]):
+def _seen(judge: Verifier, bank: Bank, scenes: SceneGenerator, lot: list[Scene]) -> list[list[Detection]]:
     return judge.detect(picture(scenes.to_batch(lot), bank))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,7 +191,14 @@ class Verifier:
         columns = [c.cpu().numpy() for c in (score, certainty, index, hue)]
         return [self._picture(corners[b], *(c[b] for c in columns)) for b in range(len(images))]
 
-    def _picture(self, corners, score, certainty, index, hue) -> list[Detection]:
+    def _picture(
+        self,
+        corners: np.ndarray,
+        score: np.ndarray,
+        certainty: np.ndarray,
+        index: np.ndarray,
+        hue: np.ndarray,
+    ) -> list[Detection]:
         found: list[Detection] = []
         for k in np.flatnonzero(score > self.place_above):
             if any(overlap(corners[k], d.box) > 0.5 for d in found):
@@ -209,7 +217,7 @@ class Verifier:
         return found
 
 
-def overlap(a, b) -> float:
+def overlap(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
     """Intersection over union of two boxes (left, top, right, bottom)."""
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:

@@ -10,6 +10,7 @@ Legend: B scenes, S = 6 slots, G backgrounds, H pixels a side, g = H / patch cel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -277,7 +278,7 @@ def lesson(drawn: Drawn, bank: Bank, n_objects: int, g: torch.Generator, broken:
     return Lesson(soften(ruined, g, patch), name, colour, box, used, doubtful)
 
 
-def _scattered(rand, b: int, spec: SceneSpec) -> Tensor:
+def _scattered(rand: Callable[..., Tensor], b: int, spec: SceneSpec) -> Tensor:
     """Cells here and there, bool [B, g, g]; where tokens are small, in half of the pictures four of them together."""
     if spec.patch == spec.cell:
         return rand(b, spec.grid, spec.grid) < (0.05 + 0.9 * rand(b))[:, None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from random import Random
 
 from trainer.scenes.atlas import Atlas
@@ -69,7 +70,7 @@ def _moved(thing: SceneObject, to: SceneObject) -> SceneObject:
     return dataclasses.replace(thing, x=to.x, y=to.y, size=to.size, angle=to.angle)
 
 
-def _other_counts(scene: Scene, laid_out) -> dict[str, Scene]:
+def _other_counts(scene: Scene, laid_out: Callable[[list[SceneObject]], Scene]) -> dict[str, Scene]:
     """Of two kinds: one of the first in place of one of the second; colours exchanged, where both have one."""
     things = list(scene.objects)
     first, second = things[0], things[-1]

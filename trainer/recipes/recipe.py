@@ -115,7 +115,7 @@ class _Changes(dict):
     """field -> text of its value, or the changes inside it. Applied together: fields may depend on each other."""
 
 
-def _apply(part, changes: _Changes, path: str = ""):
+def _apply(part: Any, changes: _Changes, path: str = "") -> Any:
     types = {f.name: f.type for f in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else {}
     for name in changes:
         if name not in types:

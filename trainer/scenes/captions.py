@@ -6,11 +6,14 @@ the relation are always said. Background and style may be left out, or said by a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+from typing import TypeVar
 
 from trainer.scenes.atlas import AtlasObject
 from trainer.scenes.colours import Background
 
+T = TypeVar("T")
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
 NUMBERS = {**WORDS, 5: "five", 6: "six"}  # of worlds that show more than four things
 SMALL, BIG = ("small", "little", "tiny"), ("big", "large", "huge")
@@ -81,7 +84,7 @@ def _expand(weighted: tuple[tuple[str, int], ...]) -> list[str]:
 _PLAIN, _SCENE = _expand(WITH_PLAIN), _expand(WITH_SCENE)
 
 
-def _pick(rng: Random, options):
+def _pick(rng: Random, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
 
 

@@ -9,8 +9,9 @@ for evaluation (`trainer/scenes/splits.py`) never occur in the train split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.drawing.places import Placed, free, look_for
 from trainer.scenes.scene import Scene, SceneBatch, SceneObject
-from trainer.scenes.spec import EMOJI_128, SceneSpec
+from trainer.scenes.spec import EMOJI_128, Layout, SceneSpec
 from trainer.scenes.splits import is_held_out
 from trainer.scenes.wordings import Wordings
 
@@ -31,6 +32,10 @@ HELD_OUT_KINDS = EMOJI_128.held_out_kinds
 RELATIONS = ("left of", "right of", "above", "below")
 SAY_BACKGROUND, SAY_STYLE = 0.85, 0.5
 MOST_TRIES = 20_000  # few objects may have no combination that is held out
+T = TypeVar("T")
+Things = list[tuple[int, str | None]]  # object, colour
+# things, how the first lies to the second, a snapped layout, how many of each kind
+Found = tuple[Things, str | None, Layout, tuple[int, ...]]
 COLOURED_GROUPS = 0.4  # share of the scenes of two counts in which both kinds have a colour
 
 
@@ -49,16 +54,16 @@ class SceneGenerator:
         self,
         atlas: Atlas,
         *,
-        n_objects=None,
-        styles=None,
-        seed=0,
-        split="train",
-        kinds=None,
-        favour_from=None,
-        reword=0.0,
-        fits=None,
+        n_objects: int | None = None,
+        styles: Sequence[str] | None = None,
+        seed: int | str = 0,
+        split: str = "train",
+        kinds: Iterable[str] | Mapping[str, float] | None = None,
+        favour_from: int | None = None,
+        reword: float = 0.0,
+        fits: Callable[[str], bool] | None = None,
         spec: SceneSpec = EMOJI_128,
-    ):
+    ) -> None:
         self.spec = spec
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         if not 2 <= self.n_objects <= len(atlas):
@@ -71,10 +76,9 @@ class SceneGenerator:
             raise ValueError(f"split must be train, seen or held_out, got {split!r}.")
         allowed = spec.held_out_kinds if split == "held_out" else tuple(spec.kinds)
         kinds = {k: spec.kinds[k] for k in allowed} if kinds is None else kinds
-        if not isinstance(kinds, dict):
-            kinds = {k: spec.kinds.get(k, 0.0) for k in kinds}
-        if not kinds or any(k not in allowed for k in kinds):
-            raise ValueError(f"The {split} split has the kinds {', '.join(allowed)}, got {list(kinds)}.")
+        shares = kinds if isinstance(kinds, Mapping) else {k: spec.kinds.get(k, 0.0) for k in kinds}
+        if not shares or any(k not in allowed for k in shares):
+            raise ValueError(f"The {split} split has the kinds {', '.join(allowed)}, got {list(shares)}.")
         self.held_out = split == "held_out"
         self.objects = atlas.objects[: self.n_objects]
         self._style_names = [(s, *atlas.aliases[s]) for s in self.styles]
@@ -84,8 +88,8 @@ class SceneGenerator:
         ]
         self._members = [[i for i in drawn if atlas.has(i, s)] for s in self.styles]
         self._kinds, self._cumulative = (
-            list(kinds),
-            list(np.cumsum(list(kinds.values())) / sum(kinds.values())),
+            list(shares),
+            list(np.cumsum(list(shares.values())) / sum(shares.values())),
         )
         weights = np.array([dict(spec.style_weights).get(s, 1.0) for s in self.styles])
         self._style_edges = (np.cumsum(weights) / weights.sum()).tolist() if spec.style_weights else None
@@ -95,7 +99,7 @@ class SceneGenerator:
         self._split = "held_out" if self.held_out else split
         self.reseed(seed)
 
-    def reseed(self, seed) -> None:
+    def reseed(self, seed: int | str) -> None:
         """Start anew from `seed` (a number or a text)."""
         self._rng = Random(f"chisel-scenes-{seed}-{self._split}")
 
@@ -113,7 +117,7 @@ class SceneGenerator:
             seen[colour] = frozenset(k for k, b in enumerate(grounds) if b.name not in clashes)
         return seen
 
-    def _pick(self, options):
+    def _pick(self, options: Sequence[T]) -> T:
         return options[int(self._rng.random() * len(options))]
 
     def _style(self) -> int:
@@ -122,7 +126,7 @@ class SceneGenerator:
             return int(roll * len(self.styles))
         return next((k for k, edge in enumerate(self._style_edges) if roll < edge), len(self.styles) - 1)
 
-    def _draw(self):
+    def _draw(self) -> tuple[str, int, Things, str | None, Placed, int, int]:
         """One scene as plain values: kind, style, [(object, colour)], relation, places, ground, its look."""
         roll, k = self._rng.random(), 0
         while roll > self._cumulative[k] and k < len(self._kinds) - 1:
@@ -148,7 +152,7 @@ class SceneGenerator:
             return kind, style, things, lying if kind == "position" else None, placed, background, look
         raise ValueError(f"Found no {kind!r} scene for this split: use more objects.")
 
-    def _things(self, kind: str, members: list[int]):
+    def _things(self, kind: str, members: list[int]) -> Found | None:
         """([(object, colour)], how the first lies to the second, a snapped layout, how many of each kind), or None
         where the draw belongs to another split."""
         spec = self.spec
@@ -188,28 +192,32 @@ class SceneGenerator:
         layout = (size, places if lying in ("left of", "above") else places[::-1])
         return things, lying, layout, (1, 1)
 
-    def _two_counts(self, members: list[int]):
+    def _two_counts(self, members: list[int]) -> Found | None:
         """A few of one kind and a few of another, three to six in all, perhaps in two colours."""
         first, second = self._pick(members), self._pick(members)
         total = 3 + int(self._rng.random() * (self.spec.slots - 2))
         one = 1 + int(self._rng.random() * (total - 1))
-        hues = [None, None]
+        hues: list[str | None] = [None, None]
         if self._rng.random() < COLOURED_GROUPS:
             hues = [self._pick(COLOUR_NAMES), self._pick(COLOUR_NAMES)]
         if first == second or (hues[0] and hues[0] == hues[1]):
             return None
         a, b = self.objects[first].name, self.objects[second].name
-        facts = [("pair", a, b), ("count", a, one), ("count", b, total - one)]
+        facts: list[tuple[str, str, str | int]] = [
+            ("pair", a, b),
+            ("count", a, one),
+            ("count", b, total - one),
+        ]
         facts += [("colour", name, hue) for name, hue in zip((a, b), hues, strict=True) if hue]
         if any(is_held_out(*fact) for fact in facts) != self.held_out:
             return None
         size, places = self._pick(self.spec.counts[total])
-        places = list(places)
-        self._rng.shuffle(places)
+        shuffled = list(places)
+        self._rng.shuffle(shuffled)
         things = [(first, hues[0])] * one + [(second, hues[1])] * (total - one)
-        return things, None, (size, tuple(places)), (one, total - one)
+        return things, None, (size, tuple(shuffled)), (one, total - one)
 
-    def _placed(self, kind: str, layout, groups: tuple[int, ...], lying: str | None) -> Placed | None:
+    def _placed(self, kind: str, layout: Layout, groups: tuple[int, ...], lying: str | None) -> Placed | None:
         """On the lattice or anywhere; None where a scene that must be free found no room."""
         unlike = kind == "sizes"
         if self.spec.snapped < 1 and (unlike or self._rng.random() >= self.spec.snapped):
@@ -218,7 +226,9 @@ class SceneGenerator:
                 return placed
         return Placed.snapped(layout)
 
-    def _caption(self, kind, style, things, relation, background):
+    def _caption(
+        self, kind: str, style: int, things: Things, relation: str | None, background: int
+    ) -> tuple[str, bool, bool]:
         rng, objects = self._rng, self.objects
         says_background, says_style = rng.random() < SAY_BACKGROUND, rng.random() < SAY_STYLE
         slip = False

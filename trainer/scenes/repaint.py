@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 
+from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES
 from trainer.scenes.generator import SceneGenerator
 from trainer.scenes.scene import Scene, SceneBatch, SceneObject
@@ -64,7 +66,7 @@ def _boxes(x: np.ndarray, y: np.ndarray, size: np.ndarray, angle: np.ndarray, sp
 class Repainter:
     """Draws repaint tasks from scenes of a generator's world, objects, styles and split; the same for the same seed."""
 
-    def __init__(self, atlas, seed: int = 0, **wanted):
+    def __init__(self, atlas: Atlas, seed: int = 0, **wanted: Any) -> None:
         def scenes(**kinds: float) -> SceneGenerator:
             return SceneGenerator(atlas, seed=f"repaint-{seed}", kinds=kinds, **wanted)
 

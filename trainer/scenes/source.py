@@ -44,7 +44,7 @@ class SceneDataConfig:
     spec: str = "emoji_128"
     atlas: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.wholes(self, ("n_objects",), 2, optional=True)
         checks.wholes(self, ("favour_from",), 0, optional=True)
         checks.shares(self, ("reword",))

@@ -9,7 +9,7 @@ SHARE = 10  # one combination in ten is held out
 MIRROR = {"right of": "left of", "below": "above"}
 
 
-def is_held_out(kind: str, *names) -> bool:
+def is_held_out(kind: str, *names: str | int) -> bool:
     """True for the 10 % of combinations kept for evaluation.
 
     kind "pair":     (object, object), in any order
@@ -22,15 +22,15 @@ def is_held_out(kind: str, *names) -> bool:
 
 
 @cache
-def _held_out(kind: str, *names) -> bool:
+def _held_out(kind: str, *names: str | int) -> bool:
     if kind == "pair":
-        names = tuple(sorted(names))
+        names = tuple(sorted(map(str, names)))
         if names[0] == names[1]:
             return False
     elif kind == "relation":
         first, relation, second = names
         if relation in MIRROR:
-            names = (second, MIRROR[relation], first)
+            names = (second, MIRROR[str(relation)], first)
     elif kind == "count":
         if int(names[1]) == 1:
             return False

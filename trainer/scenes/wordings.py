@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import TypeVar
 
 from trainer.scenes.atlas import Atlas, AtlasObject
 from trainer.scenes.captions import BIG, NUMBERS, SMALL, article
 from trainer.scenes.colours import COLOUR_NAMES, Background
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 
+T = TypeVar("T")
 KEYWORD_SHARE, SYNONYM_SHARE, FLUFF_SHARE, SLIP_SHARE = 0.12, 0.3, 0.12, 0.3
 FLUFF = ("cute", "nice", "lovely", "beautiful", "pretty", "simple", "single", "funny")
 COLOURED = (  # {a} article of the colour, {c} colour, {n} noun, {an} article of the noun
@@ -132,7 +134,7 @@ NEIGHBOURS = {
 }
 
 
-def _pick(rng: Random, options: Sequence):
+def _pick(rng: Random, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
 
 

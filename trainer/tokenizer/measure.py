@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from pathlib import Path
 
@@ -34,7 +35,8 @@ from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
 from trainer.scenes.drawing.free_render import FreeBank, draw
 from trainer.scenes.drawing.render import SpriteBank, render
-from trainer.scenes.generator import SLOTS, VARIANTS, SceneBatch, SceneGenerator
+from trainer.scenes.generator import SLOTS, VARIANTS, SceneGenerator
+from trainer.scenes.scene import SceneBatch
 from trainer.scenes.source import SceneDataConfig, picture, scene_batches
 from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
 from trainer.settings.tokenizer import Measure
@@ -69,7 +71,9 @@ def one_sprite(rows: np.ndarray, ground: np.ndarray, size: int, xy: tuple[int, i
 
 def free_consistency(codec: ImageTokenizer, bank: FreeBank, n: int, seed: int = 3) -> dict:
     """`consistency` where grounds change from pixel to pixel: of cells that a sprite covers, alike wherever it is."""
-    spec, rng = bank.spec, np.random.default_rng(seed)
+    spec, patch, rng = bank.spec, codec.config.patch, np.random.default_rng(seed)
+    # places that begin a cell of the tokenizer and one of the world's lattice
+    both = math.lcm(spec.cell, patch)
     things = [
         (i * len(bank.styles) + k) * VARIANTS
         for i in range(bank.n_objects)
@@ -81,22 +85,26 @@ def free_consistency(codec: ImageTokenizer, bank: FreeBank, n: int, seed: int = 
         rows = rng.choice(things, n)
         a, b = rng.integers(0, len(spec.grounds), (2, n))
         b = np.where(a == b, (a + 1) % len(spec.grounds), b)
-        cells, far = size // spec.patch, (spec.image - size) // spec.patch * spec.patch
+        cells, far = size // patch, (spec.image - size) // patch * patch
 
         def seen(
-            ground: np.ndarray, x: int, y: int, rows=rows, size=size, cells=cells
+            ground: np.ndarray,
+            x: int,
+            y: int,
+            rows: np.ndarray = rows,
+            size: int = size,
+            cells: int = cells,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             """Tokens [n, cells, cells] and pixels of the cells where the sprite stands."""
             whole = draw(one_sprite(rows, ground, size, (x, y)), bank).cpu()
-            tokens = codec.encode(whole)[:, y // spec.patch :, x // spec.patch :][:, :cells, :cells]
-            pixels = whole[:, y : y + size, x : x + size].view(
-                len(rows), cells, spec.patch, cells, spec.patch, 3
-            )
+            tokens = codec.encode(whole)[:, y // patch :, x // patch :][:, :cells, :cells]
+            side = cells * patch  # a sprite's edge may reach into cells that it does not fill
+            pixels = whole[:, y : y + side, x : x + side].reshape(len(rows), cells, patch, cells, patch, 3)
             return tokens, pixels
 
         here, pixels = seen(a, 0, 0)
         for name, (other, again) in {
-            "place": seen(a, far, far // spec.cell * spec.cell),
+            "place": seen(a, far, far // both * both),
             "background": seen(b, 0, 0),
         }.items():
             covered = (pixels == again).all(5).all(4).all(2)

@@ -272,7 +272,7 @@ def cut(pictures: Tensor, n: int, side: int, generator: torch.Generator) -> Tens
     pictures: uint8 [N, s, s, 3] with s >= side, on any device; generator: on the CPU, so that devices agree.
     """
 
-    def rand(*shape) -> Tensor:
+    def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
     room, device = pictures.shape[1] - side + 1, pictures.device

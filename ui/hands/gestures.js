@@ -6,6 +6,7 @@
 
 const NOTCH = 1.2; // of the wheel: so much closer
 const NOTCH_PX = 100; // what most browsers count for one
+const MOST = 6; // notches that a browser may tell at once
 const LINE_PX = 33; // and others tell in lines
 
 /**
@@ -14,7 +15,7 @@ const LINE_PX = 33; // and others tell in lines
  */
 export function turned({ deltaY, deltaMode }) {
   const pixels = deltaY * [1, LINE_PX, NOTCH_PX * 4][deltaMode];
-  return NOTCH ** (-Math.max(Math.min(pixels, 3 * NOTCH_PX), -3 * NOTCH_PX) / NOTCH_PX);
+  return NOTCH ** (-Math.max(Math.min(pixels, MOST * NOTCH_PX), -MOST * NOTCH_PX) / NOTCH_PX);
 }
 
 /** The middle of two fingers, and how far they are apart. @param {ArrayLike<{clientX: number, clientY: number}>} touches */

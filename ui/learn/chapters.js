@@ -8,7 +8,7 @@ import { Forward } from "./forward/forward.js";
 import { Lab } from "./lab.js";
 import { ByHand } from "./sampler/by_hand.js";
 import { OneStep } from "./onestep/onestep.js";
-import { Token } from "./token/token.js";
+import { Token } from "./one_token/token.js";
 
 /**
  * @typedef {import("./lesson/recorder.js").Piece} Piece

@@ -17,9 +17,9 @@ from ui import opened
 from ui.learn import explorer, lab
 from ui.learn.attention import attention
 from ui.learn.forward import forward
+from ui.learn.one_token import one_token
 from ui.learn.onestep import onestep
 from ui.learn.sampler import game
-from ui.learn.token import token
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ CHAPTERS: tuple[Chapter, ...] = (
         "token",
         "Tokens",
         "What a token is",
-        token.put,
-        formula="learn/token/formula.html",
-        code=(token.digits,),
+        one_token.put,
+        formula="learn/one_token/formula.html",
+        code=(one_token.digits,),
     ),
     Chapter(
         "forward",

@@ -16,7 +16,7 @@ from ui import opened
 from ui.assemble import markup
 from ui.inspector import lookups
 from ui.inspector.lookups import Lookups, pairs, patches, whole
-from ui.learn.token.token import MOST_LEVELS, digits, turned
+from ui.learn.one_token.one_token import MOST_LEVELS, digits, turned
 from ui.server.form import Refused
 from ui.server.studio import answered
 from ui.stage.component import Static

@@ -14,6 +14,8 @@ export class Hint {
     this.server = server;
     this.longest = facts().promptCharacters;
     this.asked = 0;
+    // who has no wheel scrolls it by keys, where there is more than fits
+    new ResizeObserver(() => { this.line.tabIndex = this.line.scrollHeight > this.line.clientHeight ? 0 : -1; }).observe(this.line);
     whenTyped(() => this.understand());
   }
 

@@ -6,9 +6,12 @@ import { count } from "../stage/run/words.js";
 /** @typedef {import("../stage/run/run.js").Run} Run */
 /** @typedef {{other: number, alone: number}} Apart cells set in both to different tokens, and set in one of the two only */
 
-const COLOURS = ["red", "blue", "green", "yellow", "orange", "purple", "pink", "teal", "brown", "black", "white", "grey", "gray"];
+const COLOURS = "red blue green yellow orange purple pink teal brown black white grey gray".split(" ");
 
-/** The runs threw the same dice: of one grid and one seed, neither from a picture that was there. @param {Run | null} run @param {Run | null} beside */
+/**
+ * The runs threw the same dice: of one grid and one seed, neither from a picture that was there.
+ * @param {Run | null} run @param {Run | null} beside
+ */
 export function twins(run, beside) {
   return Boolean(run && beside) && run.prompt !== beside.prompt && run.seed === beside.seed && run.cells === beside.cells
     && [run, beside].every((one) => one.kind === "generate" && one.maskId === run.maskId);
@@ -32,12 +35,16 @@ export function course(run, beside) {
   return Array.from({ length: last + 1 }, (_, k) => apartAt(run, beside, k));
 }
 
-/** The words in which two prompts differ: ["red", "blue"], each with those around it left out. @param {string} one @param {string} other */
+/**
+ * The words in which two prompts differ: ["red", "blue"], each with those around it left out.
+ * @param {string} one @param {string} other
+ */
 export function difference(one, other) {
   const [a, b] = [one, other].map((text) => text.trim().split(/\s+/));
   let [from, to] = [0, 0];
   while (from < Math.min(a.length, b.length) && a[from].toLowerCase() === b[from].toLowerCase()) from++;
-  while (to < Math.min(a.length, b.length) - from && a[a.length - 1 - to].toLowerCase() === b[b.length - 1 - to].toLowerCase()) to++;
+  const end = (/** @type {string[]} */ words, /** @type {number} */ i) => words[words.length - 1 - i].toLowerCase();
+  while (to < Math.min(a.length, b.length) - from && end(a, to) === end(b, to)) to++;
   return [a, b].map((words) => words.slice(from, words.length - to).join(" "));
 }
 
@@ -47,10 +54,12 @@ export function told(run, beside, k) {
   const total = ({ other, alone } = { other: 0, alone: 0 }) => other + alone;
   const first = all.findIndex((one) => total(one) > 0);
   const [mine, its] = difference(run.prompt, beside.prompt);
-  const words = mine && its ? `“${its}” for “${mine}”` : its ? `With “${its}”` : mine ? `Without “${mine}”` : "Spelt otherwise";
+  const words = mine && its ? `“${its}” for “${mine}”`
+    : its ? `With “${its}”` : mine ? `Without “${mine}”` : "Spelt otherwise";
   if (first < 0) return `${words}: all ${run.cells} tokens are the same at every step.`;
   const end = total(all[all.length - 1]);
-  const whole = end ? `${end} of ${count(run.cells, "token")} ${end === 1 ? "differs" : "differ"} at the end` : "both end with the same tokens";
+  const whole = end ? `${end} of ${count(run.cells, "token")} ${end === 1 ? "differs" : "differ"} at the end`
+    : "both end with the same tokens";
   const { other, alone } = all[Math.min(k, all.length - 1)];
   const only = alone ? `${count(alone, "cell")} set in one of the two only` : "";
   const here = !other && !alone ? "no difference yet"

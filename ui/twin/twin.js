@@ -64,8 +64,13 @@ export class Twin {
     if (!first) return this.say("Type the first prompt above.");
     if (other.toLowerCase() === first.toLowerCase()) { this.field.focus(); return this.say("Both prompts are the same: change a word."); }
     this.say("");
-    const { run } = stage;
-    if (fresh(run) && run.state === "done" && words(run.prompt) === first) return this.beside(run, other);
+    const known = [stage.run, ...stage.shelf.runs].find((run) => {
+      return fresh(run) && run.state === "done" && words(run.prompt) === first;
+    });
+    if (known) {
+      stage.show(known);
+      return this.beside(known, other);
+    }
     this.pending = other;
     this.say("First the picture of the prompt above …");
     find("#generate").click();
@@ -100,28 +105,32 @@ export class Twin {
     const pair = `${run.id} ${run.last} ${beside.id} ${beside.last}`;
     if (pair !== this.drawn) this.chart(run, beside);
     this.drawn = pair;
-    for (const bar of findAll(".cz-twin-chart button", this.element)) {
-      if (Number(bar.dataset.step) === position) bar.setAttribute("aria-current", "step");
-      else bar.removeAttribute("aria-current");
-    }
+    findAll(".cz-twin-chart span", this.element).forEach((bar, k) => bar.classList.toggle("is-here", k === position));
     this.find(".cz-twin-now").textContent = told(run, beside, position);
     const way = /** @type {any} */ (this.stage);
     this.find("[data-twin=difference]").hidden = !way.compareAs || way.way === "difference";
   }
 
-  /** A bar for each step, as high as cells differ; each leads to its step. @param {Run} run @param {Run} beside */
+  /**
+   * A bar for each step, as high as cells differ; a press leads to its step, as the timeline does.
+   * @param {Run} run @param {Run} beside
+   */
   chart(run, beside) {
-    const bars = course(run, beside).map(({ other, alone }, k) => {
-      const label = `Step ${k}: ${count(other, "cell")} with different tokens, ${alone} set in one only`;
-      const bar = make("button", { title: label, "aria-label": label, "data-step": String(k), onclick: () => this.stage.jump(k) },
-        make("i", { className: "is-alone" }), make("i", { className: "is-other" }));
-      const [above, below] = /** @type {HTMLElement[]} */ ([...bar.children]);
-      above.style.height = `${(alone / run.cells) * 100}%`;
-      below.style.height = `${(other / run.cells) * 100}%`;
-      Object.assign(bar.dataset, { other: String(other), alone: String(alone) });
+    const steps = course(run, beside);
+    const bars = steps.map(({ other, alone }, k) => {
+      const bar = make("span", { title: `Step ${k}: ${count(other, "cell")} with different tokens, ${alone} set in one only` });
+      for (const [name, n] of /** @type {[string, number][]} */ ([["alone", alone], ["other", other]])) {
+        const part = make("i", { className: `is-${name}` });
+        part.style.height = `${(n / run.cells) * 100}%`;
+        bar.append(part);
+        bar.dataset[name] = String(n);
+      }
+      bar.addEventListener("click", () => this.stage.jump(k));
       return bar;
     });
-    this.find(".cz-twin-chart").replaceChildren(...bars);
+    const chart = this.find(".cz-twin-chart");
+    chart.replaceChildren(...bars);
+    chart.setAttribute("aria-label", `Cells that differ after each step: ${steps.map(({ other, alone }) => other + alone).join(", ")}.`);
   }
 }
 

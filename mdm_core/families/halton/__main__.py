@@ -3,8 +3,8 @@
     python -m mdm_core.families.halton ImageNet_256_tiny.pth vq_ds16_c2i.pt models/halton-tiny
 
 The first is a transformer of llvictorll/Halton-MaskGIT on the hub, the second the tokenizer of
-FoundationVision/LlamaGen; both are MIT. They are read by torch.load(weights_only=True), which makes
-tensors and plain values and nothing else.
+FoundationVision/LlamaGen; both are MIT. They are read by a reader that makes tensors and plain values
+and nothing else.
 """
 
 from __future__ import annotations

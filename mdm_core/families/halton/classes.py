@@ -106,8 +106,17 @@ hen-of-the-woods|bolete|ear|toilet tissue
 """.replace("\n", "").split("|")
 )
 # what they are, up to which number
-KINDS = ((151, "animal"), (269, "dog"), (398, "animal"), (924, "thing"), (970, "food"), (981, "place"))
-KINDS += ((984, "person"), (999, "plant"), (1000, "thing"))
+KINDS: tuple[tuple[int, str], ...] = (
+    (151, "animal"),
+    (269, "dog"),
+    (398, "animal"),
+    (924, "thing"),
+    (970, "food"),
+    (981, "place"),
+    (984, "person"),
+    (999, "plant"),
+    (1000, "thing"),
+)
 MOST_NEAR = 5  # names that are offered for one that is none
 _PLACES = {name.lower(): i for i, name in enumerate(NAMES)}
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")

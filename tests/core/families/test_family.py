@@ -173,6 +173,18 @@ def test_groups_of_any_codebook_are_of_one_size_and_near_each_other():
     assert told.centre in told.group and told.group_mass >= told.p
 
 
+def test_a_large_codebook_is_grouped_in_its_widest_dimensions(monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    flat = torch.randn(300, 32, generator=g) @ torch.randn(32, 40, generator=g)
+    assert outlook.principal(flat) is flat
+    monkeypatch.setattr(outlook, "LARGE_BOOK", 1000)
+    fewer = outlook.principal(flat + 3)
+    assert fewer.shape == (300, 32)
+    # codes that lie in so many dimensions keep their distances
+    apart, told = (torch.cdist(x, x) for x in (flat.double(), fewer.double()))
+    assert apart.max() > 10 and torch.allclose(told, apart, rtol=1e-3, atol=1e-4)
+
+
 # ---- conditions --------------------------------------------------------------------------------------------
 
 Pair = collections.namedtuple("Pair", "a b")

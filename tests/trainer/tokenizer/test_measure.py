@@ -10,7 +10,8 @@ import tiny_world_model
 import torch
 from PIL import Image
 
-from mdm_core.families.chisel.image_tokenizer import psnr
+from mdm_core.families.chisel.config import ImageTokenizerConfig
+from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, psnr
 from trainer.codec import open_codec
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.drawing.free_render import FreeBank
@@ -77,6 +78,13 @@ def test_the_command_measures_at_256_pixels(monkeypatch, folder, atlas, model, p
     )
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.size[0] % 256 == 0
+
+
+def test_patches_may_be_larger_than_those_of_the_world(atlas):
+    torch.manual_seed(0)
+    codec = ImageTokenizer(ImageTokenizerConfig(256, 16, (4, 4, 2), 16, 16, 1, 4)).eval()
+    found = measure.free_consistency(codec, FreeBank(atlas, WORLD_256), 2)
+    assert found["kept_place"] == found["kept_background"] == 1.0 and found["cells_place"] > 10
 
 
 def test_a_world_of_another_size_is_refused_with_the_one_that_fits(model):

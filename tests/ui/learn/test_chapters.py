@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fake_family import told as told_facts
 from studio_hands import GOOD, XSS
+from ui.learn.token import token
 
 from mdm_core.diffusion.schedule import mask_ratio
 from mdm_core.explain import outlook as core
@@ -19,7 +20,6 @@ from ui.learn.forward import forward
 from ui.learn.lesson import lesson
 from ui.learn.onestep import onestep
 from ui.learn.place import place
-from ui.learn.token import token
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.runs import FORGOTTEN, Request
@@ -226,7 +226,7 @@ def test_a_plane_of_the_codebook_goes_through_its_token(studio):
 
 def test_a_lesson_file_asks_for_nothing_and_holds_its_place_for_the_data(studio):
     chapter = chapters.suiting(opened.shipped())[0]
-    section = assemble.markup("learn/token/token.html")
+    section = assemble.markup("learn/one_token/token.html")
     told = lesson.told(studio, {"token": (chapter, (("token", section),))}, {"chapter": "token"})
     page = told["page"]
     assert told["name"] == "chisel-lesson-token.html"

@@ -279,8 +279,9 @@ def test_a_hint_says_what_is_near():
     understand = words.understand(Named())
     told = understand("a pandda and two cherries")
     word = {"start": 2, "end": 8, "word": "pandda", "near": ["panda"]}
-    assert told == {"parts": ["I do not know “pandda”. Near it: ", word, "."]}
-    assert understand("a panda") == {"parts": []}
+    assert told == {"parts": ["I do not know “pandda”. Did you mean ", word, "?"], "nothing": False}
+    assert understand("a panda") == {"parts": [], "nothing": False}
+    assert understand("a pandda")["nothing"]
 
 
 def test_a_hint_counts_letters_as_the_browser_does():
@@ -306,5 +307,33 @@ def test_a_model_without_a_card_is_left_in_peace(studio):
     class Bare:
         pipe = object()
 
-    assert words.understand(Bare())("a unicorn") == {"parts": []}
+    assert words.understand(Bare())("a unicorn") == {"parts": [], "nothing": False}
+    assert words.offers(Bare())(None) == {"offers": []}
     assert words.palette(Bare())(None) == {"sections": []}
+
+
+def test_a_prompt_is_measured_in_text_tokens_where_the_model_counts_them(tiny):
+    from ui.server.studio import Studio
+
+    measure = words.measure(Studio(lambda: tiny))
+    assert measure("a  cat") == {"tokens": tiny.prompts.count("a cat"), "most": tiny.prompts.length}
+    assert measure("x" * 501).keys() == {"error"} and measure(None).keys() == {"error"}
+
+    class Uncounted:
+        class pipe:
+            prompts = object()
+
+    assert words.measure(Uncounted())("a cat") == {}
+
+
+def test_three_pictures_are_offered_by_the_weights_that_drew_them_and_prompts_by_others(tiny):
+    from mdm_core.pipeline import Pipeline
+    from ui.server.studio import Studio
+
+    told = words.offers(Studio(lambda: tiny))(None)["offers"]
+    assert [one["prompt"] for one in told] == list(tiny.facts.examples[:3])
+    assert not any(one["image"] for one in told)
+    shipped = Pipeline.from_pretrained()
+    told = words.offers(Studio(lambda: shipped))(None)["offers"]
+    assert len(told) == 3 and all(one["image"].startswith("data:image/jpeg;base64,") for one in told)
+    assert {one["prompt"] for one in told} <= set(shipped.facts.examples)

@@ -12,7 +12,6 @@ groups of neighbours.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,11 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups
 from mdm_core.pipeline import Pipeline
 from trainer.codec import open_codec
-from trainer.command import out_file, run_command, to_path, whole
+from trainer.command import ask, out_file, run_command
 from trainer.evidence.credit.figures import token_figures
 from trainer.evidence.credit.ground import Ground
 from trainer.record import environment
+from trainer.settings.credit import Ambiguity
 
 LEVELS = (1, 2, 4, 8)  # grey levels up to which a patch counts as the same
 LOT = 4096  # blocks decoded at once
@@ -137,16 +137,7 @@ def measure(ground: Ground, device: torch.device, tokens: int, nearest: int) -> 
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ground", type=to_path, default=Path("runs/ground"), help="folder of the ground")
-    p.add_argument("--model", type=to_path, nargs="+", default=(), help="model folders over its tokens")
-    p.add_argument(
-        "--tokens", type=whole(1, 1 << 20), default=2048, help="tokens whose neighbours are decoded"
-    )
-    p.add_argument("--nearest", type=whole(1, 1024), default=16, help="nearest codes of each")
-    p.add_argument("--json", type=to_path, default=None, help="write the record here")
-    p.add_argument("--device", default=None, help="cpu, cuda, ...")
-    args = p.parse_args()
+    args = ask(Ambiguity, __doc__)
     out_file(args.json)
     device, ground = usable(args.device), Ground(args.ground)
     record = {

@@ -19,55 +19,7 @@ from mdm_core.groups import Groups
 from trainer.engine.step import Objective
 from trainer.evidence.arms import smoothing
 from trainer.recipes.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to train; the default is plain cross-entropy with random flips and the edit loss."""
-
-    said: str = "CE"  # as tables name it
-    groups: tuple[int, ...] = ()  # codes in a group of GCE, a size for each level
-    neighbours: int = 0  # GCE over so many nearest codes instead
-    weight: float = 0.2  # of the grouped term
-    ce: float = 1.0  # of plain cross-entropy
-    fades: float = 0.0  # share of the run in which the grouped term falls to nothing; 0: it stays
-    smoothing: float = 0.0  # uniform over the vocabulary
-    soft: int = 0  # soft targets over so many nearest codes
-    warmth: float = 0.5  # of soft targets, in mean distances between nearest codes
-    flip: float = 0.2  # share of visible tokens that are replaced
-    own: float = 0.0  # share of the steps whose flips are the model's own mistakes
-    edit: float = 0.2  # weight of the loss of visible tokens
-
-
-ARMS = {
-    # table A
-    "ce": Arm(),
-    "gce8": Arm("CE + 0.2 GCE, groups of 8", groups=(8,)),
-    "gce64": Arm("CE + 0.2 GCE, groups of 64", groups=(64,)),
-    "knn8": Arm("CE + 0.2 GCE, 8 nearest", neighbours=8),
-    "smooth": Arm("CE + smoothing 0.1", smoothing=0.1),
-    "soft8": Arm("soft targets, 8 nearest", soft=8),
-    # why the gain is as large as it is: group size, weight, schedule of the weight, sharpness
-    "gce512": Arm("CE + 0.2 GCE, groups of 512", groups=(512,)),
-    "gce8_w1": Arm("CE + 1.0 GCE, groups of 8", groups=(8,), weight=1.0),
-    "gce64_w1": Arm("CE + 1.0 GCE, groups of 64", groups=(64,), weight=1.0),
-    "gce64_w3": Arm("CE + 3.0 GCE, groups of 64", groups=(64,), weight=3.0),
-    "gce64_fades": Arm("CE + 1.0 GCE of 64, gone at half", groups=(64,), weight=1.0, fades=0.5),
-    "gce8_64": Arm("CE + 0.2 GCE of 8 + 0.2 GCE of 64", groups=(8, 64)),
-    "soft8_sharp": Arm("soft targets, 8 nearest, sharp", soft=8, warmth=0.25),
-    # table E: what training brings to editing
-    "bare": Arm("no flips, no edit loss", flip=0.0, edit=0.0),
-    "flips": Arm("random flips, no edit loss", edit=0.0),
-    "edits": Arm("random flips, edit loss"),
-    "own": Arm("self-generated flips, edit loss", own=1.0),
-    "own_half": Arm("half of the flips self-generated, edit loss", own=0.5),
-}
-STUDIES = {
-    "objective": ("ce", "gce8", "gce64", "knn8", "smooth", "soft8"),
-    "knobs": ("ce", "gce512", "gce8_w1", "gce64_w1", "gce64_w3", "gce64_fades", "gce8_64", "soft8_sharp"),
-    "editing": ("bare", "flips", "edits", "own", "own_half"),
-    "vocabulary": ("ce", "gce8"),
-}
+from trainer.settings.credit import Arm
 
 
 @dataclass(frozen=True)

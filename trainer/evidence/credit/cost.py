@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,22 @@ from trainer.engine.plan import (
     step_rate,
     work_per_sample,
 )
-from trainer.evidence.credit.arms import ARMS, Arm
 from trainer.evidence.credit.ground import Ground
-from trainer.evidence.credit.training import RunSettings
+from trainer.evidence.credit.training import recipe_of
 from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe
+from trainer.settings.credit import ARMS, CreditSettings, RunSettings
 
+# What no record says; taken until a run of the folder tells better.
 START = 25.0  # seconds of a process before its first step, once a card: imports, the GPU, tuned kernels
 PICTURES = 150.0  # pictures a second that a check draws, decodes and judges on one GPU
 TOKENS = 1.0  # seconds of a check's token figures
-SPENT_BESIDE = 1.5  # a small model's steps take so much longer than their products say: launches and the CPU
+# A small model's steps take so much longer than its products say: launches and the CPU. 65 ms where these say 17, in
+# assets/evidence/ablation_gpu.json, of which a step here is the like.
+SPENT_BESIDE = 3.9
 
 
-def step_seconds(settings: RunSettings, recipe: Recipe, arm: Arm, folder: Path = RECORDS) -> float | None:
+def step_seconds(settings: RunSettings, recipe: Recipe, folder: Path = RECORDS) -> float | None:
     """Seconds of a step on one GPU of the records; None where there are none.
 
     As `trainer plan` forecasts it, but the head only sees a share of the tokens, and drafts are paid for.
@@ -51,9 +53,8 @@ def step_seconds(settings: RunSettings, recipe: Recipe, arm: Arm, folder: Path =
 
 def run_seconds(ground: Ground, settings: RunSettings, name: str, folder: Path = RECORDS) -> float | None:
     """Seconds of one run on one GPU, its checks included; None where no rates are on record."""
-    arm = ARMS[name]
-    recipe = settings.recipe(ground, arm, 0).for_codec(ground.codec)
-    step = step_seconds(settings, recipe, arm, folder)
+    recipe = recipe_of(settings, ground, ARMS[name], 0).for_codec(ground.codec)
+    step = step_seconds(settings, recipe, folder)
     if step is None:
         return None
     prompts = len(ground.prompts)
@@ -62,18 +63,20 @@ def run_seconds(ground: Ground, settings: RunSettings, name: str, folder: Path =
     return settings.steps * step + settings.checks * TOKENS + pictures / PICTURES
 
 
-def measured(out: Path) -> dict[str, float]:
-    """Seconds a step of arms that have runs in a folder."""
+def measured(out: Path, steps: int) -> dict[str, float]:
+    """Seconds of a run of `steps`, by arms that have ended runs in a folder."""
     found: dict[str, float] = {}
     for path in sorted((out / "runs").glob("*/row.json")):
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found[row["arm"]] = row["seconds_per_step"]
+        if row["done"]:
+            found[row["arm"]] = steps * row["seconds_per_step"] + row["seconds_of_checks"]
     return found
 
 
-def predict(ground: Ground, settings: Any, jobs: Sequence[tuple[str, int]]) -> str:
-    """The cost of a queue as text; settings: QueueSettings."""
-    known = measured(settings.out)
+def predict(ground: Ground, settings: CreditSettings) -> str:
+    """The cost of a queue as text."""
+    jobs = settings.jobs
+    known = measured(settings.out, settings.steps)
     seeds = len({seed for _, seed in jobs})
     lines, total, unknown = [], 0.0, False
     for name in dict.fromkeys(arm for arm, _ in jobs):
@@ -82,11 +85,8 @@ def predict(ground: Ground, settings: Any, jobs: Sequence[tuple[str, int]]) -> s
             unknown = True
             lines.append(f"  {name:<14} unknown: no rates of a GPU are on record")
             continue
-        if name in known:
-            extra = 0.0 if seconds is None else settings.checks * TOKENS
-            seconds, how = settings.steps * known[name] + extra, "measured steps"
-        else:
-            how = "forecast"
+        how = "measured" if name in known else "forecast"
+        seconds = known.get(name, seconds)
         assert seconds is not None
         total += seconds * seeds
         lines.append(f"  {name:<14} {seconds / 60:6.1f} minutes a run ({how}), {seeds} seeds")

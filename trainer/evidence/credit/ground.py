@@ -13,7 +13,6 @@ any arm can reach) and how true the image tokenizer is. `--per-tag 0` leaves pro
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -40,9 +39,8 @@ from mdm_core.families.chisel.config import (
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
 from mdm_core.groups import Groups
-from mdm_core.pipeline import SHIPPED
 from trainer.codec import WEIGHTS, open_codec
-from trainer.command import number, out_folder, run_command, to_path, whole
+from trainer.command import ask, out_folder, run_command
 from trainer.data.source import Batch, batches
 from trainer.evaluate.controls import verdicts
 from trainer.evaluate.generate import Artist
@@ -53,7 +51,8 @@ from trainer.evidence.arms import cells
 from trainer.judge.detector import Verifier
 from trainer.record import environment
 from trainer.scenes.source import SceneDataConfig, SceneSource, captions
-from trainer.scenes.spec import EMOJI_128, SPECS, SceneSpec, scene_spec
+from trainer.scenes.spec import SceneSpec, scene_spec
+from trainer.settings.credit import GroundSettings
 from trainer.tokenizer.fidelity import fidelity, round_trip
 
 DATA_SEED, UNSEEN_SEED = 31, 10_031
@@ -63,36 +62,15 @@ TOLD_OF = ("world", "scenes", "vocab_size", "tokens", "fidelity", "codes_used", 
 BATCH = 128  # scenes drawn at once
 
 
-@dataclass(frozen=True)
-class GroundSettings:
-    """What is drawn, and by what it is judged."""
+def spec_of(settings: GroundSettings) -> SceneSpec:
+    """The world with its things where a ground wants them, as far as they can lie anywhere at all."""
+    spec = scene_spec(settings.world)
+    return dataclasses.replace(spec, snapped=settings.snapped) if spec.free_sizes else spec
 
-    codec: Path = SHIPPED
-    out: Path = Path("runs/ground")
-    world: str = EMOJI_128.name
-    atlas: Path | None = None
-    verifier: Path | None = None
-    objects: int = 30
-    styles: tuple[str, ...] = ("flat", "simple")
-    scenes: int = 131_072
-    unseen: int = 512
-    per_tag: int = 40
-    snapped: float = 0.0
-    workers: int = 8
-    device: str | None = None
 
-    @property
-    def spec(self) -> SceneSpec:
-        """The world with its things where this ground wants them."""
-        spec = scene_spec(self.world)
-        return dataclasses.replace(spec, snapped=self.snapped) if spec.free_sizes else spec
-
-    @property
-    def data(self) -> SceneDataConfig:
-        atlas = None if self.atlas is None else str(self.atlas)
-        return SceneDataConfig(
-            self.objects, self.styles, batch_size=BATCH, seed=DATA_SEED, spec=self.world, atlas=atlas
-        )
+def data_of(s: GroundSettings, seed: int = DATA_SEED) -> SceneDataConfig:
+    atlas = None if s.atlas is None else str(s.atlas)
+    return SceneDataConfig(s.objects, s.styles, batch_size=BATCH, seed=seed, spec=s.world, atlas=atlas)
 
 
 class Ground:
@@ -200,7 +178,7 @@ class FreeScenes(SceneSource):
 
     def __init__(self, settings: GroundSettings, data: SceneDataConfig, text: TextTokenizer):
         super().__init__(data.load_atlas(), data, text)
-        self.scenes = data.generator(self.atlas, spec=settings.spec)
+        self.scenes = data.generator(self.atlas, spec=spec_of(settings))
 
 
 def draw_tokens(
@@ -208,7 +186,7 @@ def draw_tokens(
 ) -> tuple[Tensor, Tensor, list[str], Tensor]:
     """`count` scenes of a seed: tokens int32 [N, L], prompt ids int16 [N, T], captions; and the first 256 pictures."""
     device = codec.embed.weight.device
-    source = FreeScenes(settings, dataclasses.replace(settings.data, seed=seed), text)
+    source = FreeScenes(settings, data_of(settings, seed), text)
     x0: list[Tensor] = []
     words: list[Tensor] = []
     said: list[str] = []
@@ -239,14 +217,14 @@ def draw(settings: GroundSettings) -> Path:
             f"{s.codec} is for pictures of {codec.config.image_size} pixels a side, and {spec.name} has {spec.image}"
         )
     judge = open_judge(spec, s.verifier, device) if s.per_tag else None
-    atlas = s.data.load_atlas()
-    text = TextTokenizer.train(captions(atlas, s.data, min(100_000, 4 * s.scenes)), 4096)
+    atlas = data_of(s).load_atlas()
+    text = TextTokenizer.train(captions(atlas, data_of(s), min(100_000, 4 * s.scenes)), 4096)
     x0, words, _, _ = draw_tokens(s, text, codec, DATA_SEED, s.scenes)
     unseen, unseen_words, said, shown = draw_tokens(s, text, codec, UNSEEN_SEED, s.unseen)
     tensors = {"x0": x0, "text": words, "unseen_x0": unseen, "unseen_text": unseen_words}
     lines, controls = [], {}
     if judge is not None:
-        lines = make(atlas, s.objects, s.styles, s.per_tag, spec=s.spec if spec.free_sizes else spec)
+        lines = make(atlas, s.objects, s.styles, s.per_tag, spec=spec_of(s))
         prompts = [Prompt.read(i, line) for i, line in enumerate(lines)]
         real = Artist(atlas, s.objects, s.styles, device, spec).draw([p.scene for p in prompts])
         back = round_trip(codec, real.to(device))[0].cpu()
@@ -260,8 +238,8 @@ def draw(settings: GroundSettings) -> Path:
     save_config(PipelineConfig(codec.config, model), out / "config.json")
     info = {
         **{f.name: _plain(getattr(s, f.name)) for f in dataclasses.fields(s)},
-        "objects": [o.name for o in s.data.generator(atlas).objects],
-        "snapped": s.spec.snapped,
+        "objects": [o.name for o in data_of(s).generator(atlas).objects],
+        "snapped": spec_of(s).snapped,
         "vocab_size": codec.vocab_size,
         "tokens": x0.shape[1],
         "codec": {"levels": list(codec.config.levels), "codebook": codec.config.codebook},
@@ -285,23 +263,7 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    d = GroundSettings
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--codec", type=to_path, default=d.codec, help="folder of the image tokenizer")
-    p.add_argument("--out", type=to_path, default=d.out, help="folder of the ground")
-    p.add_argument("--world", choices=sorted(SPECS), default=d.world, help="which scenes")
-    p.add_argument("--atlas", type=to_path, default=None, help="sprites of a --world not shipped")
-    p.add_argument("--verifier", type=to_path, default=None, help="folder of the judge")
-    p.add_argument("--objects", type=whole(2), default=d.objects, help="the first N of the atlas")
-    p.add_argument("--styles", nargs="+", default=d.styles)
-    p.add_argument("--scenes", type=whole(1), default=d.scenes, help="to train on")
-    p.add_argument("--unseen", type=whole(1), default=d.unseen, help="scenes that bits are measured on")
-    p.add_argument("--per-tag", type=whole(), default=d.per_tag, help="EmojiEval prompts a tag; 0: none")
-    p.add_argument("--snapped", type=number(high=1), default=d.snapped, help="share of scenes on the lattice")
-    p.add_argument("--workers", type=whole(0, 1024), default=d.workers, help="processes that draw scenes")
-    p.add_argument("--device", default=None, help="cpu, cuda, ...")
-    asked = vars(p.parse_args())
-    settings = GroundSettings(**{**asked, "styles": tuple(asked["styles"])})
+    settings = ask(GroundSettings, __doc__)
     folder = draw(settings)
     ground = Ground(folder)
     for size in (8, 64):

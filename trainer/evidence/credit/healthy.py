@@ -11,7 +11,6 @@ needs matplotlib; the page does not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -25,9 +24,10 @@ from typing import Any
 
 from PIL import Image
 
-from trainer.command import out_folder, run_command, to_path
+from trainer.command import ask, out_folder, run_command
 from trainer.evaluate.report import grid
-from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
+from trainer.evidence.plots import GREY, RUST, TEAL, axes_of, save
+from trainer.settings.credit import Healthy
 
 QUARTERS = (
     25,
@@ -170,7 +170,7 @@ def sheets_of(run: Path) -> list[Path]:
 
 def plot(log: Sequence[Line], path: Path) -> Path:
     """Loss, bits, and accuracy by mask ratio over the samples seen."""
-    figure, axes = _axes(3, 4.6)
+    figure, axes = axes_of(3, 4.6)
     count = "samples seen" if any("samples" in e for e in log) else "steps"
     axes[0].plot(*zip(*series(log, "loss"), strict=True), color=TEAL, linewidth=1.2)
     axes[0].set(ylabel="training loss")
@@ -198,7 +198,7 @@ def plot(log: Sequence[Line], path: Path) -> Path:
             axis.legend(frameon=False, fontsize=8)
     if not axes[2].has_data():
         axes[2].text(0.5, 0.5, "not in this log", ha="center", transform=axes[2].transAxes, color=GREY)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def page(run: Path, out: Path, vocab_size: int | None = None) -> str:
@@ -247,10 +247,7 @@ def vocabulary_of(run: Path) -> int | None:
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--run", type=to_path, default=Path("runs/emoji"), help="folder of a run")
-    p.add_argument("--out", type=to_path, default=None, help="folder of the page (default: the run's)")
-    args = p.parse_args()
+    args = ask(Healthy, __doc__)
     read_log(args.run)
     print(page(args.run, out_folder(args.out or args.run), vocabulary_of(args.run)))
 

@@ -8,11 +8,11 @@ from statistics import mean
 from typing import Any
 
 from trainer.evaluate.report import grid, percent
-from trainer.evidence.credit.arms import ARMS
 from trainer.evidence.credit.crossing import GOAL, SCORES, Ratio, ratios
 from trainer.evidence.credit.figures import gradient_share
 from trainer.evidence.credit.sides import MODES, gains
 from trainer.evidence.pages import read, spread, where
+from trainer.settings.credit import ARMS
 
 SAID = {"masked_bits": "bits", "accuracy": "accuracy", "accepted": "EmojiEval", "frechet": "Fréchet"}
 METHOD = (

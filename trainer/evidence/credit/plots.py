@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from trainer.evidence.credit.arms import ARMS
 from trainer.evidence.credit.crossing import GOAL, SCORES, curve_of, ratios
 from trainer.evidence.credit.pages import SAID, learned, of_vocabularies, rows_of
 from trainer.evidence.credit.sides import MODES
 from trainer.evidence.pages import read
-from trainer.evidence.plots import GREY, RUST, TEAL, _axes, _save
+from trainer.evidence.plots import GREY, RUST, TEAL, axes_of, save
+from trainer.settings.credit import ARMS
 
 COLOURS = (GREY, TEAL, RUST, "#7c3aed", "#2563eb", "#db2777", "#65a30d", "#0891b2")
 LABELS = {
@@ -46,7 +46,7 @@ def curves(record: Mapping[str, Any], path: Path) -> Path:
     """Each score over steps: a line an arm (mean of its seeds), with the range of the seeds as a band."""
     arms = rows_of(record)
     shown = [s for s in SCORES if any(curve_of(r, s) for runs in arms.values() for r in runs)]
-    figure, axes = _axes(len(shown), 4.4)
+    figure, axes = axes_of(len(shown), 4.4)
     for axis, score in zip(axes, shown, strict=True):
         scale = 100 if score in ("accuracy", "accepted") else 1
         for colour, (arm, runs) in zip(_colours(arms), arms.items(), strict=True):
@@ -60,7 +60,7 @@ def curves(record: Mapping[str, Any], path: Path) -> Path:
     figure.suptitle(
         f"V = {record['ground']['vocab_size']:,}, batches of {record['conditions']['batch']}", fontsize=10
     )
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _colours(arms: Mapping[str, Any]) -> list[str]:
@@ -71,7 +71,7 @@ def steps_saved(record: Mapping[str, Any], path: Path) -> Path:
     """Steps until CE's final score, a row an arm: dots are seeds, bars the intervals; 1 is CE, the goal is dashed."""
     compared = ratios(record["runs"])
     shown = [s for s in SCORES if any(s in r for r in compared.values())]
-    figure, axes = _axes(len(shown), 4.0)
+    figure, axes = axes_of(len(shown), 4.0)
     for k, (axis, score) in enumerate(zip(axes, shown, strict=True)):
         for y, (_, found) in enumerate(reversed(compared.items())):
             if score not in found:
@@ -86,14 +86,14 @@ def steps_saved(record: Mapping[str, Any], path: Path) -> Path:
         names = [ARMS[a].said for a in reversed(compared)]
         axis.set_yticks(range(len(names)), names if k == 0 else [""] * len(names))
         axis.set(xlabel=f"steps to CE's final {SAID[score]} / CE's steps", ylim=(-0.6, len(names) - 0.4))
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def both_sides(record: Mapping[str, Any], path: Path) -> Path:
     """Accepted pictures by how a model was trained (groups) and how it is sampled (bars); dots are seeds."""
     runs = [r for r in record["runs"] if r["done"] and "sides" in r]
     arms = [a for a in ARMS if any(r["arm"] == a for r in runs)]
-    figure, axes = _axes(1, 9.0)
+    figure, axes = axes_of(1, 9.0)
     for k, (mode, colour) in enumerate(zip(MODES, ("#cbd5e1", RUST, TEAL), strict=True)):
         for i, arm in enumerate(arms):
             values = [100 * r["sides"][mode]["mean"]["share"] for r in runs if r["arm"] == arm]
@@ -103,13 +103,13 @@ def both_sides(record: Mapping[str, Any], path: Path) -> Path:
     axes[0].set_xticks(range(len(arms)), [ARMS[a].said.replace(", ", ",\n") for a in arms], fontsize=8)
     axes[0].set(ylabel="EmojiEval, % accepted")
     axes[0].legend(frameon=False, ncols=3, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def vocabulary(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """Fidelity, accepted pictures and distance over the size of the vocabulary, under CE and GCE; learned codes are
     dashed."""
-    figure, axes = _axes(3, 4.2)
+    figure, axes = axes_of(3, 4.2)
     for kind, line in ((False, "o-"), (True, "s--")):
         mine = [r for r in records if learned(r) == kind]
         if not mine:
@@ -131,7 +131,7 @@ def vocabulary(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
         axis.set_xscale("log", base=2)
         axis.set(xlabel="codes")
         axis.legend(frameon=False, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def seeds_of(runs: Sequence[Mapping[str, Any]], score: str) -> dict[float, list[float]]:

@@ -34,8 +34,7 @@ card. `--predict` says what a study will cost before it begins.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
+import gc
 import json
 import multiprocessing
 import os
@@ -43,54 +42,22 @@ import signal
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mdm_core.device import usable
-from trainer.command import any_seed, number, out_folder, run_command, to_path, whole
-from trainer.evidence.credit.arms import ARMS, STUDIES
+from trainer.command import ask, out_folder, run_command
 from trainer.evidence.credit.cost import predict
 from trainer.evidence.credit.ground import Ground
-from trainer.evidence.credit.training import BODIES, ArmTrainer, RunSettings, write_json
+from trainer.evidence.credit.training import ArmTrainer, write_json
 from trainer.record import environment
+from trainer.settings.credit import ARMS, CreditSettings
 
 TOLD = {"stopped": "stopped; the same command goes on"}
 RECORD, SETUP = "credit.json", "setup.json"
 LEAST = 20.0  # seconds that must be left for a run to be begun or gone on with
-
-
-@dataclass(frozen=True)
-class QueueSettings(RunSettings):
-    """Which runs, on what, for how long."""
-
-    ground: Path = Path("runs/ground")
-    out: Path = Path("runs/credit")
-    study: str = "objective"
-    arms: tuple[str, ...] = ()  # instead of those of the study
-    seeds: int = 3
-    first_seed: int = 0
-    minutes: float = 9.0  # of the whole command
-    cards: int = 0  # GPUs to use; 0: all that there are
-    device: str | None = None
-    commit: str | None = None
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        return self.arms or STUDIES[self.study]
-
-    @property
-    def jobs(self) -> list[tuple[str, int]]:
-        """(arm, seed), all arms of a seed before the next seed."""
-        last = self.first_seed + self.seeds
-        return [(arm, seed) for seed in range(self.first_seed, last) for arm in self.chosen]
-
-    def alike(self) -> dict[str, Any]:
-        """What must not change between commands that share a folder: the conditions of the runs."""
-        names = [f.name for f in dataclasses.fields(RunSettings)]
-        return {"ground": str(self.ground), **{n: getattr(self, n) for n in names}}
 
 
 def folder_of(out: Path, arm: str, seed: int) -> Path:
@@ -120,26 +87,27 @@ def take_card(cards: Any, leaving: Any) -> None:
         signal.signal(sent, signal.SIG_IGN)
 
 
-def run_job(settings: QueueSettings, arm: str, seed: int, until: float) -> str:
+def run_job(settings: CreditSettings, arm: str, seed: int, until: float) -> str:
     """Train one arm of one seed as far as the time goes; what became of it in a word."""
     if until - time.time() < LEAST or _leaving.is_set():
         return "not begun"
     return train_arm(settings, arm, seed, until, lambda: time.time() > until or _leaving.is_set())
 
 
-def train_arm(settings: QueueSettings, arm: str, seed: int, until: float, leaves: Any) -> str:
+def train_arm(settings: CreditSettings, arm: str, seed: int, until: float, leaves: Any) -> str:
     """`run_job` without a pool."""
     out = folder_of(settings.out, arm, seed)
-    common = {f.name: getattr(settings, f.name) for f in dataclasses.fields(RunSettings)}
-    conditions = RunSettings(**common)
     device = None if settings.device is None else usable(settings.device)
-    run = ArmTrainer(Ground(settings.ground), arm, ARMS[arm], seed, conditions, out, device, leaves)
+    run = ArmTrainer(Ground(settings.ground), arm, ARMS[arm], seed, settings.conditions, out, device, leaves)
     run.resume()
     run.run(stop_after=max(0.0, until - time.time()))
     run.write()
+    said = "done" if run.ended else f"cut at step {run.step}"
     if run.ended:
         clear(out)
-    return "done" if run.ended else f"cut at step {run.step}"
+    del run
+    gc.collect()  # the next run of this process wants the card's memory
+    return said
 
 
 def clear(out: Path) -> None:
@@ -151,7 +119,7 @@ def clear(out: Path) -> None:
 # ---- the coordinator ------------------------------------------------------------------------------------------------
 
 
-def cards_of(settings: QueueSettings) -> list[str | None]:
+def cards_of(settings: CreditSettings) -> list[str | None]:
     """CUDA_VISIBLE_DEVICES of each process; [None] where everything runs on one device that is named or no GPU."""
     if settings.device is not None or not torch.cuda.is_available():
         return [None]
@@ -160,7 +128,7 @@ def cards_of(settings: QueueSettings) -> list[str | None]:
     return list(cards[: settings.cards or len(cards)])
 
 
-def collect(settings: QueueSettings, info: dict[str, Any]) -> list[dict[str, Any]]:
+def collect(settings: CreditSettings, info: dict[str, Any]) -> list[dict[str, Any]]:
     """Write credit.json from the rows that there are, of other arms in the folder too; returns the rows."""
     paths = sorted((settings.out / "runs").glob("*/row.json"))
     rows = [json.loads(p.read_text(encoding="utf-8")) for p in paths]
@@ -168,11 +136,11 @@ def collect(settings: QueueSettings, info: dict[str, Any]) -> list[dict[str, Any
     return rows
 
 
-def prepared(settings: QueueSettings) -> dict[str, Any]:
+def prepared(settings: CreditSettings) -> dict[str, Any]:
     """The head of the record. ValueError where the folder holds runs under other conditions."""
     ground = Ground(settings.ground)
     asked = settings.alike()
-    setup = settings.out / SETUP
+    setup = out_folder(settings.out) / SETUP
     if setup.exists():
         before = json.loads(setup.read_text(encoding="utf-8"))
         if other := sorted(k for k in asked if before.get(k) != asked[k]):
@@ -192,10 +160,9 @@ def prepared(settings: QueueSettings) -> dict[str, Any]:
     }
 
 
-def run_queue(settings: QueueSettings) -> list[dict[str, Any]]:
+def run_queue(settings: CreditSettings) -> list[dict[str, Any]]:
     """All runs, as far as the minutes go; the rows that there are in the end."""
     until = time.time() + 60 * settings.minutes
-    out_folder(settings.out)
     info, cards = prepared(settings), cards_of(settings)
     todo = [(a, s) for a, s in settings.jobs if not (row_of(settings.out, a, s) or {}).get("done")]
     print(f"{len(todo)} runs to do on {len(cards)} cards", flush=True)
@@ -252,45 +219,11 @@ class _signals:
 
 
 def main() -> None:
-    d = QueueSettings
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--ground", type=to_path, default=d.ground, help="folder of the ground")
-    p.add_argument("--out", type=to_path, default=d.out, help="folder of the runs and of the record")
-    p.add_argument("--study", choices=list(STUDIES), default=d.study, help="which arms")
-    p.add_argument("--arms", nargs="+", choices=list(ARMS), default=(), metavar="ARM", help=", ".join(ARMS))
-    p.add_argument("--seeds", type=whole(1, 10_000), default=d.seeds)
-    p.add_argument("--first-seed", type=any_seed, default=d.first_seed)
-    p.add_argument("--minutes", type=number(above=True), default=d.minutes, help="of the whole command")
-    p.add_argument("--cards", type=whole(0, 1024), default=d.cards, help="GPUs to use (0: all)")
-    p.add_argument("--device", default=None, help="cpu, cuda, ...: all runs there, one after the other")
-    p.add_argument("--commit", default=None, help="recorded where the code came without its history")
-    p.add_argument("--size", choices=list(BODIES), default=d.size, help="of the model")
-    p.add_argument("--steps", type=whole(1), default=d.steps, help="of each run")
-    p.add_argument("--batch", type=whole(1, 1 << 20), default=d.batch)
-    p.add_argument(
-        "--rows", type=number(above=True, high=1), default=d.rows, help="share of tokens in the loss"
-    )
-    p.add_argument("--lr", type=number(above=True), default=d.lr)
-    p.add_argument("--matrix-lr", type=number(), default=d.matrix_lr)
-    p.add_argument("--decay", type=number(high=1), default=d.decay, help="share of a run in which rates fall")
-    p.add_argument("--ema", type=number(high=1), default=d.ema)
-    p.add_argument("--checks", type=whole(1, 1000), default=d.checks, help="measurements along a run")
-    p.add_argument(
-        "--pictures-every", type=whole(1, 1000), default=d.pictures_every, help="checks between pictures"
-    )
-    p.add_argument("--self-flips", type=number(high=1), default=d.self_flips, help="of every arm")
-    p.add_argument(
-        "--editing", action="store_true", help="at the end: off, remask, overwrite at equal passes"
-    )
-    p.add_argument("--keep-models", action="store_true", help="write a model folder of every run")
-    p.add_argument("--predict", action="store_true", help="say what it will cost, and do nothing")
-    asked = vars(p.parse_args())
-    only = asked.pop("predict")
-    settings = QueueSettings(**{**asked, "arms": tuple(asked["arms"])})
-    if only:
-        print(predict(Ground(settings.ground), settings, settings.jobs))
-        return
-    run_queue(settings)
+    settings = ask(CreditSettings, __doc__)
+    if settings.predict:
+        print(predict(Ground(settings.ground), settings))
+    else:
+        run_queue(settings)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,64 +21,45 @@ from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
 from mdm_core.groups import Groups, Neighbours
 from mdm_core.pipeline import Pipeline
 from trainer.engine.loop import Trainer
-from trainer.evidence.arms import SIZES
-from trainer.evidence.credit.arms import Arm, ArmObjective, Credit, soft_share
+from trainer.evidence.credit.arms import ArmObjective, Credit, soft_share
 from trainer.evidence.credit.figures import picture_figures, token_figures
 from trainer.evidence.credit.ground import Ground, GroundData
 from trainer.evidence.credit.sides import sides
 from trainer.judge.detector import Verifier
 from trainer.recipes.recipe import Recipe
+from trainer.settings.credit import Arm, RunSettings
+from trainer.settings.evidence import SIZES
 
 # of the model; "base" is that of the shipped weights
-BODIES: dict[str, dict[str, int]] = {"small": SIZES["gpu"], "cpu": SIZES["cpu"], "base": {}}
+BODIES = {"small": SIZES["gpu"], "cpu": SIZES["cpu"], "base": ModelConfig()}
 NEAR = (8, 64)  # sizes of the groups that bits are also measured to
+TEXT_IDS = 4096
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """What all arms of a study have in common."""
-
-    size: str = "small"  # of the model, see `BODIES`
-    steps: int = 2000
-    batch: int = 512
-    rows: float = 0.3  # share of a batch's tokens that the loss sees
-    lr: float = 2e-3
-    matrix_lr: float = 0.02
-    decay: float = 0.0  # share of the run in which the rate falls; 0: every point of a curve is an end
-    ema: float = 0.995
-    checks: int = 12  # measurements on unseen scenes along a run, evenly spaced, the last at its end
-    pictures_every: int = 2  # checks between those that also draw pictures; the last always does
-    editing: bool = False  # at the end, sample with editing off, remask and overwrite at equal passes
-    keep_models: bool = False  # write a model folder of every run that ends
-    self_flips: float = 0.0  # share of the steps of every arm whose flips are the model's own mistakes
-
-    def recipe(self, ground: Ground, arm: Arm, seed: int) -> Recipe:
-        """An arm as a recipe of the engine; its groups come from the ground."""
-        sizes: dict[str, Any] = BODIES[self.size]
-        return Recipe(
-            model=ModelConfig(text_vocab_size=4096, **sizes),
-            data=GroundData(str(ground.folder), self.batch, seed=seed),
-            corruption=CorruptionConfig(flip=arm.flip),
-            objective=ObjectiveConfig(ce_weight=arm.ce, group_weight=arm.weight, edit_weight=arm.edit),
-            groups="none",
-            self_flip_steps=self.own(arm),
-            steps=self.steps,
-            lr=self.lr,
-            matrix_lr=self.matrix_lr,
-            warmup=min(0.05, 200 / self.steps),
-            decay=self.decay,
-            ema=self.ema,
-            seed=seed,
-            log_every=max(1, self.steps // 100),
-            save_every=10**9,
-            save_minutes=2.0,
-            keep_last=1,
-            keep_best=0,
-            export_every=0.0,
-        )
-
-    def own(self, arm: Arm) -> float:
-        return max(arm.own, self.self_flips if arm.flip else 0.0)
+def recipe_of(settings: RunSettings, ground: Ground, arm: Arm, seed: int) -> Recipe:
+    """An arm as a recipe of the engine; its groups come from the ground."""
+    s, own = settings, max(arm.own, settings.self_flips if arm.flip else 0.0)
+    return Recipe(
+        model=dataclasses.replace(BODIES[s.size], text_vocab_size=TEXT_IDS),
+        data=GroundData(str(ground.folder), s.batch, seed=seed),
+        corruption=CorruptionConfig(flip=arm.flip),
+        objective=ObjectiveConfig(ce_weight=arm.ce, group_weight=arm.weight, edit_weight=arm.edit),
+        groups="none",
+        self_flip_steps=own,
+        steps=s.steps,
+        lr=s.lr,
+        matrix_lr=s.matrix_lr,
+        warmup=min(0.05, 200 / s.steps),
+        decay=s.decay,
+        ema=s.ema,
+        seed=seed,
+        log_every=max(1, s.steps // 100),
+        save_every=10**9,
+        save_minutes=2.0,
+        keep_last=1,
+        keep_best=0,
+        export_every=0.0,
+    )
 
 
 class ArmTrainer(Trainer):
@@ -102,7 +82,8 @@ class ArmTrainer(Trainer):
         self.ground, self.name, self.arm, self.conditions = ground, name, arm, settings
         self.leaves, self.ended = leaves, False
         self.last: dict[str, Any] = {}
-        super().__init__(settings.recipe(ground, arm, seed), ground.folder, out, device)
+        self.checking = 0.0  # seconds that the checks of this process took
+        super().__init__(recipe_of(settings, ground, arm, seed), ground.folder, out, device)
         self.near = {
             size: ground.groups(size, self.device) for size in NEAR if size < ground.codec.vocab_size
         }
@@ -114,6 +95,8 @@ class ArmTrainer(Trainer):
         levels = [self.ground.groups(size, self.device) for size in self.arm.groups]
         if self.arm.neighbours:
             levels.append(self.ground.nearest(self.arm.neighbours, self.device))
+        # where groups were made anew random numbers were drawn, and the model that comes next begins alike in all arms
+        torch.manual_seed(self.recipe.seed)
         return sum(levels[1:], start=levels[0]) if levels else None
 
     def objective(self, model: MaskedDiffusionTransformer) -> ArmObjective:
@@ -168,6 +151,7 @@ class ArmTrainer(Trainer):
             self.last = self._at_the_end(pipe)
         torch.random.set_rng_state(state)
         self.score = found["masked_bits"]
+        self.checking += time.time() - began
         self.aside += time.time() - began
         return found
 
@@ -205,6 +189,7 @@ class ArmTrainer(Trainer):
             "samples": self.samples,
             "done": self.ended,
             "seconds_per_step": round(self.seconds / max(1, self.step), 5),
+            "seconds_of_checks": round(self.checking, 2),
             "peak_mib": peak and round(peak),
             "curve": [e for e in self.log if "masked_bits" in e],
             "loss": [[e["step"], e["loss"]] for e in self.log if "loss" in e],

@@ -89,7 +89,14 @@ def fade(stops: Sequence[tuple[float, RGB]]) -> Canvas:
     return Canvas(at)
 
 
-def glow(canvas: Canvas, centre: tuple[float, float], radius: float, rgb: RGB, strength: float, flat=1.0):
+def glow(
+    canvas: Canvas,
+    centre: tuple[float, float],
+    radius: float,
+    rgb: RGB,
+    strength: float,
+    flat: float = 1.0,
+) -> Canvas:
     """Soft light around a point; flat squeezes it, 1 is round."""
 
     def alpha(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ Legend: n bank rows, s sprite side, K sprites drawn, B scenes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -87,7 +89,15 @@ class SpriteBank:
     Raises ValueError for unknown styles.
     """
 
-    def __init__(self, atlas: Atlas, n_objects=None, styles=None, sizes=SIZES, colours=True, device="cpu"):
+    def __init__(
+        self,
+        atlas: Atlas,
+        n_objects: int | None = None,
+        styles: Sequence[str] | None = None,
+        sizes: Sequence[int] = SIZES,
+        colours: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.n_objects = len(atlas) if n_objects is None else int(n_objects)
         self.styles = list(atlas.styles if styles is None else styles)
         self._order = {o.name: o.index for o in atlas.objects[: self.n_objects]}

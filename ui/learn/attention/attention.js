@@ -12,6 +12,8 @@ import { layersOf, reads, sharesOf, sum } from "./shares.js";
 /** @typedef {import("./shares.js").Shares} Shares */
 
 const REST_MS = 160; // how long step and cell must stay before the server is asked
+const AGAIN_MS = 2000; // after a look that was refused
+const GATHERED = 24; // cells in a saved lesson, besides the chosen one
 const KEPT = 24;
 const SIDE_PX = 480;
 const HEAT = "232, 154, 34"; // red, green, blue: the mark of no other thing on the page
@@ -27,13 +29,16 @@ export class Attention {
     this.element = element;
     this.server = server;
     this.timer = 0;
-    this.key = "";
+    this.asking = false;
     this.layer = -1; // of all layers the mean
     /** @type {Map<string, Told>} */
     this.kept = new Map();
     /** @type {Told | null} */
     this.told = null;
-    if (!able) { element.remove(); return; }
+    if (!able) {
+      element.remove();
+      return;
+    }
     this.slider = this.find("input");
     this.slider.addEventListener("input", () => { this.layer = Number(this.slider.value) - 1; this.draw(); });
     for (const name of ["step", "select", "run", "done", "chapter", "chapter-part"]) stage.on(name, () => this.follow());
@@ -64,20 +69,37 @@ export class Attention {
   async ask() {
     const { run, selected: cell } = this.stage;
     if (!run || cell < 0) return this.say("Pick a cell on the stage: here stands where it looked.");
-    if (run.state === "running") return;
+    if (run.state === "running" || this.asking) return; // one look at a time: the end of it asks for what is chosen then
     const data = { run: run.id, step: this.k + run.offset, cell };
     const key = JSON.stringify(data);
-    this.key = key;
-    let told = this.kept.get(key);
-    if (!told) {
-      told = /** @type {Told} */ (await this.server.attend(data).catch(() => ({ error: "The studio did not answer." })));
-      if (told.error) return this.key === key && this.say(told.error);
+    this.asking = true;
+    const told = this.kept.get(key)
+      ?? /** @type {Told} */ (await this.server.attend(data).catch(() => ({ error: "The studio did not answer." })));
+    this.asking = false;
+    if (!told.error) {
       this.kept.set(key, told);
       if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     }
-    if (this.key !== key || this.stage.run !== run) return;
+    const now = this.stage.run === run && this.stage.selected === cell && this.k + run.offset === data.step;
+    if (!now) return this.follow();
+    if (told.error) {
+      this.say(told.error);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => { if (this.seen) this.ask(); }, AGAIN_MS); // others were looking just then
+      return;
+    }
     this.told = told;
     this.draw();
+  }
+
+  /** For a saved lesson: the chosen cell and some all over the grid look at the step on the stage. */
+  async gather() {
+    const { run, selected } = this.stage;
+    if (!run || !this.server) return;
+    const some = Array.from({ length: GATHERED }, (_, i) => Math.floor(((i + 0.5) * run.cells) / GATHERED));
+    for (const cell of [...(selected < 0 ? [] : [selected]), ...some]) {
+      await this.server.attend({ run: run.id, step: this.k + run.offset, cell }).catch(() => {});
+    }
   }
 
   /** @param {string} words */
@@ -96,7 +118,8 @@ export class Attention {
     const shares = sharesOf(told, this.layer);
     const where = place(told.cell, run.columns);
     this.find(".cz-attention-told").hidden = false;
-    this.find(".cz-attention-say").textContent = `Of ${where}, in the pass before ${this.k ? `step ${this.k}` : "the first step"} was decided.`;
+    const step = this.k ? `step ${this.k}` : "the first step";
+    this.find(".cz-attention-say").textContent = `Of ${where}, in the pass before ${step} was decided.`;
     Object.assign(this.slider, { max: String(layers.length), value: String(this.layer + 1) });
     const name = this.layer < 0 ? "all that read the prompt" : `${this.layer + 1} of ${layers.length}`;
     this.find("label b").textContent = name;
@@ -104,7 +127,7 @@ export class Attention {
     this.tell(shares, layers);
     this.words(told.names, shares);
     this.heat(shares.cells, told.cell);
-    Object.assign(this.element.dataset, { cell: String(told.cell), step: String(told.step), layer: String(this.layer) });
+    Object.assign(this.find(".cz-attention").dataset, { cell: String(told.cell), step: String(told.step), layer: String(this.layer) });
   }
 
   /** @param {Shares} shares @param {Shares[]} layers */
@@ -138,6 +161,7 @@ export class Attention {
 
   /** @param {number[]} cells @param {number} own */
   heat(cells, own) {
+    const { told } = this;
     const { run } = this.stage;
     const canvas = this.find(".cz-attention-grid");
     const c = Math.max(Math.floor(SIDE_PX / Math.max(run.columns, run.rows)), 4);
@@ -172,6 +196,8 @@ export class Attention {
       }
     };
     picture();
-    if (!seen.settled) { this.stage.want(run, Math.max(this.k - 1, 0)); seen.ready.then(() => this.told && this.draw()); }
+    if (seen.settled) return;
+    this.stage.want(run, Math.max(this.k - 1, 0));
+    seen.ready.then(() => { if (this.told === told) this.draw(); });
   }
 }

@@ -157,7 +157,8 @@ export class Board {
         ctx.strokeRect(x, y, c, c);
       }
     }
-    Object.assign(canvas.dataset, { set: String(set.size), back: String(back.size), edit: String(edit.length), masked: String(stone.length) });
+    const counts = { set: set.size, back: back.size, edit: edit.length, masked: stone.length };
+    for (const [name, n] of Object.entries(counts)) canvas.dataset[name] = String(n);
   }
 
   /**
@@ -165,8 +166,7 @@ export class Board {
    * @param {CanvasRenderingContext2D} ctx @param {number[]} cells @param {HTMLImageElement} guess @param {Choice} choice
    */
   guesses(ctx, cells, guess, choice) {
-    /** @type {number[][]} */
-    const shades = Array.from({ length: SHADES }, () => []);
+    const shades = Array.from({ length: SHADES }, () => /** @type {number[]} */ ([]));
     for (const cell of cells) shades[Math.min(Math.floor((choice.p[cell] / 65536) * SHADES), SHADES - 1)].push(cell);
     shades.forEach((some, shade) => this.layers.through(ctx, some, guess, FAINTEST + (CLEAREST - FAINTEST) * (shade / (SHADES - 1))));
   }
@@ -176,7 +176,8 @@ export class Board {
     const { canvas } = this;
     const wanted = Math.round((canvas.clientWidth * (window.devicePixelRatio || 1)) / columns);
     const c = Math.max(Math.min(wanted, Math.floor(MOST_SIDE / Math.max(rows, columns))), 4);
-    if (canvas.width !== c * columns || canvas.height !== c * rows) Object.assign(canvas, { width: c * columns, height: c * rows });
+    const [width, height] = [c * columns, c * rows];
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.layers.fit({ rows, columns }, c);
     const theme = isDark() ? "dark" : "light";
     const key = `${theme} ${c} ${rows} ${columns}`;

@@ -8,11 +8,13 @@ import { again } from "../../stage/ask/ask.js";
 import { count, percent, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Choice, differing } from "./choice.js";
+import { EndPair, same, verdict } from "./end.js";
+import { decoded, gather, turnsOf } from "./saved.js";
 
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {import("./choice.js").Rule} Rule */
 /** @typedef {import("../../stage/run/run.js").Run} Run */
-/** @typedef {{told: Told, image: HTMLImageElement | null, guess: HTMLImageElement | null}} Turn a step, its pictures decoded */
+/** @typedef {import("./saved.js").Turn} Turn */
 
 const RULES = {
   surest: "The surest first, with the sampler's own dice: this is what it does.",
@@ -26,10 +28,10 @@ const REST_MS = 90; // how long the slider must rest before the temperature is a
 export class ByHand {
   /**
    * @param {import("../../stage/stage.js").Stage} stage
-   * @param {import("../../main.js").Piece} piece
+   * @param {import("../../main.js").Piece & {kept?: import("../lesson/recorder.js").Kept}} piece kept: in a saved lesson
    * @param {import("../../layout/facts.js").Facts} model
    */
-  constructor(stage, { element, props, trigger, watch, server }, model) {
+  constructor(stage, { element, props, trigger, watch, server, kept }, model) {
     this.stage = stage;
     this.element = element;
     this.trigger = trigger;
@@ -52,6 +54,7 @@ export class ByHand {
     /** @type {Record<string, any> | null} what it was begun with */
     this.begun = null;
     this.board = new Board(this.find(".cz-by-hand-canvas"), (cell, on) => this.press(cell, on), (cell) => this.glance(cell));
+    this.pair = new EndPair(stage, this.find(".cz-by-hand-pair"));
     const [rows, columns] = model.grid;
     this.find(".cz-by-hand-board").style.setProperty("--cz-by-hand-ratio", String(columns / rows));
     /** @type {Record<string, () => void>} */
@@ -77,10 +80,10 @@ export class ByHand {
     const voice = this.find(".cz-by-hand-cell");
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
-    stage.on("chapter", (name) => { if (name === "sampler") this.entered(); });
+    stage.on("chapter", (name) => { if (name === "sampler") kept ? this.reopened(kept) : this.entered(); });
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
     watch("value", () => { if (props.value) this.heard(props.value); });
-    this.entered();
+    if (!kept) this.entered();
   }
 
   /** @param {string} name */
@@ -124,7 +127,7 @@ export class ByHand {
   /** @param {boolean} on */
   setBusy(on) {
     this.busy = on;
-    this.element.dataset.state = on ? "busy" : "idle";
+    this.find(".cz-by-hand").dataset.state = on ? "busy" : "idle";
     this.refresh();
   }
 
@@ -138,7 +141,8 @@ export class ByHand {
     if (!this.choice?.able) return;
     this.rule = this.choice.rule === "hand" ? this.rule : this.choice.rule;
     this.say("The model looks again …");
-    this.ask({ run: this.run, step: this.k - 1, temperature: this.turns[this.k].told.temperature, ...this.choice.decided });
+    const { temperature } = this.turns[this.k].told;
+    this.ask({ run: this.run, step: this.k - 1, temperature, ...this.choice.decided });
   }
 
   /** All steps to come by the rule, or no more of them. */
@@ -179,7 +183,8 @@ export class ByHand {
     const asked = ++this.asked;
     this.timer = setTimeout(async () => {
       const { k, run } = this;
-      const told = await this.server.again({ run, step: k - 1, temperature }).catch(() => ({ error: "The studio did not answer." }));
+      const told = await this.server.again({ run, step: k - 1, temperature })
+        .catch(() => ({ error: "The studio did not answer." }));
       if (asked !== this.asked || k !== this.k || run !== this.run) return;
       if (told.error) return this.say(told.error);
       const before = this.turns[k];
@@ -187,7 +192,8 @@ export class ByHand {
       if (asked !== this.asked || k !== this.k) return;
       const old = this.choice.drawn;
       this.choice.offered(told);
-      this.find(".cz-by-hand-heat i").textContent = `${differing(old, this.choice.drawn)} of ${this.choice.masked} guesses changed, without a new look`;
+      const changed = `${differing(old, this.choice.drawn)} of ${this.choice.masked} guesses changed`;
+      this.find(".cz-by-hand-heat i").textContent = `${changed}, without a new look`;
       this.refresh();
       this.draw();
     }, REST_MS);
@@ -270,16 +276,20 @@ export class ByHand {
 
   refresh() {
     const { choice, k, busy } = this;
-    for (const button of findAll("[data-hand]", this.element)) button.disabled = busy && !(this.auto && button.dataset.hand === "rest");
+    for (const button of findAll("[data-hand]", this.element)) {
+      button.disabled = busy && !(this.auto && button.dataset.hand === "rest");
+    }
     if (!choice) return;
     const { steps, phase } = this.turns[k].told;
     const polish = phase === "polish";
-    this.find(".cz-by-hand-step").textContent = polish ? `Step ${k}: polish` : k <= steps ? `Step ${k} of ${steps}` : `Step ${k}, beyond the ${steps}`;
+    this.find(".cz-by-hand-step").textContent = polish ? `Step ${k}: polish`
+      : k <= steps ? `Step ${k} of ${steps}` : `Step ${k}, beyond the ${steps}`;
     for (const button of findAll("[data-rule]", this.element)) {
       button.setAttribute("aria-pressed", String(button.dataset.rule === choice.rule));
       button.disabled = busy || !choice.masked;
     }
-    this.find(".cz-by-hand-rule").textContent = choice.masked ? RULES[choice.rule] : "Nothing is left to set. A set cell can still go back: tap it.";
+    this.find(".cz-by-hand-rule").textContent = choice.masked ? RULES[choice.rule]
+      : "Nothing is left to set. A set cell can still go back: tap it.";
     const many = this.find(".cz-by-hand-many");
     many.hidden = !choice.masked;
     find("input", many).max = String(choice.masked);
@@ -310,6 +320,28 @@ export class ByHand {
       return make("li", {}, button);
     });
     this.find(".cz-by-hand-steps").replaceChildren(...buttons.filter(Boolean));
+  }
+
+  // ---- a saved lesson ------------------------------------------------------------------------------------------
+
+  /** Asks for what a saved lesson should be able to show. */
+  gather() {
+    return gather(this.server, this.run, this.turns);
+  }
+
+  /** In a file: the steps as they were, to be looked at and thought over. @param {import("../lesson/recorder.js").Kept} kept */
+  async reopened(kept) {
+    for (const name of ["begin", "take", "rest", "beside"]) {
+      for (const button of findAll(`[data-hand=${name}]`, this.element)) button.hidden = true;
+    }
+    this.turns = await turnsOf(kept, this.stage.shelf);
+    const first = this.turns.findIndex(Boolean);
+    if (first < 0) {
+      this.find(".cz-by-hand-with").textContent = "No step had been decided when this file was saved.";
+      return;
+    }
+    this.run = this.turns[first].told.run;
+    this.open(first);
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------
@@ -355,37 +387,12 @@ export class ByHand {
     const { made, stage } = this;
     if (!this.choice) this.entered();
     const node = this.find(".cz-by-hand-count");
-    const beside = stage.run === made && stage.beside;
+    const beside = made && stage.run === made ? stage.beside : null;
     this.find("[data-hand=beside]").hidden = Boolean(beside);
     if (!made) return;
-    node.textContent = beside && beside.state === "done" && same(beside, this.begun) ? verdict(made, beside) : "Your picture is on the stage.";
-    Object.assign(node.dataset, beside ? { differ: String(differing(made.frames[made.last].tokens, beside.frames[beside.last].tokens)) } : {});
+    const told = beside?.state === "done" && same(beside, this.begun);
+    this.pair.show(told ? [made, beside] : null);
+    node.textContent = told ? verdict(made, beside) : "Your picture is on the stage.";
+    if (told) node.dataset.differ = String(differing(made.frames[made.last].tokens, beside.frames[beside.last].tokens));
   }
-}
-
-/** "Token by token the sampler's own run." and all else that there is to say. @param {Run} made @param {Run} own */
-export function verdict(made, own) {
-  const n = made.cells - differing(made.frames[made.last].tokens, own.frames[own.last].tokens);
-  const [yours, its] = [made, own].map((run) => count(run.last, "step"));
-  if (n === made.cells) return `All ${n} tokens are the sampler's own: in ${yours} you made its picture.`;
-  const changes = made.frames.flatMap(({ edited }) => edited);
-  const sent = changes.filter(({ to }) => to === made.maskId).length;
-  const back = sent ? `, sending ${count(sent, "cell")} back` : "";
-  const edits = count(changes.length - sent, "edit");
-  return `${n} of ${made.cells} tokens are the sampler's own. You took ${yours} and ${edits}${back}; it took ${its} and ${count(own.frames[own.last].editsSoFar, "edit")}.`;
-}
-
-/** A run that this form would make. @param {Run} run @param {Record<string, any>} form */
-function same(run, form) {
-  const fixed = run.frames[run.base]?.locked.includes(1);
-  if (fixed || run.prompt !== form.prompt || run.seed !== form.seed) return false;
-  return Object.entries(run.form).every(([name, value]) => JSON.stringify(value) === JSON.stringify(form[name]));
-}
-
-/** @param {string | undefined} uri @returns {Promise<HTMLImageElement | null>} */
-async function decoded(uri) {
-  if (!uri?.startsWith("data:image/jpeg;base64,")) return null;
-  const image = new Image();
-  image.src = uri;
-  return image.decode().then(() => image, () => null);
 }

@@ -55,7 +55,7 @@ export class BesideView {
     const { run, beside, position, shelf } = this.stage;
     const parent = run?.parent ? shelf.find(run.parent[0]) : null;
     const words = !run ? "" : beside ? compared(run, beside, position) : outcome(run, parent);
-    const line = this.find(".cz-told");
+    const line = this.find(".cz-outcome");
     const told = words || (run ? [run.prompt, run.note()].filter(Boolean).join(" · ") : "");
     line.classList.toggle("is-news", Boolean(words));
     if (told !== line.textContent) Object.assign(line, { textContent: told, title: told });

@@ -13,8 +13,9 @@ from mdm_core.families.weights import save_weights
 from mdm_core.groups import Groups
 from trainer.codec import open_codec
 from trainer.evidence.credit.ambiguity import around, bits_of, twins
-from trainer.evidence.credit.ground import FreeScenes, Ground, GroundData, GroundSettings, draw
+from trainer.evidence.credit.ground import FreeScenes, Ground, GroundData, data_of, draw, spec_of
 from trainer.scenes.spec import WORLD_256
+from trainer.settings.credit import GroundSettings
 
 
 @pytest.fixture(scope="module", params=["lattice", "learned"])
@@ -101,8 +102,8 @@ def tiny_codec_of(ground, seed):
 def test_things_lie_anywhere_in_a_world_where_they_can(tmp_path):
     atlas = tiny_world.build(tmp_path / "atlas")
     settings = GroundSettings(world="world_256", atlas=atlas, objects=8, styles=("flat",), workers=0)
-    assert settings.spec.snapped == 0 and dataclasses.replace(settings, snapped=1.0).spec.snapped == 1
-    source = FreeScenes(settings, settings.data, _NoWords())
+    assert spec_of(settings).snapped == 0 and spec_of(dataclasses.replace(settings, snapped=1.0)).snapped == 1
+    source = FreeScenes(settings, data_of(settings), _NoWords())
     scenes = source.batch(0).scenes
     assert (scenes.xy[scenes.sprite >= 0] % WORLD_256.cell != 0).any()
 

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from trainer.evidence.credit import healthy
-from trainer.evidence.credit.arms import STUDIES
 from trainer.evidence.credit.crossing import (
     T_975,
     monotone,
@@ -20,6 +19,7 @@ from trainer.evidence.credit.crossing import (
 from trainer.evidence.credit.pages import credit_pages
 from trainer.evidence.credit.plots import draw_credit
 from trainer.evidence.credit.sides import MODES, gains
+from trainer.settings.credit import STUDIES
 
 
 def curve(speed, to=12, noise=0.0, seed=0):

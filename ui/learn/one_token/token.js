@@ -6,7 +6,7 @@ import { patchButton, patchCanvas } from "../../inspector/patches.js";
 import { count, place } from "../../stage/run/words.js";
 
 /**
- * See ui/learn/token/token.py.
+ * See ui/learn/one_token/one_token.py.
  * @typedef {{error?: string, token: number, code: number[], turns: number[][], patches: Record<number, string>}} Told
  */
 

@@ -53,7 +53,7 @@ def look(studio: Any, data: Any) -> dict[str, Any]:
 
 
 def functions(studio: Any) -> list[Callable[..., Any]]:
-    """What learn/token/token.js may call."""
+    """What learn/one_token/token.js may call."""
 
     def look_at(data: Any) -> dict[str, Any]:
         """See `look`."""
@@ -64,4 +64,4 @@ def functions(studio: Any) -> list[Callable[..., Any]]:
 
 def put(studio: Any) -> None:
     """Places the chapter."""
-    Static(markup("learn/token/token.html"), "token", elem_id="token", server_functions=functions(studio))
+    Static(markup("learn/one_token/token.html"), "token", elem_id="token", server_functions=functions(studio))
