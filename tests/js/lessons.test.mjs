@@ -6,7 +6,7 @@ import { folded, packed, unfolded, unpacked } from "../../ui/learn/lesson/packed
 import { NOT_HERE, Recorder, replayed } from "../../ui/learn/lesson/recorder.js";
 import { differing, parted } from "../../ui/learn/pair.js";
 import { shown, stepOf } from "../../ui/learn/show_me.js";
-import { saved } from "../../ui/learn/token/token.js";
+import { saved } from "../../ui/learn/one_token/token.js";
 
 const MASK = 99;
 const noise = {

@@ -197,7 +197,9 @@ def test_before_and_after_are_the_distribution_and_one_step_of_it(studio, run):
 def test_another_token_can_be_supposed_right_at_the_cell_of_the_first_look(studio):
     _, explore, _ = explorer.functions(inspect.of(studio))
     told = explore({"run": None})
-    other = explore({"run": None, "at": told["cell"], "token": (told["token"] + 1) % 32, "size": told["size"]})
+    other = explore(
+        {"run": None, "at": told["cell"], "token": (told["token"] + 1) % 32, "size": told["size"]}
+    )
     assert other["cell"] == told["cell"] and other["token"] != told["token"]
     assert set(explore({"run": None, "at": 16, "token": 1})) == {"error"}
 
@@ -224,7 +226,7 @@ def test_a_plane_of_the_codebook_goes_through_its_token(studio):
 
 def test_a_lesson_file_asks_for_nothing_and_holds_its_place_for_the_data(studio):
     chapter = chapters.suiting(opened.shipped())[0]
-    section = assemble.markup("learn/token/token.html")
+    section = assemble.markup("learn/one_token/token.html")
     told = lesson.told(studio, {"token": (chapter, (("token", section),))}, {"chapter": "token"})
     page = told["page"]
     assert told["name"] == "chisel-lesson-token.html"
