@@ -76,7 +76,7 @@ def test_all_arms_of_a_study_begin_alike_and_differ_in_their_loss_alone(ground, 
         losses[name] = run.net(x0, text, 77).item()
     assert all(torch.equal(c.zt, seen["ce"].zt) for c in seen.values())
     assert len({round(v, 5) for v in losses.values()}) == len(losses)
-    assert losses["gce8"] > losses["ce"] < losses["smooth"]
+    assert losses["gce8"] > losses["ce"] < losses["knn8"]
     other = arm_of(ground, "ce", tmp_path / "other", seed=2).model.state_dict()
     assert not torch.equal(other["head.weight"], weights[0]["head.weight"])
 
@@ -140,6 +140,6 @@ def test_token_figures_are_those_of_plain_pytorch(ground, tmp_path):
     assert none["masked_bits"] == pytest.approx(7.0, abs=1e-3) and none["entropy_bits"] == pytest.approx(
         7.0, abs=1e-3
     )
-    assert none["p_target"] == pytest.approx(1 / 128) and none["sure"] == 0
+    assert none["p_target"] == pytest.approx(1 / 128, abs=1e-5) and none["sure"] == 0
     share = gradient_share({"p_target": 0.2, "p_group_8": 0.6}, 8, 0.2)
     assert share == pytest.approx(0.08 / 0.88)
