@@ -30,7 +30,7 @@ def select(page, cell):
 
 
 def learn(page, chapter="token"):
-    page.locator("[data-task=learn]").click()
+    page.locator("button[data-task=learn]").click()
     page.locator(f"[data-open={chapter}]").click()
 
 
@@ -200,6 +200,9 @@ def test_class_mode_hides_the_fine_controls_and_lives_in_the_address(studio):
     studio.reload()
     studio.wait_for_function("() => window.chisel && document.body.classList.contains('cz-class')")
     studio.locator("#prompt textarea").wait_for()
+    assert studio.evaluate("document.body.dataset.task") == "learn", "a reload stays where one was"
+    studio.evaluate("window.chisel.task('create')")
+    assert "chapter=" not in studio.url
     studio.locator("#editing").wait_for()
     assert studio.locator("#guidance").is_hidden() and studio.locator("#advanced").is_hidden()
     studio.wait_for_function(
@@ -268,6 +271,8 @@ def test_tab_reaches_every_control(studio):
     select(studio, 40)
     for task in ("create", "edit", "learn"):
         studio.evaluate("name => window.chisel.task(name)", task)
+        if task == "learn":
+            studio.locator(".tk-turn").first.wait_for()  # what the server tells has come
         expected = studio.evaluate(
             """() => {
                 const told = (n) => [n.tagName, n.id, n.className, n.getAttribute("aria-label"), n.innerText].join(" ");
@@ -311,7 +316,7 @@ def test_learning_fits_a_dark_phone(visit):
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="dark")
     page.locator("#generate").tap()
     settled(page)
-    page.locator("[data-task=learn]").tap()
+    page.locator("button[data-task=learn]").tap()
     page.locator("[data-open=neighbours]").tap()
     page.wait_for_function("() => document.querySelectorAll('#explorer .cz-members .cz-tile').length === 8")
     page.locator("[data-tour=start]").tap()

@@ -7,7 +7,7 @@ from hands import edit, make, point, press, until
 from ui.record.browser import CANVAS, dataset, settled
 
 
-def test_a_reload_starts_anew_and_leaves_the_studio_free(studio):
+def test_a_reload_in_the_middle_keeps_what_was_carved_and_leaves_the_studio_free(studio):
     make(studio)
     studio.locator("#steps input[type=number]").fill("64")
     studio.locator("#generate").click()
@@ -19,8 +19,8 @@ def test_a_reload_starts_anew_and_leaves_the_studio_free(studio):
 
     studio.route(studio.url, slow)
     studio.reload()
-    studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
-    assert studio.locator(".cz-engraving").is_visible()
+    studio.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'stopped'")
+    assert studio.locator(".cz-engraving").is_hidden() and int(dataset(studio)["masked"]) > 0
     make(studio, steps=2)  # the run of before does not hold it up
 
 

@@ -203,7 +203,7 @@ def test_what_was_changed_by_hand_is_saved_or_said_to_be_left_out(studio):
     download(studio, "gif")
     studio.locator(".ex-say").filter(has_text="without what was changed by hand").wait_for()
     studio.locator(".ex-link:enabled").click()
-    studio.locator(".ex-say").filter(has_text="link").filter(has_text="without what was changed").wait_for()
+    studio.locator(".ex-say").filter(has_text="ink").filter(has_text="as it stands by hand").wait_for()
 
 
 def test_the_prompt_follows_the_run_unless_something_else_was_written(studio):

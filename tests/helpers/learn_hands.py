@@ -27,7 +27,7 @@ def carved(page):
 def chapter(page, name):
     """Opens a chapter of Learn and waits until it is the one on the page."""
     if page.evaluate("document.body.dataset.task") != "learn":
-        page.locator("[data-task=learn]").click()
+        page.locator("button[data-task=learn]").click()
     page.locator(f"[data-open={name}]").click()
     page.wait_for_function(
         "name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name

@@ -51,9 +51,14 @@ CHECKS = 4  # measurements on unseen scenes along a run, evenly spaced, the last
 
 
 def cells(levels: tuple[int, ...], size: int) -> Groups:
-    """Lattice cells of `size` codes, halved dimension by dimension so that they stay as cubic as they can be."""
+    """Lattice cells of `size` codes, halved dimension by dimension so that they stay as cubic as they can be.
+
+    ValueError where the lattice is too small for such cells.
+    """
     factor, k = [1] * len(levels), 0
     for _ in range(size.bit_length() - 1):
+        if all(2 * f > n for f, n in zip(factor, levels, strict=True)):
+            raise ValueError(f"a lattice of levels {tuple(levels)} has no cells of {size} codes")
         while factor[k % len(levels)] * 2 > levels[k % len(levels)]:
             k += 1
         factor[k % len(levels)] *= 2

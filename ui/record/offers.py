@@ -5,6 +5,7 @@
 writes ui/prompt/offers.json: three of its own examples, seed 0, its own settings, as tokens.
 """
 
+import argparse
 import json
 
 from mdm_core.pipeline import Pipeline
@@ -14,6 +15,9 @@ PROMPTS = ("a blue car", "a penguin above a pizza", "three strawberries on a tea
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     pipe = Pipeline.from_pretrained()
     drawn = [
         {"prompt": text, "tokens": pipe.generate(text, seed=0).tokens.reshape(-1).tolist()}

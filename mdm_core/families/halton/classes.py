@@ -106,7 +106,7 @@ hen-of-the-woods|bolete|ear|toilet tissue
 """.replace("\n", "").split("|")
 )
 # what they are, up to which number
-KINDS = (
+KINDS: tuple[tuple[int, str], ...] = (
     (151, "animal"),
     (269, "dog"),
     (398, "animal"),

@@ -36,6 +36,8 @@ def test_cells_have_the_asked_number_of_codes():
         assert groups.n_groups == 65536 // size and len(groups.members(12345)) == size
     assert torch.equal(cells((8, 8, 8, 8, 4, 4), 8).group_of, Groups.lattice((8, 8, 8, 8, 4, 4), 2).group_of)
     assert all(arm.group == 1 or arm.weight > 0 for arm in ARMS.values())
+    with pytest.raises(ValueError, match="no cells of 64 codes"):
+        cells((4, 4, 2), 64)
 
 
 def test_smoothing_is_label_smoothing():

@@ -23,10 +23,13 @@ from trainer.recipes.measured import gpu_recipe
 from trainer.recipes.recipe import Recipe
 from trainer.settings.credit import ARMS, CreditSettings, RunSettings
 
+# What no record says; taken until a run of the folder tells better.
 START = 25.0  # seconds of a process before its first step, once a card: imports, the GPU, tuned kernels
 PICTURES = 150.0  # pictures a second that a check draws, decodes and judges on one GPU
 TOKENS = 1.0  # seconds of a check's token figures
-SPENT_BESIDE = 1.5  # a small model's steps take so much longer than their products say: launches and the CPU
+# A small model's steps take so much longer than its products say: launches and the CPU. 65 ms where these say 17, in
+# assets/evidence/ablation_gpu.json, of which a step here is the like.
+SPENT_BESIDE = 3.9
 
 
 def step_seconds(settings: RunSettings, recipe: Recipe, folder: Path = RECORDS) -> float | None:
@@ -60,19 +63,20 @@ def run_seconds(ground: Ground, settings: RunSettings, name: str, folder: Path =
     return settings.steps * step + settings.checks * TOKENS + pictures / PICTURES
 
 
-def measured(out: Path) -> dict[str, float]:
-    """Seconds a step of arms that have runs in a folder."""
+def measured(out: Path, steps: int) -> dict[str, float]:
+    """Seconds of a run of `steps`, by arms that have ended runs in a folder."""
     found: dict[str, float] = {}
     for path in sorted((out / "runs").glob("*/row.json")):
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found[row["arm"]] = row["seconds_per_step"]
+        if row["done"]:
+            found[row["arm"]] = steps * row["seconds_per_step"] + row["seconds_of_checks"]
     return found
 
 
 def predict(ground: Ground, settings: CreditSettings) -> str:
     """The cost of a queue as text."""
     jobs = settings.jobs
-    known = measured(settings.out)
+    known = measured(settings.out, settings.steps)
     seeds = len({seed for _, seed in jobs})
     lines, total, unknown = [], 0.0, False
     for name in dict.fromkeys(arm for arm, _ in jobs):
@@ -81,11 +85,8 @@ def predict(ground: Ground, settings: CreditSettings) -> str:
             unknown = True
             lines.append(f"  {name:<14} unknown: no rates of a GPU are on record")
             continue
-        if name in known:
-            extra = 0.0 if seconds is None else settings.checks * TOKENS
-            seconds, how = settings.steps * known[name] + extra, "measured steps"
-        else:
-            how = "forecast"
+        how = "measured" if name in known else "forecast"
+        seconds = known.get(name, seconds)
         assert seconds is not None
         total += seconds * seeds
         lines.append(f"  {name:<14} {seconds / 60:6.1f} minutes a run ({how}), {seeds} seeds")

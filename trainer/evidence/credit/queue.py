@@ -34,6 +34,7 @@ card. `--predict` says what a study will cost before it begins.
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -101,9 +102,12 @@ def train_arm(settings: CreditSettings, arm: str, seed: int, until: float, leave
     run.resume()
     run.run(stop_after=max(0.0, until - time.time()))
     run.write()
+    said = "done" if run.ended else f"cut at step {run.step}"
     if run.ended:
         clear(out)
-    return "done" if run.ended else f"cut at step {run.step}"
+    del run
+    gc.collect()  # the next run of this process wants the card's memory
+    return said
 
 
 def clear(out: Path) -> None:

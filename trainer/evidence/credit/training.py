@@ -82,6 +82,7 @@ class ArmTrainer(Trainer):
         self.ground, self.name, self.arm, self.conditions = ground, name, arm, settings
         self.leaves, self.ended = leaves, False
         self.last: dict[str, Any] = {}
+        self.checking = 0.0  # seconds that the checks of this process took
         super().__init__(recipe_of(settings, ground, arm, seed), ground.folder, out, device)
         self.near = {
             size: ground.groups(size, self.device) for size in NEAR if size < ground.codec.vocab_size
@@ -94,6 +95,8 @@ class ArmTrainer(Trainer):
         levels = [self.ground.groups(size, self.device) for size in self.arm.groups]
         if self.arm.neighbours:
             levels.append(self.ground.nearest(self.arm.neighbours, self.device))
+        # where groups were made anew random numbers were drawn, and the model that comes next begins alike in all arms
+        torch.manual_seed(self.recipe.seed)
         return sum(levels[1:], start=levels[0]) if levels else None
 
     def objective(self, model: MaskedDiffusionTransformer) -> ArmObjective:
@@ -148,6 +151,7 @@ class ArmTrainer(Trainer):
             self.last = self._at_the_end(pipe)
         torch.random.set_rng_state(state)
         self.score = found["masked_bits"]
+        self.checking += time.time() - began
         self.aside += time.time() - began
         return found
 
@@ -185,6 +189,7 @@ class ArmTrainer(Trainer):
             "samples": self.samples,
             "done": self.ended,
             "seconds_per_step": round(self.seconds / max(1, self.step), 5),
+            "seconds_of_checks": round(self.checking, 2),
             "peak_mib": peak and round(peak),
             "curve": [e for e in self.log if "masked_bits" in e],
             "loss": [[e["step"], e["loss"]] for e in self.log if "loss" in e],

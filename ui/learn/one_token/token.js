@@ -1,7 +1,7 @@
 // @ts-check
 // The chapter on tokens: the stone in one cell, where it lies in the box, and which cells hold the same one.
 
-import { find, make } from "../../layout/dom.js";
+import { find, findAll, make } from "../../layout/dom.js";
 import { patchButton, patchCanvas } from "../../inspector/patches.js";
 import { count, place } from "../../stage/run/words.js";
 
@@ -128,7 +128,7 @@ export class Token {
       + `this one stands at (${told.code.map((one) => one + 1).join(", ")}).`;
     const focused = find(":focus", this.find(".tk-turns"))?.dataset;
     this.find(".tk-turns").replaceChildren(...told.turns.map((turn, d) => make("div", {
-      className: "tk-turn", role: "group", "aria-label": `Dial ${d + 1}`,
+      className: "tk-turn", role: "group", "aria-label": `Dial ${d + 1}`, onkeydown: turned,
     }, make("b", { textContent: `Dial ${d + 1}` }), ...turn.map((token, i) => {
       const here = token === told.token;
       const button = patchButton(told.patches[token], "", {
@@ -137,6 +137,7 @@ export class Token {
         title: `#${token}`,
         "data-dial": d,
         "data-place": i,
+        tabIndex: here ? 0 : -1, // a dial is one stop of the Tab key, arrows turn it
         onclick: () => this.stage.change(() => this.hands.put([[cell, token]])),
       });
       return button;
@@ -144,6 +145,18 @@ export class Token {
     // the buttons are new: the keyboard stays where it was
     if (focused) find(`[data-dial="${focused.dial}"][data-place="${focused.place}"]`, this.element)?.focus({ preventScroll: true });
   }
+}
+
+/** Arrows turn the dial to the next place. @param {KeyboardEvent} event */
+function turned(event) {
+  const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+  if (!by || !(event.target instanceof HTMLElement)) return;
+  const buttons = findAll("button", /** @type {HTMLElement} */ (event.currentTarget));
+  const next = buttons[buttons.indexOf(event.target.closest("button")) + by];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+  next.click();
 }
 
 /**

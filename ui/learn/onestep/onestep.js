@@ -2,9 +2,9 @@
 // The chapter on one step: six parts from prompt to pixels, each with a small picture of the step on the stage, each of
 // which opens. Parts of others (sections with data-part) open with them, see learn/place/place.js.
 
-import { find, findAll, make, makeSvg } from "../../layout/dom.js";
+import { find, findAll, isDark, make, makeSvg } from "../../layout/dom.js";
 import { patchCanvas } from "../../inspector/patches.js";
-import { MARK } from "../../stage/canvas/colours.js";
+import { MARK, STONE } from "../../stage/canvas/colours.js";
 import { capital, count, percent, place } from "../../stage/run/words.js";
 
 /** @typedef {import("../../stage/run/run.js").Run} Run */
@@ -19,7 +19,9 @@ import { capital, count, percent, place } from "../../stage/run/words.js";
 const REST_MS = 140; // how long step and cell must stay before the server is asked
 const EDITS_TOLD = 12;
 const KEPT = 120;
-const STONE = "#c9c0b2";
+
+/** The stone of the stage, as one colour. */
+const stone = () => `rgb(${STONE[isDark() ? "dark" : "light"].base.join(",")})`;
 
 export class OneStep {
   /**
@@ -125,7 +127,7 @@ export class OneStep {
     this.find(".os-cells-say").textContent = `Before this step ${n} of the ${run.cells} cells are masked and ${run.cells - n} hold `
       + "a token. The model reads all of them at once, and is asked about all of them: about the masked ones what they should "
       + "become, about the others whether it would put them there again.";
-    this.mini("cells", run, before, (cell) => (before.tokens[cell] === run.maskId ? STONE : null));
+    this.mini("cells", run, before, (cell) => (before.tokens[cell] === run.maskId ? stone() : null));
   }
 
   /** @param {Run} run @param {Frame} frame @param {Frame} before */
@@ -139,7 +141,7 @@ export class OneStep {
       : "Nothing is masked any more: this is a polishing pass, in which tokens can only be taken back.";
     this.mini("decide", run, frame, (cell) => {
       if (edited.has(cell)) return MARK.edit;
-      return set.has(cell) ? MARK.set : before.tokens[cell] === run.maskId ? STONE : null;
+      return set.has(cell) ? MARK.set : before.tokens[cell] === run.maskId ? stone() : null;
     });
     this.sorted(run, frame, before, set);
     const n = frame.edited.length;
@@ -166,7 +168,7 @@ export class OneStep {
     const wide = canvas.width / masked.length;
     masked.forEach((cell, i) => {
       const high = Math.max((frame.p[cell] / 65535) * canvas.height, 1);
-      ctx.fillStyle = set.has(cell) ? MARK.set : STONE;
+      ctx.fillStyle = set.has(cell) ? MARK.set : stone();
       ctx.fillRect(i * wide, canvas.height - high, Math.max(wide - (wide > 3 ? 1 : 0), 0.5), high);
     });
     const at = masked.length > 1 ? masked.filter((cell) => set.has(cell)).map((cell) => frame.p[cell] / 65535) : [];
@@ -181,7 +183,7 @@ export class OneStep {
     this.find(".os-pixels-n").textContent = `${set} of ${run.cells} decided`;
     this.find(".os-pixels-say").textContent = `After step ${this.k} the decoder turns ${count(set, "token")} into pixels, each of them `
       + "together with its neighbours, so that no seams show.";
-    this.mini("pixels", run, frame, (cell) => (frame.tokens[cell] === run.maskId ? STONE : null));
+    this.mini("pixels", run, frame, (cell) => (frame.tokens[cell] === run.maskId ? stone() : null));
   }
 
   /** A small picture of a step, with cells in a colour where there is one. @param {string} name @param {Run} run @param {Frame} frame @param {(cell: number) => string | null} colour */
@@ -191,7 +193,7 @@ export class OneStep {
     const side = 96 / Math.max(run.rows, run.columns);
     Object.assign(canvas, { width: Math.round(side * run.columns), height: Math.round(side * run.rows) });
     const draw = () => {
-      ctx.fillStyle = STONE;
+      ctx.fillStyle = stone();
       ctx.fillRect(0, 0, canvas.width, canvas.height);
       if (frame.image) ctx.drawImage(frame.image, 0, 0, canvas.width, canvas.height);
       for (let cell = 0; cell < run.cells; cell++) {

@@ -37,7 +37,10 @@ export class Place {
     });
     stage.on("show-chapter", (name) => this.lead(name, false));
     stage.on("chapter-part", (part) => { this.part = part; this.show(); });
-    stage.on("task", (task) => stage.emit("chapter", task === "learn" ? this.now : ""));
+    stage.on("task", (task) => {
+      this.address(task === "learn");
+      stage.emit("chapter", task === "learn" ? this.now : "");
+    });
     for (const name of ["run", "change"]) stage.on(name, () => { this.find(".cz-place-none").hidden = Boolean(stage.run); });
     this.find(".cz-place-none").hidden = Boolean(stage.run);
     // Gradio brings some chapters later than the place
@@ -88,12 +91,17 @@ export class Place {
     this.find("[data-behind=formula]").hidden = !this.find(`[data-formula="${name}"]`);
     this.find(".cz-behind").hidden = name === "lessons";
     this.element.dataset.chapter = name;
-    if (told) {
-      const url = new URL(location.href);
-      url.searchParams.set(IN_ADDRESS, name);
-      history.replaceState(history.state, "", url);
-    }
+    if (told) this.address(true);
     if (this.stage.task === "learn") this.stage.emit("chapter", name);
+  }
+
+  /** The address names the chapter while Learn is open, and no longer. @param {boolean} on */
+  address(on) {
+    const url = new URL(location.href);
+    if (url.searchParams.get(IN_ADDRESS) === (on ? this.now : null)) return;
+    if (on) url.searchParams.set(IN_ADDRESS, this.now);
+    else url.searchParams.delete(IN_ADDRESS);
+    history.replaceState(history.state, "", url);
   }
 
   /** The sections of the open chapter, and no others. Tells whether all chapters are there. */

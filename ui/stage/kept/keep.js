@@ -2,7 +2,7 @@
 // The picture outlives a lost connection. When the network drops in the middle of an event (a phone that sleeps, a
 // classroom's wireless), Gradio says so and loads the page anew as soon as the server answers. What was last on its way
 // to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
-// A reload by hand still begins anew.
+// A reload by hand finds its pictures through session.js.
 
 import { find, findAll, whenThere } from "../../layout/dom.js";
 import { recall, remember } from "../../layout/storage.js";

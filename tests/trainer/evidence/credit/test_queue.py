@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_ground
 import torch
 
+from mdm_core.families.chisel.config import ImageTokenizerConfig
 from trainer.evidence.credit import cost, queue, training
 from trainer.evidence.credit.arms import Credit
 from trainer.evidence.credit.pages import credit_pages
@@ -114,6 +117,16 @@ def test_the_whole_queue_in_processes_of_its_own(judged, tmp_path):
     assert queue.run_queue(late) == rows  # no time: not begun, and nothing lost
 
 
+def test_the_forecast_meets_the_step_that_was_measured(tmp_path):
+    """Table A's record of an H100: the same body, batch, share of tokens and vocabulary."""
+    record = json.loads((Path(__file__).parents[4] / "assets" / "evidence" / "ablation_gpu.json").read_text())
+    s = CreditSettings(batch=record["batch"], rows=record["rows"])
+    codec = ImageTokenizerConfig(128, 8, tuple(record["levels"]))
+    recipe = training.recipe_of(s, SimpleNamespace(folder=tmp_path), ARMS["ce"], 0).for_codec(codec)
+    measured = record["alone"]["ce"]["seconds_per_step"]
+    assert cost.step_seconds(s, recipe) == pytest.approx(measured, rel=0.15)
+
+
 def test_the_cost_grows_with_what_is_asked_and_follows_what_was_measured(judged, tmp_path):
     s = asked(judged, tmp_path, size="small", steps=1000, batch=512, arms=("ce", "own"), seeds=2)
     one = cost.run_seconds(judged, s, "ce")
@@ -126,5 +139,6 @@ def test_the_cost_grows_with_what_is_asked_and_follows_what_was_measured(judged,
     assert "forecast" in text and "minutes of one GPU" in text and "ce " in text and "own " in text
     folder = queue.folder_of(tmp_path, "ce", 0)
     folder.mkdir(parents=True)
-    (folder / "row.json").write_text(json.dumps({"arm": "ce", "seconds_per_step": 0.6}))
-    assert "10.0 minutes a run (measured steps)" in cost.predict(judged, s)
+    row = {"arm": "ce", "done": True, "seconds_per_step": 0.6, "seconds_of_checks": 12.0}
+    (folder / "row.json").write_text(json.dumps(row))
+    assert "10.2 minutes a run (measured)" in cost.predict(judged, s)
