@@ -16,7 +16,7 @@ def test_one_press_makes_both_and_the_second_is_the_same_but_for_its_words(studi
     field = open_fold(studio)
     assert field.input_value() == "a panda on a blue background"  # another colour, to begin with
     field.press("Enter")
-    studio.wait_for_function(DONE)
+    studio.wait_for_function(DONE, timeout=90_000)
     pair = studio.evaluate(
         """() => [window.chisel.run(), window.chisel.beside()].map((run) => ({ prompt: run.prompt, seed: run.seed,
             settings: JSON.stringify(run.settings), tokens: run.frames.map((frame) => Array.from(frame.tokens)) }))"""
@@ -57,7 +57,7 @@ def test_the_picture_on_the_stage_is_used_again_where_it_is_the_first_prompts(st
     own = settled(studio)["run"]
     field.fill("a panda")
     studio.locator("[data-twin=compare]").click()
-    studio.wait_for_function(DONE)
+    studio.wait_for_function(DONE, timeout=90_000)
     assert dataset(studio)["run"] == own
     assert "Without “on a red background”" in studio.locator(".cz-twin-now").inner_text()
     studio.locator(".cz-compare-stop").click()
