@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from fake_family import told as told_facts
 from studio_hands import GOOD, XSS
-from ui.learn.token import token
 
 from mdm_core.diffusion.schedule import mask_ratio
 from mdm_core.explain import outlook as core
@@ -18,6 +17,7 @@ from ui.inspector import lookups as inspect
 from ui.learn import chapters, explorer, learn
 from ui.learn.forward import forward
 from ui.learn.lesson import lesson
+from ui.learn.one_token import one_token as token
 from ui.learn.onestep import onestep
 from ui.learn.place import place
 from ui.server import asks
