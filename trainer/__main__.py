@@ -42,7 +42,7 @@ COMMANDS = {
     "evidence ablate": Command("evidence.ablate", "evidence.Ablate"),
     "evidence ground": Command("evidence.credit.ground", "credit.GroundSettings"),
     "evidence ambiguity": Command("evidence.credit.ambiguity", "credit.Ambiguity"),
-    "evidence credit": Command("evidence.credit.queue", "credit.CreditSettings"),
+    "evidence credit": Command("evidence.credit.study", "credit.CreditSettings"),
     "evidence healthy": Command("evidence.credit.healthy", "credit.Healthy"),
     "evidence tables": Command("evidence.tables", "evidence.Tables"),
     "evidence tune": Command("evidence.tune", "evidence.Tune"),
