@@ -84,7 +84,9 @@ def dataclasses_of_the_trainer():
         for kind in vars(module).values()
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__.startswith("trainer")
     }
-    return sorted(found | {ObjectiveConfig, CorruptionConfig}, key=lambda kind: kind.__qualname__)
+    return sorted(
+        found | {ObjectiveConfig, CorruptionConfig}, key=lambda kind: (kind.__module__, kind.__qualname__)
+    )
 
 
 def said(error) -> str:
