@@ -50,6 +50,23 @@ def test_every_chapter_lies_beside_the_stage_and_over_nothing(visit, size):
         assert set(shown) == {name}
 
 
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("step", "document.querySelector('.os-mini-words').textContent"),
+        ("token", "/of the 256 cells/.test(document.querySelector('.tk-count').textContent)"),
+        ("neighbours", "document.querySelector('.cz-members').childElementCount"),
+    ],
+)
+def test_a_chapter_opened_by_its_address_follows_the_picture_that_a_reload_brings_back(visit, name, told):
+    page = visit()
+    carved(page)
+    chapter(page, name)
+    page.reload()
+    page.wait_for_function("window.chisel?.run()?.state === 'done'")
+    page.wait_for_function(told)
+
+
 @pytest.mark.parametrize("size", ["laptop", "desk"])
 def test_the_stage_with_its_timeline_stays_in_the_window_while_one_reads(visit, size):
     page = visit(**window(size))

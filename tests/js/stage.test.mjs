@@ -184,3 +184,17 @@ test("variations that begin right after another event are not taken for over wit
   t.mock.timers.tick(1000);
   assert.ok(stage.variations.ended);
 });
+
+test("a piece that comes late hears which chapter is open, once", async () => {
+  const stage = new Stage();
+  const heard = [];
+  stage.on("chapter", (name) => heard.push(["early", name]));
+  stage.enter("step");
+  stage.on("chapter", (name) => heard.push(["late", name]));
+  await null;
+  assert.deepEqual(heard, [["early", "step"], ["late", "step"]]);
+  stage.enter("");
+  stage.on("chapter", (name) => heard.push(["later", name]));
+  await null;
+  assert.deepEqual(heard.slice(2), [["early", ""], ["late", ""]]);
+});

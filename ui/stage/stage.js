@@ -55,6 +55,7 @@ export class Stage extends EventTarget {
     this.pointed = [];
     this.overlay = "picture";
     this.task = "create";
+    this.chapter = ""; // of Learn, that is open
     this.sheet = new Sheet();
     this.shelf = new Shelf();
     this.variations = new Variations(this);
@@ -63,9 +64,13 @@ export class Stage extends EventTarget {
     this.player = new Player(this, () => this.changed());
   }
 
-  /** @param {string} name @param {(detail: any) => void} call */
+  /**
+   * Whoever comes late still hears which chapter is open: Gradio brings the pieces of the page in no certain order.
+   * @param {string} name @param {(detail: any) => void} call
+   */
   on(name, call) {
     this.addEventListener(name, (event) => call(/** @type {CustomEvent} */ (event).detail));
+    if (name === "chapter" && this.chapter) queueMicrotask(() => call(this.chapter));
   }
 
   /** @param {string} name @param {any} detail */
@@ -252,6 +257,12 @@ export class Stage extends EventTarget {
   view(name) {
     this.overlay = name;
     this.changed();
+  }
+
+  /** To a chapter of Learn, "" when Learn is left. @param {string} chapter */
+  enter(chapter) {
+    this.chapter = chapter;
+    this.emit("chapter", chapter);
   }
 
   /** @param {string} task */

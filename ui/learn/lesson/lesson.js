@@ -90,7 +90,7 @@ function open(data) {
   if (beside) stage.take(beside);
   stage.jump(data.step);
   if (data.cell >= 0) stage.select(data.cell);
-  stage.emit("chapter", chapter);
+  stage.enter(chapter);
   find(".ls-formula").hidden = !find(".ls-formula .cz-behind-panel").childElementCount;
   Object.assign(window, { chiselFile: { stage, go: (/** @type {number} */ k) => stage.jump(k), select: (/** @type {number} */ cell) => stage.select(cell) } });
   Promise.all(stage.run.frames.map((frame) => frame.ready)).then(() => { document.body.dataset.ready = "yes"; stage.changed(); });

@@ -31,7 +31,8 @@ export class Token {
     this.tellAbout(model);
     this.find(".tk-same").addEventListener("click", () => { this.marking = !this.marking; this.mark(); });
     stage.on("chapter", (name) => this.turn(name === "token"));
-    for (const name of ["select", "run", "step", "edit", "done"]) stage.on(name, () => { if (this.open) this.look(); });
+    for (const name of ["select", "step", "edit"]) stage.on(name, () => { if (this.open) this.look(); });
+    for (const name of ["run", "done"]) stage.on(name, () => { if (this.open) this.turn(true); });
   }
 
   /** @param {string} name */

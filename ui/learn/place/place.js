@@ -39,7 +39,7 @@ export class Place {
     stage.on("chapter-part", (part) => { this.part = part; this.show(); });
     stage.on("task", (task) => {
       this.address(task === "learn");
-      stage.emit("chapter", task === "learn" ? this.now : "");
+      stage.enter(task === "learn" ? this.now : "");
     });
     for (const name of ["run", "change"]) stage.on(name, () => { this.find(".cz-place-none").hidden = Boolean(stage.run); });
     this.find(".cz-place-none").hidden = Boolean(stage.run);
@@ -92,7 +92,7 @@ export class Place {
     this.find(".cz-behind").hidden = name === "lessons";
     this.element.dataset.chapter = name;
     if (told) this.address(true);
-    if (this.stage.task === "learn") this.stage.emit("chapter", name);
+    if (this.stage.task === "learn") this.stage.enter(name);
   }
 
   /** The address names the chapter while Learn is open, and no longer. @param {boolean} on */
