@@ -44,6 +44,8 @@ def test_every_chapter_lies_beside_the_stage_and_over_nothing(visit, size):
         page.evaluate("window.scrollTo(0, 0)")
         assert apart(page, ".cz-frame", f".cz-chapter[data-chapter={name}]"), name
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], name
+        stage = page.locator(".cz-canvas").bounding_box()
+        assert stage["x"] >= 0 and stage["x"] + stage["width"] <= SIZES[size][0], name
         shown = page.locator(".cz-chapter:visible").evaluate_all(
             "nodes => nodes.map((n) => n.dataset.chapter)"
         )
