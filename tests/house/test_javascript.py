@@ -16,12 +16,15 @@ from studio_hands import record
 from ui import assemble, page
 from ui.bring import upload
 from ui.export import replay
+from ui.learn.lesson import lesson
 from ui.server import form as limits
 from ui.server import runs
 from ui.server.frames import pack_record
 
 ROOT = assemble.HERE.parent
 NODE = shutil.which("node")
+# the scripts that a page begins with: the studio, a replay, a lesson as one file
+ENTRIES = ("main.js", "export/replay.js", "learn/lesson/lesson.js")
 needs_node = pytest.mark.skipif(NODE is None, reason="no node here: the scripts' own tests need it")
 
 
@@ -99,8 +102,10 @@ def test_every_script_reaches_a_page_after_those_it_needs():
         for _, path in assemble.IMPORT.findall(assemble.part(name)):
             assert order.index(assemble._resolved(name, path)) < order.index(name)
     everything = {path.relative_to(assemble.HERE).as_posix() for path in assemble.HERE.rglob("*.js")}
-    assert everything == {*order, *assemble.modules("export/replay.js")}  # nothing lies about unused
-    for entry in ("main.js", "export/replay.js"):
+    assert everything == {
+        name for entry in ENTRIES for name in assemble.modules(entry)
+    }  # nothing lies about unused
+    for entry in ENTRIES:
         assert assemble.scripts(entry).count("<script>") == len(assemble.modules(entry))
 
 
@@ -131,11 +136,11 @@ def test_gradio_still_says_what_the_keeper_listens_for():
 
 def test_every_sheet_of_style_reaches_a_page():
     sheets = {path.relative_to(assemble.HERE).as_posix() for path in assemble.HERE.rglob("*.css")}
-    assert sheets == {*assemble.STYLES, *replay.STYLES}
+    assert sheets == {*assemble.STYLES, *replay.STYLES, *lesson.STYLES, *lesson.AFTER}
 
 
 @needs_node
-@pytest.mark.parametrize("entry", ["main.js", "export/replay.js"])
+@pytest.mark.parametrize("entry", ENTRIES)
 def test_every_script_can_be_read_as_it_stands_in_a_page(entry):
     code = "for (const source of JSON.parse(require('fs').readFileSync(0))) new Function(source);"
     told = run(

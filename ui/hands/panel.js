@@ -111,5 +111,6 @@ function moving({ float, chosen, stage }, exact) {
   const n = count(chosen.size, "cell");
   if (!float) return `${n} chosen: drag them, move them with the arrow keys, or copy them and paste into another picture.`;
   const near = exact ? "" : " This model's tokens depend on their surroundings, so what was moved may look a little different.";
-  return stage.countMasked() ? `${n} lie in their new place. Move on, or press Repaint for the masked cells.${near}` : `${n} lie in their new place.${near}`;
+  const next = stage.countMasked() ? " Move on, or press Repaint for the masked cells." : "";
+  return `${n} lie in their new place.${next}${near}`;
 }

@@ -68,7 +68,8 @@ export class Inspector {
     this.history();
     const edit = editOf(run, k, cell);
     const what = masked ? "masked" : `token ${token}`;
-    const told = edit && !byHand ? `edited, ${toldEdit(edit, run.maskId)}` : `${what}${byHand ? ", by hand" : ""}${judged ? `, ${percent(p)}` : ""}`;
+    const told = edit && !byHand
+      ? `edited, ${toldEdit(edit, run.maskId)}` : `${what}${byHand ? ", by hand" : ""}${judged ? `, ${percent(p)}` : ""}`;
     this.stage.emit("tell", `${where}: ${told}`);
   }
 
@@ -103,7 +104,8 @@ export class Inspector {
     node.hidden = !edit;
     if (!edit) return;
     this.stage.want(run, shown - 1);
-    const words = make("span", { className: "cz-edit-words" }, make("b", { textContent: `Edited at step ${shown}` }), toldEdit(edit, run.maskId));
+    const title = make("b", { textContent: `Edited at step ${shown}` });
+    const words = make("span", { className: "cz-edit-words" }, title, toldEdit(edit, run.maskId));
     node.replaceChildren(beforeAndAfter(run, shown, selected, this.painter.slab, 72), words);
   }
 

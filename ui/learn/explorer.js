@@ -232,8 +232,8 @@ export class Explorer {
     })));
     if (focused) find(`[data-at="${focused}"]`, box)?.focus({ preventScroll: true });
     const n = inside.size;
-    this.find(".ex-plane-say").textContent = `Every field is a token of the codebook, neighbours side by side; all other dials stand as for `
-      + `this token. ${n} of its group of ${size} lie in this plane, on the blue ground.`;
+    this.find(".ex-plane-say").textContent = "Every field is a token of the codebook, neighbours side by side; all other dials "
+      + `stand as for this token. ${n} of its group of ${size} lie in this plane, on the blue ground.`;
   }
 
   /** Three pairs of bars around a middle line: to the right is made likelier, to the left less likely. */
@@ -279,8 +279,9 @@ export class Explorer {
     const sum = (/** @type {number[]} */ all, /** @type {number} */ from) => all.slice(from, inside).reduce((a, b) => a + b, 0);
     const [before, then, now] = [p, plain, grouped].map((all) => sum(all, 1));
     const whole = [p, plain, grouped].map((all) => percent(sum(all, 0)));
-    this.find(".ex-after-say").textContent = `Suppose training meets this cell once, token #${this.told.token} is right, and the logits take one `
-      + `step downhill. Its neighbours shown here had ${percent(before)} together; after a plain step they have ${percent(then)}, `
+    this.find(".ex-after-say").textContent = `Suppose training meets this cell once, token #${this.told.token} is right, `
+      + `and the logits take one step downhill. Its neighbours shown here had ${percent(before)} together; `
+      + `after a plain step they have ${percent(then)}, `
       + `after one with λ = ${weight} ${percent(now)}. With the right token that is ${whole[0]}, ${whole[1]} and ${whole[2]}.`;
     Object.assign(this.element.dataset, { before: before.toFixed(7), then: then.toFixed(7), now: now.toFixed(7) });
   }

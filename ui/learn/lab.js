@@ -114,7 +114,9 @@ export class Lab {
 
   /** In a file: what was broken when it was saved can be seen to heal again. @param {import("./lesson/recorder.js").Kept["live"]} live */
   again(live) {
-    for (const button of this.buttons) button.classList.toggle("is-kept", live.some(([, data]) => data.share === Number(button.dataset.share)));
+    for (const button of this.buttons) {
+      button.classList.toggle("is-kept", live.some(([, data]) => data.share === Number(button.dataset.share)));
+    }
     for (const [, , messages] of live) for (const message of messages) this.take(message);
   }
 

@@ -9,8 +9,8 @@ import { find, findAll, make } from "../layout/dom.js";
  * @typedef {{state: string, began: boolean, step: number, cell: number, overlay: string, tool: string, locked: number,
  *   drafted: number, kind: string, edited: number, editsInRun: number}} Seen
  *
- * One step: `chapter` is the one of Learn that tells more of it, `spot` the place that is ringed, `then` the next one once it is `half` done; what is said `after` it was
- * `done` may be an`other` thing, `otherwise`.
+ * One step: `chapter` is the one of Learn that tells more of it, `spot` the place that is ringed, `then` the next one once
+ * it is `half` done; what is said `after` it was `done` may be an`other` thing, `otherwise`.
  * @typedef {{title: string, text: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
  *   chapter?: string, view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean,
  *   revises?: boolean}} Step revises: a step for models that do, or for those that do not, alone

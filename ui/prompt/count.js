@@ -32,7 +32,8 @@ export class Count {
     if (mine !== this.asked) return;
     const over = !fits || told.tokens > told.most;
     // the figures alone where there is room for no more; in words for those who hear them
-    const short = told.most === undefined ? `${prompt.length}/${this.longest}` : `${prompt.length}/${this.longest} · ${told.tokens}/${told.most}`;
+    const tokens = told.most === undefined ? "" : ` · ${told.tokens}/${told.most}`;
+    const short = `${prompt.length}/${this.longest}${tokens}`;
     const words = counted(prompt.length, this.longest, told);
     this.line.replaceChildren(over ? `${words}: too long` : short);
     this.line.title = `${words}. The model reads no more.`;

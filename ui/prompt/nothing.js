@@ -40,10 +40,12 @@ export class Nothing {
     const quoted = prompt.length > LONGEST ? `${prompt.slice(0, LONGEST)}…` : prompt;
     const choices = offers.map((one) => {
       const image = one.image.startsWith("data:image/") ? [make("img", { src: one.image, alt: "", width: 72, height: 72 })] : [];
-      return make("button", { className: "cz-offer", onclick: () => this.take(one.prompt) }, ...image, make("span", { textContent: one.prompt }));
+      const words = make("span", { textContent: one.prompt });
+      return make("button", { className: "cz-offer", onclick: () => this.take(one.prompt) }, ...image, words);
     });
     this.node = make("div", { className: "cz-nothing", role: "status" },
-      make("p", {}, make("b", { textContent: `Nothing in “${quoted}” is known here.` }), " So this is what is left of it. Tap one that is:"),
+      make("p", {}, make("b", { textContent: `Nothing in “${quoted}” is known here.` }),
+        " So this is what is left of it. Tap one that is:"),
       make("div", { className: "cz-offers" }, ...choices),
       make("button", { className: "cz-icon cz-nothing-close", "aria-label": "Close", onclick: () => this.close() }, "✕"));
     find(".cz-frame").append(this.node);

@@ -92,7 +92,9 @@ function open(data) {
   if (data.cell >= 0) stage.select(data.cell);
   stage.enter(chapter);
   find(".ls-formula").hidden = !find(".ls-formula .cz-behind-panel").childElementCount;
-  Object.assign(window, { chiselFile: { stage, go: (/** @type {number} */ k) => stage.jump(k), select: (/** @type {number} */ cell) => stage.select(cell) } });
+  const go = (/** @type {number} */ k) => stage.jump(k);
+  const select = (/** @type {number} */ cell) => stage.select(cell);
+  Object.assign(window, { chiselFile: { stage, go, select } });
   Promise.all(stage.run.frames.map((frame) => frame.ready)).then(() => { document.body.dataset.ready = "yes"; stage.changed(); });
 }
 

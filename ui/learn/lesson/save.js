@@ -141,7 +141,10 @@ export function wire(run) {
   };
 }
 
-/** The pictures among the texts no wider than `side`; 0 leaves them. @param {import("./packed.js").Folded} data @param {number} side @param {number} quality */
+/**
+ * The pictures among the texts no wider than `side`; 0 leaves them.
+ * @param {import("./packed.js").Folded} data @param {number} side @param {number} quality
+ */
 async function shrunk(data, side, quality) {
   if (!side) return data;
   const texts = await Promise.all(data.texts.map((text) => (text.startsWith(PICTURE) ? smaller(text, side, quality) : text)));

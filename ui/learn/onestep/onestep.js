@@ -156,7 +156,10 @@ export class OneStep {
       }))));
   }
 
-  /** How sure the model was of each masked cell, the surest first. @param {Run} run @param {Frame} frame @param {Frame} before @param {Set<number>} set */
+  /**
+   * How sure the model was of each masked cell, the surest first.
+   * @param {Run} run @param {Frame} frame @param {Frame} before @param {Set<number>} set
+   */
   sorted(run, frame, before, set) {
     const canvas = this.find(".os-sorted canvas");
     const masked = [...before.tokens.keys()].filter((cell) => before.tokens[cell] === run.maskId);
@@ -186,7 +189,10 @@ export class OneStep {
     this.mini("pixels", run, frame, (cell) => (frame.tokens[cell] === run.maskId ? stone() : null));
   }
 
-  /** A small picture of a step, with cells in a colour where there is one. @param {string} name @param {Run} run @param {Frame} frame @param {(cell: number) => string | null} colour */
+  /**
+   * A small picture of a step, with cells in a colour where there is one.
+   * @param {string} name @param {Run} run @param {Frame} frame @param {(cell: number) => string | null} colour
+   */
   mini(name, run, frame, colour) {
     const canvas = this.find(`[data-mini=${name}]`);
     const ctx = canvas.getContext("2d");
@@ -262,7 +268,8 @@ export class OneStep {
       depth && `${count(depth, "layer")}`, width && `rows of ${width} numbers`, heads && count(heads, "attention head"),
       parameters && `${(parameters / 1e6).toFixed(parameters < 1e7 ? 1 : 0)} million weights`,
     ].filter(Boolean).join(", ");
-    this.find(".os-layers-say").textContent = `A transformer turns what it read into an opinion about every cell${facts ? `: here ${facts}` : ""}.`;
+    this.find(".os-layers-say").textContent = "A transformer turns what it read into an opinion about every cell"
+      + `${facts ? `: here ${facts}` : ""}.`;
   }
 
   /** @param {string} words */
@@ -283,7 +290,8 @@ export class OneStep {
       bar.style.width = `${Math.max(p * 100, 1)}%`;
       return bar;
     }));
-    this.find(".os-chances-say").textContent = `For every cell there is a chance for each of the ${run.maskId.toLocaleString("en")} tokens. `
+    const all = run.maskId.toLocaleString("en");
+    this.find(".os-chances-say").textContent = `For every cell there is a chance for each of the ${all} tokens. `
       + `These are the likeliest at ${at}, before anything is decided.`;
     const [first, second] = findAll(".os-table", this.element);
     const g = chances.guidance;

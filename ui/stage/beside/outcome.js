@@ -53,7 +53,10 @@ export function outcome(run, parent) {
   const touched = new Set(broken);
   const others = differing(start, end).filter((cell) => !touched.has(cell)).length;
   const besides = others ? `${count(others, "other")} changed` : "no other changed";
-  if (!broken.length) return others ? `${count(others, "token")} changed that the model no longer believed.` : "The model believes every token: nothing changed.";
+  if (!broken.length) {
+    return others ? `${count(others, "token")} changed that the model no longer believed.`
+      : "The model believes every token: nothing changed.";
+  }
   const back = broken.filter((cell) => end[cell] === before[cell]).length;
   return `${back} of ${broken.length} broken ${broken.length === 1 ? "token" : "tokens"} came back exactly; ${besides}.`;
 }

@@ -155,7 +155,10 @@ export class Painter {
     return still;
   }
 
-  /** The picture under what a hand has masked, with a line around it. @param {CanvasRenderingContext2D} ctx @param {View} view @param {Frame} frame */
+  /**
+   * The picture under what a hand has masked, with a line around it.
+   * @param {CanvasRenderingContext2D} ctx @param {View} view @param {Frame} frame
+   */
   lay(ctx, { run, tokens, sight = PLAIN }, frame) {
     const hidden = where(tokens, (token, cell) => token === run.maskId && frame.tokens[cell] !== run.maskId);
     this.layers.through(ctx, hidden, frame.image, 1, !sight.pixels);
