@@ -107,7 +107,7 @@ export class Bring {
 
 /**
  * A link in the address: carved anew as soon as the page is ready, and again when another one is pasted.
- * @param {import("../stage/stage.js").Stage} stage
+ * @param {import("../stage/stage.js").Stage} stage @returns {void}
  */
 function openLink(stage) {
   if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;

@@ -23,7 +23,10 @@ export function listen(stage, tools, zoom, sight, press, canvas) {
   const { mover } = tools;
   const walk = (/** @type {number} */ dx, /** @type {number} */ dy) => (/** @type {KeyboardEvent} */ event) => {
     if (!stage.run) return;
-    if (tools.moves && mover.chosen.size && !event.shiftKey) return void mover.move(dx, dy, true);
+    if (tools.moves && mover.chosen.size && !event.shiftKey) {
+      mover.move(dx, dy, true);
+      return;
+    }
     if (stage.selected >= 0) tools.stretch(event.shiftKey);
     stage.select(moved(stage.selected, dx, dy, stage.run));
     zoom.follow(stage.selected, stage.run);

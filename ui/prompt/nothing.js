@@ -29,7 +29,8 @@ export class Nothing {
   async look(id) {
     const { run } = this.stage;
     if (!run || run.id !== id || run.kind !== "generate") return;
-    const [told, offered] = await Promise.all([this.server.understand(run.prompt), this.server.offers(null)]).catch(() => []);
+    const asked = Promise.all([this.server.understand(run.prompt), this.server.offers(null)]);
+    const [told, offered] = await asked.catch(() => /** @type {any[]} */ ([]));
     if (!told?.nothing || this.stage.run !== run || this.stage.busy) return;
     this.show(run.prompt, offered?.offers ?? []);
   }

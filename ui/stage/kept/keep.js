@@ -68,7 +68,8 @@ export class Keeper {
     const k = run && (run === stage.run ? stage.shown : run.last) + run.offset;
     const hand = run && { ...stage.sheet.keep(run), k };
     const heavy = message.frames.reduce((sum, { image }) => sum + (image ?? "").length, 0) > MOST_PICTURES;
-    const frames = heavy ? message.frames.map((raw) => ({ ...raw, image: raw.image && null })) : message.frames;
+    const bare = (/** @type {string | null} */ image) => /** @type {string | null} */ (image && null);
+    const frames = heavy ? message.frames.map((raw) => ({ ...raw, image: bare(raw.image) })) : message.frames;
     // where it is too large for this browser's storage even so, the page begins anew
     remember("sessionStorage", KEPT, JSON.stringify({ message: { ...message, frames }, prompt, hand }));
   }
