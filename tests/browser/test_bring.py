@@ -95,7 +95,7 @@ def test_a_model_without_groups_shows_no_group(studio):
     }}""")
     studio.locator(".cz-candidates .cz-tile").first.wait_for()
     for words in ("Its group in the codebook", "Exactly this token", "Its whole group"):
-        assert not studio.get_by_text(words).is_visible(), words
+        assert not studio.get_by_text(words, exact=True).is_visible(), words
 
 
 def test_a_grid_of_any_shape_fits_the_stage_and_the_hand(studio):

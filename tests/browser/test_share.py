@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_every_kind_of_file_is_saved_under_a_plain_name(studio):
         ("html", b"<!doctype"),
     ):
         name, data = download(studio, kind)
-        assert name == f"chisel-a-cat-b-on-red-1.{kind}"
+        assert re.fullmatch(rf"chisel-a-cat-b-on-red-1-[0-9a-f]{{8}}\.{kind}", name)
         assert data.startswith(start)
     assert studio.locator(".ex-say").inner_text().startswith("Saved chisel-")
 

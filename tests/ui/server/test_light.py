@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,7 +27,9 @@ def asked(path, accepts="gzip, deflate", method="GET", root=""):
 
     scope = {"type": "http", "method": method, "path": path, "root_path": root}
     scope["headers"] = [(b"accept-encoding", accepts.encode())]
-    asyncio.run(Light(app)(scope, None, send))
+    # in a thread of its own, because the browser tests keep a loop running in this one
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(Light(app)(scope, None, send))).result()
     headers = dict(sent[0]["headers"])
     return headers, b"".join(message.get("body", b"") for message in sent[1:]), len(sent)
 
