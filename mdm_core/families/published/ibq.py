@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdm_core.checks import whole_number
+from mdm_core.families.published.codec import CodebookTokenizer
 from mdm_core.families.published.config import LARGEST, OneWay, check_sizes
 
 IBQ_ONE_WAY: OneWay = {"in_channels": (3, 3), "out_ch": (3, 3), "double_z": (False, False)}
@@ -196,13 +197,7 @@ class _Decoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(x)))
 
 
-class _Quantiser(nn.Module):
-    def __init__(self, codes: int, width: int):
-        super().__init__()
-        self.embedding = nn.Embedding(codes, width)
-
-
-class IBQ(nn.Module):
+class IBQ(CodebookTokenizer):
     """`encode` pixels to ids, `decode` ids to pixels.
 
     Encoder and codebook are best held in fp32 whatever the rest is in: among many codes the largest product is
@@ -212,32 +207,9 @@ class IBQ(nn.Module):
 
     def __init__(self, config: IBQConfig, side: int):
         """side: cells a side."""
-        super().__init__()
-        self.config, self._side = config, side
-        self.encoder = _Encoder(config)
-        self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
-        self.quantize = _Quantiser(config.codebook_size, config.embed_dim)
-        self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
-        self.decoder = _Decoder(config)
-
-    @property
-    def vocab_size(self) -> int:
-        """V"""
-        return self.config.codebook_size
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Tokens (h, w) of a picture."""
-        return self._side, self._side
-
-    @property
-    def patch(self) -> int:
-        """Pixels a side of what one token stands for."""
-        return self.config.patch
-
-    def codebook(self) -> Tensor:
-        """float32 [V, d]"""
-        return self.quantize.embedding.weight.detach().float()
+        encoder, decoder = _Encoder(config), _Decoder(config)
+        codes, channels, width = config.codebook_size, config.z_channels, config.embed_dim
+        super().__init__(side, config.patch, encoder, decoder, codes, channels, width)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -245,8 +217,8 @@ class IBQ(nn.Module):
         pixels = images.permute(0, 3, 1, 2).to(self.quant_conv.weight.dtype) / 127.5 - 1
         z = self.quant_conv(self.encoder(pixels)).permute(0, 2, 3, 1)  # [B, h, w, d]
         # a few cells at a time: 4,096 cells by 131,072 codes are 2 GiB
-        rows = z.float().flatten(0, 2).split(512)
-        return torch.cat([(row @ self.codebook().t()).argmax(1) for row in rows]).view(z.shape[:3])
+        rows, book = z.float().flatten(0, 2).split(512), self.codebook().t()
+        return torch.cat([(row @ book).argmax(1) for row in rows]).view(z.shape[:3])
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdm_core.families.published.codec import CodebookTokenizer
 from mdm_core.families.published.config import VQConfig
 
 _EPS = 1e-6
@@ -123,13 +124,7 @@ class _Decoder(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 
-class _Quantiser(nn.Module):
-    def __init__(self, codes: int, width: int):
-        super().__init__()
-        self.embedding = nn.Embedding(codes, width)
-
-
-class VQGAN(nn.Module):
+class VQGAN(CodebookTokenizer):
     """`encode` pixels to ids, `decode` ids to pixels, in the type of its weights.
 
     Its norms see the whole picture, so it says no `context`: only whole grids are decoded.
@@ -137,32 +132,9 @@ class VQGAN(nn.Module):
 
     def __init__(self, config: VQConfig, grid: int):
         """grid: cells a side."""
-        super().__init__()
-        self.config, self._side = config, grid
-        self.encoder = _Encoder(config)
-        self.quant_conv = nn.Conv2d(config.latent_channels, config.code_dim, 1)
-        self.quantize = _Quantiser(config.num_vq_embeddings, config.code_dim)
-        self.post_quant_conv = nn.Conv2d(config.code_dim, config.latent_channels, 1)
-        self.decoder = _Decoder(config)
-
-    @property
-    def vocab_size(self) -> int:
-        """V"""
-        return self.config.num_vq_embeddings
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Tokens (h, w) of a picture."""
-        return self._side, self._side
-
-    @property
-    def patch(self) -> int:
-        """Pixels a side of what one token stands for."""
-        return self.config.patch
-
-    def codebook(self) -> Tensor:
-        """float32 [V, d]"""
-        return self.quantize.embedding.weight.detach().float()
+        encoder, decoder = _Encoder(config), _Decoder(config)
+        codes, channels, width = config.num_vq_embeddings, config.latent_channels, config.code_dim
+        super().__init__(grid, config.patch, encoder, decoder, codes, channels, width)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from folder_hands import change, weights
 
 from mdm_core import families
 from mdm_core.__main__ import main
@@ -23,18 +23,6 @@ MODEL, VQ, TEXT = (
 @pytest.fixture
 def folder(tmp_path):
     return Path(shutil.copytree(TWIN, tmp_path / "model"))
-
-
-def change(path: Path, **values) -> None:
-    """Keys of a JSON file set, or taken out with ..."""
-    data = {**json.loads(path.read_text()), **values}
-    path.write_text(json.dumps({k: v for k, v in data.items() if v is not ...}))
-
-
-def weights(path: Path, edit) -> None:
-    state = load_file(path)
-    edit(state)
-    save_file(state, path, metadata={"format": "pt"})
 
 
 def refused(folder: Path, sentence: str, capsys) -> None:
