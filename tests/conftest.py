@@ -6,6 +6,7 @@ so does the folder of the browser tests, which share an app and a browser. Who n
 
 from __future__ import annotations
 
+import faulthandler
 import os
 
 # Waiting threads sleep instead of spinning, so that two cores can also serve a browser. Read when torch is imported.
@@ -27,7 +28,10 @@ from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
 
 PROCESSES = 2  # that the whole line runs in
+# Seconds after which a line that hangs says where and fails: all of it, and from its last test to its end.
+LONGEST_LINE, LONGEST_END = 4500, 300
 BROWSER = "tests/browser/"
+TERMINAL = os.dup(2)  # as it was before pytest captures it
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +47,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     ):
         given.numprocesses, given.dist = PROCESSES, "loadfile"
         given.loadscopereorder = False  # the browser's folder, which is the longest, comes first as it is
+        end_after(LONGEST_LINE)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,6 +62,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
 
     return ByHouse(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of xdist's still waits for the other; within a test, `faulthandler_timeout` watches."""
+    end_after(LONGEST_LINE if hasattr(session.config, "workerinput") else LONGEST_END)
+
+
+def end_after(seconds: float) -> None:
+    """Ends this process, with the place of every thread on the terminal, unless it ends before."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=TERMINAL)
 
 
 def pytest_report_header() -> str:

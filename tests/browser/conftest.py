@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ui.record.browser import NoBrowser, chromium, serving
+from ui.record.browser import NoBrowser, arrived, chromium, serving
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +53,7 @@ def visit(chrome, address):
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
         page.goto(address + at)
-        page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
-        page.locator("#generate").wait_for()  # the form comes a moment after the stage
-        return page
+        return arrived(page)
 
     yield open_page
     for context in contexts:

@@ -5,7 +5,7 @@ import math
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top, painted, window
 
-from ui.record.browser import CANVAS, dataset, scrub, settled
+from ui.record.browser import CANVAS, arrived, dataset, scrub, settled
 
 CHAPTERS = ("token", "forward", "step", "editing", "neighbours")
 STONE = (214, 206, 194)  # of the light look, give or take its grain
@@ -98,7 +98,7 @@ def test_a_chapter_has_an_address_of_its_own(visit, address):
     chapter(page, "step")
     assert "chapter=step" in page.url
     page.goto(f"{address}/?chapter=nonsense")
-    page.wait_for_function("() => window.chisel && document.body.dataset.task === 'create'")
+    arrived(page).wait_for_function("() => document.body.dataset.task === 'create'")
 
 
 def test_formula_code_model_card_and_paper_are_one_click_away(studio):
@@ -144,8 +144,7 @@ def test_the_whole_page_weighs_700_kb_at_most(chrome, address):
     sizes = []
     wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(address)
-    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
-    page.locator("#generate").wait_for()
+    arrived(page)
     for chapter_name in CHAPTERS:
         chapter(page, chapter_name)
     context.close()

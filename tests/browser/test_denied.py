@@ -6,10 +6,9 @@ import pytest
 from hands import make
 from playwright.sync_api import Error
 
-from ui.record.browser import FLAGS, dataset, find_browser
+from ui.record.browser import FLAGS, arrived, dataset, find_browser
 
 BLOCKED = {"profile": {"default_content_setting_values": {"cookies": 2}}}
-READY = "() => window.chisel && document.querySelector('.cz-canvas').dataset.state"
 DARK = "() => document.body.classList.contains('dark')"
 
 
@@ -29,8 +28,7 @@ def denied(chrome, address, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.goto(address)
-    page.wait_for_function(READY)
-    page.locator("#generate").wait_for()
+    arrived(page)
     yield page
     context.close()
     assert not [text for text in complaints if "SecurityError" in text or "torage" in text], complaints
@@ -74,7 +72,7 @@ def test_without_storage_a_lost_connection_ends_in_a_page_that_works(denied):
     with denied.expect_navigation():
         denied.locator("#generate:enabled").click()
     denied.unroute("**/queue/join*")
-    denied.wait_for_function(READY)
+    arrived(denied)
     denied.locator("#generate:enabled").wait_for()
     assert dataset(denied)["state"] == "idle"
     make(denied, steps=2)

@@ -1,8 +1,11 @@
 """A visitor who learns: looks into tokens, takes the tour, explores GCE, breaks and heals, reads hints."""
 
+import io
 import re
 
-from ui.record.browser import CANVAS, dataset, scrub, settled
+from PIL import Image
+
+from ui.record.browser import CANVAS, arrived, dataset, scrub, settled
 
 PROMPT = "a panda on a teal background"
 
@@ -198,7 +201,7 @@ def test_class_mode_hides_the_fine_controls_and_lives_in_the_address(studio):
     studio.locator("[data-class-mode]").press(" ")
     assert "class=1" in studio.url
     studio.reload()
-    studio.wait_for_function("() => window.chisel && document.body.classList.contains('cz-class')")
+    arrived(studio).wait_for_function("() => document.body.classList.contains('cz-class')")
     studio.locator("#prompt textarea").wait_for()
     assert studio.evaluate("document.body.dataset.task") == "learn", "a reload stays where one was"
     studio.evaluate("window.chisel.task('create')")
@@ -232,7 +235,10 @@ def test_the_palette_is_searched_and_writes_into_the_prompt(studio):
     studio.locator("#prompt textarea").fill("two")
     studio.locator(".cz-palette summary").press("Enter")
     search = studio.locator(".cz-palette input")
-    studio.locator(".cz-word", has_text=re.compile("^panda$")).wait_for()
+    panda = studio.locator(".cz-word", has_text=re.compile("^panda$"))
+    panda.wait_for()
+    shown = Image.open(io.BytesIO(panda.locator(".cz-word-picture").screenshot())).convert("L")
+    assert shown.getextrema()[0] < 90  # a panda's black, out of the sheet, not an empty disc
     search.fill("pengu")
     search.press("Enter")
     assert studio.locator("#prompt textarea").input_value() == "two penguin"
@@ -329,7 +335,7 @@ def test_the_lessons_can_be_given_as_written(visit, address):
     """Every control that assets/teaching/README.md names is there under that name, and does what the lesson says."""
     page = visit()
     page.goto(f"{address}?class=1")
-    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    arrived(page)
     # lesson 1
     last = int(generate_as_it_is(page)["last"])
     scrub(page, 0)

@@ -2,7 +2,7 @@
 
 from browser_hands import TOKENS, generate
 
-from ui.record.browser import CANVAS, dataset, settled
+from ui.record.browser import CANVAS, arrived, dataset, settled
 
 
 def lose_the_connection(page, button="#generate"):
@@ -11,7 +11,7 @@ def lose_the_connection(page, button="#generate"):
     with page.expect_navigation():
         page.locator(f"{button}:enabled").click()
     page.unroute("**/queue/join*")
-    page.wait_for_function("() => window.chisel && document.querySelector('.cz-canvas').dataset.state")
+    arrived(page)
 
 
 def test_a_picture_outlives_a_lost_connection(studio):
@@ -59,8 +59,8 @@ def test_where_nothing_tells_of_a_lost_connection_it_is_a_reload_like_any(visit)
         "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
     )
     page.reload()
-    page.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
-    page.locator("#generate").wait_for()
+    arrived(page)
+    page.wait_for_function(f"() => {CANVAS}.state === 'idle'")
     tokens = generate(page, steps=2, seed=8)
     page.evaluate(OTHER_WORDS)
     lose_the_connection(page)
@@ -77,8 +77,8 @@ def test_gradios_words_alone_are_enough_too(visit):
         "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
     )
     page.reload()
-    page.wait_for_function(f"() => window.chisel && {CANVAS}.state === 'idle'")
-    page.locator("#generate").wait_for()
+    arrived(page)
+    page.wait_for_function(f"() => {CANVAS}.state === 'idle'")
     tokens = generate(page, steps=2, seed=8)
     lose_the_connection(page)
     settled(page)

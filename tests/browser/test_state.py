@@ -5,7 +5,7 @@ import re
 
 from hands import TOKENS, edit, make, point, press, until
 
-from ui.record.browser import CANVAS, dataset, settled
+from ui.record.browser import CANVAS, arrived, dataset, settled
 
 UNDO = ".cz-ways [data-press=undo]"
 FORM = """() => ({
@@ -27,8 +27,7 @@ def form(page, **wanted):
 
 def reload(page):
     page.reload()
-    page.wait_for_function(f"() => window.chisel && {CANVAS}.state")
-    page.locator("#generate").wait_for()
+    arrived(page)
 
 
 def test_undo_and_redo_bring_prompt_seed_and_settings_with_the_picture(studio):

@@ -14,6 +14,7 @@ def open_fold(page, first="a panda on a red background", steps=4):
 
 def test_one_press_makes_both_and_the_second_is_the_same_but_for_its_words(studio):
     field = open_fold(studio)
+    studio.wait_for_function("() => document.querySelector('.cz-twin-prompt').value")
     assert field.input_value() == "a panda on a blue background"  # another colour, to begin with
     field.press("Enter")
     studio.wait_for_function(DONE, timeout=90_000)

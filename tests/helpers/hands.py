@@ -47,7 +47,7 @@ def hold(page: Any) -> None:
 
 
 def edit(page: Any, tool: str = "", size: int | str = "") -> None:
-    """Chooses Edit, a tool and a brush."""
+    """Chooses Retouch, a tool and a brush."""
     page.locator("#tasks [data-task=edit]").click()
     if tool:
         page.locator(f"button[data-tool={tool}]").click()
@@ -56,7 +56,7 @@ def edit(page: Any, tool: str = "", size: int | str = "") -> None:
 
 
 def press(page: Any, name: str) -> str:
-    """Presses a button of Edit that makes a run; returns the run's id once it is done."""
+    """Presses a button of Retouch that makes a run; returns the run's id once it is done."""
     before = dataset(page)["run"]
     page.locator(f"[data-press={name}]:enabled").click()
     return settled(page, other_than=before)["run"]

@@ -5,7 +5,7 @@ import { within } from "../../ui/bring/shrink.js";
 import { pastedPicture } from "../../ui/bring/bring.js";
 import { signed } from "../../ui/learn/explorer.js";
 import { pieces } from "../../ui/prompt/hint.js";
-import { inserted } from "../../ui/prompt/palette.js";
+import { inserted, place } from "../../ui/prompt/palette.js";
 
 const SECTIONS = [["animals", ["cat", "Dog"]], ["colours", ["blue"]]];
 
@@ -51,4 +51,9 @@ test("the names of a hint are buttons whatever the text around them says", () =>
     assert.equal(text, `${before}panda red panda${between}cat${after}`);
   }
   assert.deepEqual(pieces([]), []);
+});
+
+test("the k-th picture of a sheet is where the browser takes it from", () => {
+  assert.deepEqual([0, 1, 15].map((k) => place(k, 16)), ["0%", `${100 / 15}%`, "100%"]);
+  assert.equal(place(0, 1), "0%"); // a sheet of one row
 });

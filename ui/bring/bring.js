@@ -1,5 +1,5 @@
 // @ts-check
-// Bring your own: a picture to edit, a saved run, or a link in the address. The server checks what arrives.
+// Bring your own: a picture to retouch, a saved run, or a link in the address. The server checks what arrives.
 
 import { find } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";
@@ -71,7 +71,7 @@ export class Bring {
     });
   }
 
-  /** The sentence stands in the Edit task: whoever dropped a file elsewhere is taken there. @param {string} words */
+  /** The sentence stands in the Retouch task: whoever dropped a file elsewhere is taken there. @param {string} words */
   refuse(words) {
     this.line.textContent = words;
     this.stage.choose("edit");

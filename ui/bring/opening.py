@@ -269,7 +269,7 @@ class _Turn:
 
 
 def panel(opening: Opening) -> None:
-    """Upload and open, in the Edit task."""
+    """Upload and open, in the Retouch task."""
     Static(
         markup("bring/bring.html"),
         "bring",

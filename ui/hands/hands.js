@@ -129,7 +129,7 @@ export class Hands {
     sheet.lock(run, shown, [selected], !sheet.isLocked(selected));
   }
 
-  /** Repaint stands in Edit, so that is where a masked cell leads. */
+  /** Repaint stands in Retouch, so that is where a masked cell leads. */
   maskCell() {
     const on = this.holdsToken;
     if (on) this.stage.choose("edit");

@@ -10,7 +10,7 @@ export const SHEET = [
     [["Ctrl Z"], "undo"],
     [["Ctrl Shift Z"], "redo"],
     [["Ctrl V"], "paste a picture, or cells that were copied"],
-    [["Ctrl Enter"], "Repaint, while you edit"],
+    [["Ctrl Enter"], "Repaint, while you retouch"],
   ]],
   ["On the picture: time", [
     [["Space", "P"], "play and pause; Space uses a tool that paints"],
@@ -44,7 +44,7 @@ export const SHEET = [
   ]],
   ["View", [
     [["+", "−", "0"], "closer, further, all of it"],
-    [["Wheel"], "closer, while you edit; with Ctrl always"],
+    [["Wheel"], "closer, while you retouch; with Ctrl always"],
     [["Middle button"], "drag the picture about"],
     [["H"], "hide the mask, show it"],
     [["X"], "pixels or smooth"],

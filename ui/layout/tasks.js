@@ -1,5 +1,5 @@
 // @ts-check
-// Create, Edit, Learn: which task is chosen is the browser's business alone. A class of the page shows and hides.
+// Create, Retouch, Learn: which task is chosen is the browser's business alone. A class of the page shows and hides.
 
 import { findAll } from "./dom.js";
 

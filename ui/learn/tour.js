@@ -65,7 +65,7 @@ const TOUR = [
   {
     title: "Lock what you like",
     view: "picture",
-    text: "You are in Edit now. Choose the tool Lock and draw over the cells that should stay.",
+    text: "You are in Retouch now. Choose the tool Lock and draw over the cells that should stay.",
     task: "edit",
     spot: "[data-tool=lock]",
     then: ".cz-canvas",

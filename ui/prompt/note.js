@@ -1,5 +1,5 @@
 // @ts-check
-// Under the prompt of Edit: what it is about, and over an upload what the model can draw there at all.
+// Under the prompt of Retouch: what it is about, and over an upload what the model can draw there at all.
 
 import { find } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";

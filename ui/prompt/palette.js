@@ -5,6 +5,7 @@ import { find, make } from "../layout/dom.js";
 import { box, write } from "./prompt_box.js";
 
 /** @typedef {[title: string, words: string[]]} Section */
+/** @typedef {{sheet: string, side: number, columns: number, names: string[]}} Pictures */
 
 const OTHERS = ["numbers", "colours", "backgrounds", "styles", "relations"]; // all other headings hold things
 
@@ -59,6 +60,11 @@ export function inserted(sections, before, after, word) {
   return [head + after, head.length];
 }
 
+/** Where the k-th of n pictures lies in a background n times as long as what shows it. @param {number} k @param {number} n */
+export function place(k, n) {
+  return `${n > 1 ? (100 * k) / (n - 1) : 0}%`;
+}
+
 export class Palette {
   /** @param {{element: HTMLElement, server: Record<string, (data: any) => Promise<any>>}} piece */
   constructor({ element, server }) {
@@ -68,6 +74,8 @@ export class Palette {
     this.search = find("input[type=search]", element);
     /** @type {Section[] | null} */
     this.sections = null;
+    /** @type {Pictures | null} of the things, where the weights that drew them are open */
+    this.pictures = null;
     const fold = find("details", element);
     fold.addEventListener("toggle", () => { if (fold.open) this.open(); });
     this.search.addEventListener("input", () => this.show());
@@ -86,6 +94,8 @@ export class Palette {
     if (!this.sections) {
       const told = await this.server.palette(null);
       this.sections = told.error ? [] : told.sections;
+      this.pictures = told.pictures ?? null;
+      if (this.pictures) this.list.style.setProperty("--sheet", `url(${this.pictures.sheet})`);
     }
     this.show();
   }
@@ -96,6 +106,17 @@ export class Palette {
     const at = selectionStart ?? value.length;
     write(...inserted(this.sections, value.slice(0, at), value.slice(selectionEnd ?? at), word));
     this.say(`${word} added to the prompt`);
+  }
+
+  /** What the model draws for a word: its place in the sheet, in pictures. @param {string} word @returns {HTMLElement[]} */
+  picture(word) {
+    const n = this.pictures?.names.indexOf(word) ?? -1;
+    if (!this.pictures || n < 0) return [];
+    const { columns, names } = this.pictures;
+    const drawn = make("span", { className: "cz-word-picture", ariaHidden: "true" });
+    drawn.style.backgroundSize = `${columns * 100}% ${Math.ceil(names.length / columns) * 100}%`;
+    drawn.style.backgroundPosition = place(n % columns, columns) + " " + place(Math.floor(n / columns), Math.ceil(names.length / columns));
+    return [drawn];
   }
 
   /** @param {string} words */
@@ -113,7 +134,7 @@ export class Palette {
     });
     const groups = found.filter(([, words]) => words.length).map(([title, words]) => {
       const chips = words.map((word) => {
-        return make("button", { className: "cz-word", textContent: word, onclick: () => this.insert(word) });
+        return make("button", { className: "cz-word", onclick: () => this.insert(word) }, ...this.picture(word), word);
       });
       return make("section", {}, make("h3", { textContent: title }), make("div", { className: "cz-words" }, ...chips));
     });

@@ -1,5 +1,6 @@
 """What the model knows, for the page: the palette of its names, hints about a prompt, and how long it may be."""
 
+import base64
 import json
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,16 +16,34 @@ from ui.server.studio import answered
 
 # Three pictures to start with, as tokens of the shipped weights; `python -m ui.record.offers` makes them.
 OFFERS = Path(__file__).with_name("offers.json")
+# A small picture of each thing, by the shipped weights; `python -m ui.record.words` makes them.
+PICTURES = Path(__file__).with_name("words.json")
+SHEET = Path(__file__).with_name("words.webp")
 
 
 def palette(studio: Any) -> Callable[[Any], dict[str, Any]]:
     """What prompt/palette.js may call."""
 
     def palette(data: Any) -> dict[str, Any]:
-        """{"sections": [[heading, [name, ...]], ...]}: everything that can be put into a prompt."""
-        return answered(lambda: {"sections": [list(part) for part in vocabulary(studio).sections()]})
+        """{"sections": [[heading, [name, ...]], ...]}: everything that can be put into a prompt.
+
+        Of the weights that drew them also {"pictures": {"sheet": data URI, "side", "columns", "names": [...]}}: the
+        n-th name's picture is the n-th of the sheet, side pixels wide, columns in a row.
+        """
+        return answered(
+            lambda: {"sections": [list(part) for part in vocabulary(studio).sections()], **_pictures(studio)}
+        )
 
     return palette
+
+
+def _pictures(studio: Any) -> dict[str, Any]:
+    facts = getattr(studio.pipe, "facts", None)
+    told = json.loads(PICTURES.read_text(encoding="utf-8"))
+    if told.pop("fingerprint") != getattr(facts, "fingerprint", None):
+        return {}
+    sheet = base64.b64encode(SHEET.read_bytes()).decode("ascii")
+    return {"pictures": {**told, "sheet": f"data:image/webp;base64,{sheet}"}}
 
 
 def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +27,9 @@ FLAGS = (
     "--no-first-run",
 )
 CANVAS = "document.querySelector('.cz-canvas').dataset"
+# The form comes a moment after the stage, and Gradio's veil over all of it goes a moment after that.
+ARRIVED = f"""() => window.chisel && document.querySelector('.cz-canvas') && {CANVAS}.state
+    && document.querySelector('#generate') && !document.querySelector('.wrap.translucent')"""
 
 
 @dataclass(frozen=True)
@@ -91,26 +95,29 @@ def serving(
         environment = {**(environment or os.environ), port_by: str(port)}
     command = [sys.executable, str(program), *where, *arguments]
     began = time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None  # it is a pipe
     address = f"http://127.0.0.1:{port}"
-    try:
-        while not _answers(address):
-            if process.poll() is not None:
-                raise RuntimeError(f"The app ended before it served its page:\n{process.stdout.read()}")
-            if time.monotonic() - began > seconds:
-                raise RuntimeError(f"The app did not serve its page within {seconds:.0f} s.")
-            time.sleep(0.05)
-        yield Served(address, process.pid, time.monotonic() - began)
-    finally:
-        process.terminate()
+    # a file: a pipe that nobody reads would stop the app once it is full, and a child of its own could hold it open
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
-            process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            while not _answers(address):
+                if process.poll() is not None:
+                    output.seek(0)
+                    said = output.read().decode(errors="replace")
+                    raise RuntimeError(f"The app ended before it served its page:\n{said}")
+                if time.monotonic() - began > seconds:
+                    raise RuntimeError(f"The app did not serve its page within {seconds:.0f} s.")
+                time.sleep(0.05)
+            yield Served(address, process.pid, time.monotonic() - began)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _answers(address: str) -> bool:
@@ -119,6 +126,12 @@ def _answers(address: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+def arrived(page: Any) -> Any:
+    """The page, once it is all there and a press on it reaches it."""
+    page.wait_for_function(ARRIVED)
+    return page
 
 
 def settled(page: Any, state: str = "done", other_than: str = "", timeout: float = 60_000) -> dict[str, str]:

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ui.record.browser import NoBrowser, chromium, serving, settled
+from ui.record.browser import NoBrowser, arrived, chromium, serving, settled
 
 # Milliseconds from the click until the canvas says what it has painted.
 PRESS = """async () => {
@@ -190,8 +190,7 @@ def _open(browser: Any, app: Any) -> Any:
         **({"viewport": {"width": 1320, "height": 900}} if hasattr(browser, "new_context") else {})
     )
     page.goto(app.address)
-    page.wait_for_function("() => window.chisel")
-    return page
+    return arrived(page)
 
 
 def main(argv: list[str] | None = None) -> int:

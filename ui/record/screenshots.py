@@ -4,7 +4,7 @@
         [--carve TEXT] [--repaint TEXT]
 
 Starts the app, generates one picture with a fixed seed, and saves light, dark and phone, each in the middle
-of the run and at its end; then the Edit and the Learn task; then carving.webp, a short animation of a run and of
+of the run and at its end; then the Retouch and the Learn task; then carving.webp, a short animation of a run and of
 its left half being made anew with another prompt. Every frame is a screenshot of the page.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from ui.opened import examples, shipped
-from ui.record.browser import NoBrowser, chromium, dataset, scrub, serving, settled
+from ui.record.browser import NoBrowser, arrived, chromium, dataset, scrub, serving, settled
 
 DESKTOP = {"viewport": {"width": 1320, "height": 860}, "device_scale_factor": 1.5}
 PHONE = {
@@ -59,7 +59,7 @@ def take(browser: Any, address: str, look: str, out: Path, prompt: str, seed: in
     context = browser.new_context(**LOOKS[look])
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector(".cz-canvas")
+    arrived(page)
     page.locator("#prompt textarea").fill(prompt)
     page.locator("#seed input").fill(str(seed))
     page.locator("#generate").click()
@@ -82,7 +82,7 @@ def take(browser: Any, address: str, look: str, out: Path, prompt: str, seed: in
 
 
 def tasks(browser: Any, address: str, out: Path, prompt: str, seed: int) -> list[Path]:
-    """Edit, with some cells masked again and some locked, and Learn, each on a finished picture."""
+    """Retouch, with some cells masked again and some locked, and Learn, each on a finished picture."""
     context = browser.new_context(**LOOKS["light"])
     page = context.new_page()
     _generate(page, address, prompt, seed)
@@ -116,7 +116,7 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
     context = browser.new_context(viewport={"width": 1240, "height": 940}, color_scheme="light")
     page = context.new_page()
     page.goto(address)
-    page.wait_for_function("() => window.chisel")
+    arrived(page)
     frames: list[tuple[Image.Image, int]] = []
 
     def keep(milliseconds: int) -> None:
@@ -178,7 +178,7 @@ def animation(browser: Any, address: str, out: Path, prompt: str, seed: int, rep
 def _generate(page: Any, address: str, prompt: str, seed: int) -> None:
     """A finished run of the page's defaults."""
     page.goto(address)
-    page.wait_for_function("() => window.chisel")
+    arrived(page)
     page.locator("#prompt textarea").fill(prompt)
     page.locator("#seed input").fill(str(seed))
     page.locator("#generate").click()

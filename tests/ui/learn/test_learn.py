@@ -275,6 +275,36 @@ def test_the_palette_lists_what_the_card_names():
     assert words.palette(Named())(None) == {"sections": [["animal", ["panda"]], ["object", ["cherry"]]]}
 
 
+def test_the_palette_shows_what_the_shipped_weights_draw_for_each_thing_and_nothing_of_others(tiny):
+    import base64
+    import io
+
+    from PIL import Image
+
+    from mdm_core.pipeline import Pipeline
+    from ui.server.studio import Studio
+
+    assert "pictures" not in words.palette(Studio(lambda: tiny))(None)
+    shipped = Studio(Pipeline.from_pretrained)
+    told = words.palette(shipped)(None)
+    things = [thing.name for thing in words.vocabulary(shipped).things]
+    pictures = told["pictures"]
+    assert pictures["names"] == things
+    sheet = Image.open(io.BytesIO(base64.b64decode(pictures["sheet"].split(",")[1])))
+    side, columns = pictures["side"], pictures["columns"]
+    assert sheet.size == (columns * side, -(-len(things) // columns) * side)
+    cells = {
+        sheet.crop(
+            (n % columns * side, n // columns * side, (n % columns + 1) * side, (n // columns + 1) * side)
+        )
+        .convert("RGB")
+        .tobytes()
+        for n in range(len(things))
+    }
+    assert len(cells) == len(things)  # a picture of its own for each
+    assert len(pictures["sheet"]) < 400_000
+
+
 def test_a_hint_says_what_is_near():
     understand = words.understand(Named())
     told = understand("a pandda and two cherries")
