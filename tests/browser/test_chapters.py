@@ -379,6 +379,16 @@ def test_neighbours_get_credit_before_and_after_a_step_and_the_cell_is_ringed(st
     studio.locator(".cz-explorer .cz-slider input").fill("20")
     then, now = (float(host.get_attribute(name)) for name in ("data-then", "data-now"))
     assert now > then, "the favourite is blamed less when its neighbour is right"
+    studio.locator(".cz-handful button").nth(1).click()
+    studio.wait_for_function(
+        "() => document.querySelector('.cz-handful button:nth-child(2)').ariaPressed === 'true'"
+    )
+    for weight in ("1", "4", "20"):
+        studio.locator(".cz-explorer .cz-slider input").fill(weight)
+        _, plain, grouped = map(float, host.get_attribute("data-shares").split())
+        assert grouped > plain, (
+            "the group's share of what is not right, whether its own chance rises or falls"
+        )
     assert "λ = 1.00" in studio.locator(".ex-after-say").inner_text()
     studio.locator("[data-along='0']").select_option("3")
     studio.wait_for_function("() => document.querySelectorAll('.ex-plane .is-inside').length === 2")

@@ -99,7 +99,9 @@ def test_an_edit_tells_itself_with_both_patches_and_both_numbers(studio):
     told = studio.locator(".cz-edit-told")
     assert told.count() == len(edits)
     for edit, words in zip(edits, told.all_inner_texts(), strict=True):
-        pattern = rf"was #{edit['from']} \([<>\s]*[\d.]+\s%\), now #{edit['to']} \([<>\s]*[\d.]+\s%\)"
+        pattern = (
+            rf"was #{edit['from']} \([<>\s]*[\d.]+\s% a step before\), now #{edit['to']} \([<>\s]*[\d.]+\s%\)"
+        )
         assert re.search(pattern, words), words
     # two patches with pixels, and not the same ones
     both = told.first.locator("canvas").evaluate_all(

@@ -3,6 +3,7 @@
 import io
 import re
 
+from learn_hands import apart
 from PIL import Image
 
 from ui.record.browser import CANVAS, arrived, dataset, scrub, settled
@@ -204,6 +205,9 @@ def test_class_mode_hides_the_fine_controls_and_lives_in_the_address(studio):
     arrived(studio).wait_for_function("() => document.body.classList.contains('cz-class')")
     studio.locator("#prompt textarea").wait_for()
     assert studio.evaluate("document.body.dataset.task") == "learn", "a reload stays where one was"
+    for width in (1280, 1366, 1920):
+        studio.set_viewport_size({"width": width, "height": 768})
+        assert apart(studio, ".cz-tasks button:last-child", "#prompt textarea"), width
     studio.evaluate("window.chisel.task('create')")
     assert "chapter=" not in studio.url
     studio.locator("#editing").wait_for()

@@ -5,7 +5,7 @@ import os
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top
 
-from ui.record.browser import CANVAS, scrub
+from ui.record.browser import CANVAS, dataset, scrub, settled
 
 MOST = 3_000_000
 CHAPTERS = ("token", "forward", "step", "sampler", "editing", "neighbours")
@@ -64,6 +64,22 @@ def test_every_chapter_becomes_a_file_that_opens_anywhere(studio, alone, tmp_pat
             page.evaluate("window.scrollTo(0, 0)")
             assert apart(page, ".cz-frame", ".cz-chapter"), (name, size)
             assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], (name, size)
+
+
+def test_a_file_opens_with_the_run_that_came_after_what_was_looked_at(studio, alone, tmp_path):
+    carved(studio)
+    chapter(studio, "neighbours")
+    studio.locator("#explorer [data-now]").wait_for(timeout=60_000)
+    studio.locator("[data-explore=more]").click()
+    studio.locator(".cz-sizes button").first.click()
+    before = dataset(studio)["run"]
+    studio.locator("#prompt textarea").fill("a panda on a teal background")
+    studio.locator("#generate").click()
+    settled(studio, other_than=before)
+    page = alone(saved(studio, tmp_path))
+    page.locator("[data-now]").first.wait_for()
+    assert page.locator(".cz-members button").count() > 1 and page.locator(".ex-after tbody tr").count() > 3
+    assert "This file holds" not in page.locator(".cz-explore-say").inner_text()
 
 
 def test_the_runs_in_the_file_are_the_visitors_own(studio, alone, tmp_path):

@@ -21,8 +21,8 @@ test("an edit says what was there, what came, and how sure the model was of both
   const [edit] = editsAt(run, 2);
   assert.deepEqual([edit.at, edit.from, edit.to], [1, 2, 5]);
   assert.ok(Math.abs(edit.before - 0.5) < 1e-4 && Math.abs(edit.after - 0.9) < 1e-4);
-  assert.equal(toldEdit(edit, MASK), "was #2 (50\u00a0%), now #5 (90\u00a0%)");
-  assert.equal(toldEdit({ ...edit, to: MASK }, MASK), "was #2 (50\u00a0%), now masked again");
+  assert.equal(toldEdit(edit, MASK), "was #2 (50\u00a0% a step before), now #5 (90\u00a0%)");
+  assert.equal(toldEdit({ ...edit, to: MASK }, MASK), "was #2 (50\u00a0% a step before), now masked again");
   assert.equal(editOf(run, 2, 0), null);
   assert.deepEqual(editsAt(run, 1), []);
   assert.deepEqual(editing(run), [{ k: 2, edits: 1 }]);

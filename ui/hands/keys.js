@@ -7,6 +7,7 @@ import { TOOLS } from "./hands.js";
 import { openKeys } from "./key_sheet.js";
 
 const ANYWHERE = ["[", "]", " "];
+const STEPS = ["[", "]"]; // no button, slider or tab has a use of its own for them
 const CLIP = "Chisel: ";
 const FIELD = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]";
 
@@ -97,7 +98,7 @@ export function listen(stage, tools, zoom, sight, press, canvas) {
     } else if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && stage.task === "edit") {
       event.preventDefault();
       press("repaint");
-    } else if (target === document.body && stage.run && ANYWHERE.includes(event.key)) {
+    } else if (stage.run && (target === document.body ? ANYWHERE : target === canvas || typing ? [] : STEPS).includes(event.key)) {
       // after Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page
       onKey(event);
     } else {

@@ -125,6 +125,9 @@ export class Explorer {
     const ids = findAll(".cz-handful button", this.element).map((button) => Number(button.dataset.token));
     const near = told.members.slice(0, GATHERED).map(([id]) => id);
     const run = { run: this.picture.run };
+    // what a file asks first, whatever was looked at here before
+    await this.server.handful({ ...this.picture, page: 0 }).catch(() => {});
+    await this.server.explore({ ...run, token: null, size: null }).catch(() => {});
     const asks = [...new Set([...ids, ...near])].map((token) => ({ token, size: told.size }));
     for (const size of told.sizes) asks.push({ token: told.token, size });
     for (const ask of asks) {
@@ -184,7 +187,10 @@ export class Explorer {
     const at = place(told.cell, told.columns);
     const where = this.place ? `At ${at}, step ${told.step},` : `At its first look for “${told.prompt}”, ${at},`;
     const shares = `this token ${percent(told.p)} and its group of ${told.size} together ${percent(told.mass)}`;
-    this.say(`${where} the model gives ${shares}.`);
+    const { run } = this.stage;
+    const drawn = !this.place && this.picture.run ? run.frames[run.last].tokens[told.cell] : told.token;
+    const instead = drawn === told.token ? "" : ` In the end #${drawn} was set there.`;
+    this.say(`${where} the model gives ${shares}.${instead}`);
     Object.assign(this.element.dataset, { token: String(told.token), size: String(told.size), cell: String(told.cell) });
     if (this.isOpen) this.point(true);
     this.pull();
@@ -278,12 +284,17 @@ export class Explorer {
     }));
     const sum = (/** @type {number[]} */ all, /** @type {number} */ from) => all.slice(from, inside).reduce((a, b) => a + b, 0);
     const [before, then, now] = [p, plain, grouped].map((all) => sum(all, 1));
-    const whole = [p, plain, grouped].map((all) => percent(sum(all, 0)));
+    const right = ids.indexOf(this.told.token);
+    // the term lifts the right token too, so a neighbour gains against all other wrong tokens even where its own chance falls
+    const shares = [p, plain, grouped].map((all) => sum(all, 1) / Math.max(1 - all[right], 1e-9));
+    const wrong = shares.map((x) => `${(100 * x).toFixed(2)} %`); // they differ in the third digit
     this.find(".ex-after-say").textContent = `Suppose training meets this cell once, token #${this.told.token} is right, `
-      + `and the logits take one step downhill. Its neighbours shown here had ${percent(before)} together; `
-      + `after a plain step they have ${percent(then)}, `
-      + `after one with λ = ${weight} ${percent(now)}. With the right token that is ${whole[0]}, ${whole[1]} and ${whole[2]}.`;
-    Object.assign(this.element.dataset, { before: before.toFixed(7), then: then.toFixed(7), now: now.toFixed(7) });
+      + "and the logits (the numbers whose softmax is the chances) take one step downhill. Of all chance that is not the right "
+      + `token's, its neighbours shown here had ${wrong[0]}; after a plain step ${wrong[1]}, after one with λ = ${weight} `
+      + `${wrong[2]}. The right token is pulled harder too, so their own chances may still fall: from ${percent(before)} `
+      + `together to ${percent(then)} and ${percent(now)}.`;
+    const figures = { before: before.toFixed(7), then: then.toFixed(7), now: now.toFixed(7), shares: shares.join(" ") };
+    Object.assign(this.element.dataset, figures);
   }
 }
 

@@ -25,12 +25,15 @@ export function editOf(run, k, cell) {
   return editsAt(run, k).find((edit) => edit.at === cell) ?? null;
 }
 
-/** "was #1894 (99 %), now #7303 (64 %)" @param {Told} edit @param {number} maskId */
+/**
+ * "was #1894 (99 % a step before), now #7303 (64 %)": chances of two passes, so they may add up to more than all.
+ * @param {Told} edit @param {number} maskId
+ */
 export function toldEdit({ from, to, before, after }, maskId) {
   // the sign stays with its figure
-  const share = (/** @type {number} */ p) => `(${percent(p).replaceAll(" ", "\u00a0")})`;
-  const was = before === null ? `was #${from}` : `was #${from} ${share(before)}`;
-  return to === maskId ? `${was}, now masked again` : `${was}, now #${to} ${share(after)}`;
+  const share = (/** @type {number} */ p) => percent(p).replaceAll(" ", "\u00a0");
+  const was = before === null ? `was #${from}` : `was #${from} (${share(before)} a step before)`;
+  return to === maskId ? `${was}, now masked again` : `${was}, now #${to} (${share(after)})`;
 }
 
 /** The steps that edited anything, with how much. @param {Run} run @returns {{k: number, edits: number}[]} */
