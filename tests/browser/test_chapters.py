@@ -357,9 +357,7 @@ def test_neighbours_get_credit_before_and_after_a_step_and_the_cell_is_ringed(st
     studio.locator(".ex-plane button").first.wait_for()
     assert studio.locator(".ex-plane button").count() == 64
     assert studio.locator(".ex-plane .is-here").count() == 1
-    assert (
-        studio.locator(".ex-plane .is-inside").count() == 4
-    )  # 2 x 2 of the 2 x 2 x 2 codes lie in the plane
+    assert studio.locator(".ex-plane .is-inside").count() == 4  # 2 x 2 of the 2 x 2 x 2 codes
     cell = int(host.get_attribute("data-cell"))
     ring = studio.evaluate(
         """(cell) => { const c = document.querySelector(".cz-canvas"), side = c.width / 16;
@@ -380,9 +378,7 @@ def test_neighbours_get_credit_before_and_after_a_step_and_the_cell_is_ringed(st
     then, now = (float(host.get_attribute(name)) for name in ("data-then", "data-now"))
     assert now > then, "the favourite is blamed less when its neighbour is right"
     studio.locator(".cz-handful button").nth(1).click()
-    studio.wait_for_function(
-        "() => document.querySelector('.cz-handful button:nth-child(2)').ariaPressed === 'true'"
-    )
+    studio.locator(".cz-handful button:nth-child(2)[aria-pressed=true]").wait_for()
     for weight in ("1", "4", "20"):
         studio.locator(".cz-explorer .cz-slider input").fill(weight)
         _, plain, grouped = map(float, host.get_attribute("data-shares").split())
