@@ -1,4 +1,4 @@
-"""Words as they are spelt: plurals, and how far one word is from another."""
+"""Words as they are spelt: plurals, articles, and how far one word is from another."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def plural(name: str) -> str:
     else:
         head += "s"
     return head + of + tail
+
+
+def article(noun: str) -> str:
+    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an hourglass, an x-ray."""
+    first = noun[0].lower()
+    if noun.lower().startswith(("uni", "eu", "one", "use", "ufo")):
+        return "a"  # begins with the sound of y or w
+    if noun.lower().startswith(("hour", "8", "x-ray", "suv")):
+        return "an"
+    return "an" if first in "aeiou" else "a"
 
 
 def singular(word: str) -> str:

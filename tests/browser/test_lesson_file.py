@@ -92,6 +92,10 @@ def test_the_runs_in_the_file_are_the_visitors_own(studio, alone, tmp_path):
     page = alone(saved(studio, tmp_path))
     assert page.evaluate(f"({frames})(window.chiselFile.stage.run)") == own
     assert page.locator(".ls-prompt").inner_text() == "a panda on a teal background"
+    page.locator(".cz-view[data-view=changes]").click()
+    page.keyboard.press("[")
+    page.wait_for_function(f"() => {CANVAS}.step === String({CANVAS}.last - 1)")
+    page.locator(".cz-view[data-view=picture]").click()
     scrub(page, 3)
     assert page.evaluate(f"{CANVAS}.masked") == str(own[3][0].count(16384))
     stone = own[3][0].index(16384)

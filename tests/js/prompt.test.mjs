@@ -5,7 +5,7 @@ import { within } from "../../ui/bring/shrink.js";
 import { pastedPicture } from "../../ui/bring/bring.js";
 import { signed } from "../../ui/learn/explorer.js";
 import { pieces } from "../../ui/prompt/hint.js";
-import { inserted, place } from "../../ui/prompt/palette.js";
+import { article, inserted, place } from "../../ui/prompt/palette.js";
 
 const SECTIONS = [["animals", ["cat", "Dog"]], ["colours", ["blue"]]];
 
@@ -56,4 +56,9 @@ test("the names of a hint are buttons whatever the text around them says", () =>
 test("the k-th picture of a sheet is where the browser takes it from", () => {
   assert.deepEqual([0, 1, 15].map((k) => place(k, 16)), ["0%", `${100 / 15}%`, "100%"]);
   assert.equal(place(0, 1), "0%"); // a sheet of one row
+});
+
+test("a word's article is told by its sound", () => {
+  const an = ["umbrella", "hourglass", "8 ball", "x-ray", "Octopus"], a = ["unicorn", "cat", "euro", "house", "UFO"];
+  assert.deepEqual([...an, ...a].map(article), [...an.map(() => "an"), ...a.map(() => "a")]);
 });

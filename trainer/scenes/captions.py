@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
+from mdm_core.explain.spelling import article
 from trainer.scenes.atlas import AtlasObject
 from trainer.scenes.colours import Background
 
@@ -86,16 +87,6 @@ _PLAIN, _SCENE = _expand(WITH_PLAIN), _expand(WITH_SCENE)
 
 def _pick(rng: Random, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
-
-
-def article(noun: str) -> str:
-    """'a' or 'an' before a noun, by sound: an umbrella, a unicorn, an hourglass, an x-ray."""
-    first = noun[0].lower()
-    if noun.lower().startswith(("uni", "eu", "one", "use", "ufo")):
-        return "a"  # begins with the sound of y or w
-    if noun.lower().startswith(("hour", "8", "x-ray", "suv")):
-        return "an"
-    return "an" if first in "aeiou" else "a"
 
 
 def noun_phrase(rng: Random, obj: AtlasObject, colour: str | None = None, bare: bool = False) -> str:

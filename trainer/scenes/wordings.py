@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
+from mdm_core.explain.spelling import article
 from trainer.scenes.atlas import Atlas, AtlasObject
-from trainer.scenes.captions import BIG, NUMBERS, SMALL, article
+from trainer.scenes.captions import BIG, NUMBERS, SMALL
 from trainer.scenes.colours import COLOUR_NAMES, Background
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 

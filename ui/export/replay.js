@@ -1,7 +1,7 @@
 // @ts-check
 // The replay page: one finished run, its frames written into the page. Shares run, canvas and timeline with the studio.
 
-import { find, findAll, make } from "../layout/dom.js";
+import { find, findAll, forStage, make } from "../layout/dom.js";
 import { cellUnder, moved } from "../stage/run/cells.js";
 import { strength } from "../stage/canvas/marks.js";
 import { Painter } from "../stage/canvas/paint.js";
@@ -53,8 +53,7 @@ class Replay {
       End: () => this.jump(this.longest),
     };
     document.addEventListener("keydown", (event) => {
-      const free = event.target === document.body || event.target === canvas;
-      if (!free || !keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!forStage(event, canvas) || !keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       keys[event.key]();
     });

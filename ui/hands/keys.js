@@ -1,15 +1,13 @@
 // @ts-check
 // The keyboard: keys of the grid, those that work anywhere, undo and redo.
 
-import { find } from "../layout/dom.js";
+import { FIELD, find, forStage } from "../layout/dom.js";
 import { moved } from "../stage/run/cells.js";
 import { TOOLS } from "./hands.js";
 import { openKeys } from "./key_sheet.js";
 
 const ANYWHERE = ["[", "]", " "];
-const STEPS = ["[", "]"]; // no button, slider or tab has a use of its own for them
 const CLIP = "Chisel: ";
-const FIELD = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]";
 
 /**
  * @param {import("../stage/stage.js").Stage} stage
@@ -98,8 +96,8 @@ export function listen(stage, tools, zoom, sight, press, canvas) {
     } else if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && stage.task === "edit") {
       event.preventDefault();
       press("repaint");
-    } else if (stage.run && (target === document.body ? ANYWHERE : target === canvas || typing ? [] : STEPS).includes(event.key)) {
-      // after Generate nothing has the focus: stepping and playing should work then too, arrows still scroll the page
+    } else if (stage.run && target !== canvas && ANYWHERE.includes(event.key) && forStage(event, canvas)) {
+      // stepping and playing work without the focus too, arrows still scroll the page
       onKey(event);
     } else {
       alongTools(event, target);

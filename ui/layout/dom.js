@@ -1,5 +1,5 @@
 // @ts-check
-// Elements: found, made, and waited for.
+// Elements: found, made, waited for, and what a key that is pressed in them is for.
 
 /**
  * The first element that fits, or null. Typed as anything, so that a field, a canvas and a button need no casts.
@@ -55,3 +55,16 @@ export function whenThere(selector, call) {
 }
 
 export const isDark = () => document.body.classList.contains("dark");
+
+/** Where text is typed or chosen: keys are its own. */
+export const FIELD = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]";
+const STEPS = ["[", "]"]; // no button, slider or tab has a use of its own for them
+
+/**
+ * Whether a key is meant for the stage: pressed on its canvas, where nothing has the focus (as after Generate), or a
+ * bracket anywhere that no text is typed. @param {KeyboardEvent} event @param {Element} canvas
+ */
+export function forStage(event, canvas) {
+  const target = event.target instanceof Element ? event.target : document.body;
+  return target === document.body || target === canvas || (STEPS.includes(event.key) && !target.closest(FIELD));
+}

@@ -51,13 +51,19 @@ export function inserted(sections, before, after, word) {
   }
   const beside = thing && !OTHERS.includes(kind) && before.slice(thing[1]).trim();
   if (beside) {
-    const head = `${before.slice(0, thing[1])} and ${/^[aeiou]/i.test(word) ? "an" : "a"} ${word}`;
+    const head = `${before.slice(0, thing[1])} and ${article(word)} ${word}`;
     return [`${head}${before.slice(thing[1])}${after}`, head.length];
   }
   const space = before && !/\s$/.test(before) ? " " : "";
   const and = joins(sections, before, word) ? "and " : "";
   const head = `${before}${space}${and}${word}${after && !/^[\s,.]/.test(after) ? " " : ""}`;
   return [head + after, head.length];
+}
+
+/** "a" or "an" by sound, as captions have it; see mdm_core/explain/spelling.py. @param {string} word */
+export function article(word) {
+  if (/^(uni|eu|one|use|ufo)/i.test(word)) return "a";
+  return /^([aeiou8]|hour|x-ray|suv)/i.test(word) ? "an" : "a";
 }
 
 /** Where the k-th of n pictures lies in a background n times as long as what shows it. @param {number} k @param {number} n */

@@ -12,13 +12,13 @@ import math
 
 from PIL import Image
 
+from mdm_core.explain.spelling import article
 from mdm_core.explain.vocabulary import Vocabulary
 from mdm_core.pipeline import Pipeline
 from ui.prompt.words import PICTURES, SHEET
 
-SIDE = (
-    48  # pixels of a picture in the sheet; the palette shows it at half of that, sharp on a dense screen too
-)
+# Pixels of a picture in the sheet: twice what the palette shows, sharp on a dense screen too.
+SIDE = 48
 COLUMNS = 16
 BATCH = 16
 QUALITY = 80  # of WebP
@@ -41,7 +41,7 @@ def main() -> None:
     names = [thing.name for thing in Vocabulary.from_card(pipe.facts.card).things]
     pictures: list[Image.Image] = []
     for start in range(0, len(names), BATCH):
-        asked = [f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names[start : start + BATCH]]
+        asked = [f"{article(name)} {name}" for name in names[start : start + BATCH]]
         pictures += [one.image for one in pipe.generate_batch(asked, seeds=[0] * len(asked))]
         print(f"{len(pictures)} of {len(names)}")
     sheet(pictures).save(SHEET, quality=QUALITY, method=6)

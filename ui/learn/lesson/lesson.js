@@ -2,7 +2,7 @@
 // A chapter in a file of its own: the studio's own stage over the runs that are written into the file, and the chapter's
 // own script over what it was told when the file was saved.
 
-import { find, findAll, make } from "../../layout/dom.js";
+import { find, findAll, forStage, make } from "../../layout/dom.js";
 import { Hands } from "../../hands/hands.js";
 import { Canvas } from "../../stage/canvas/canvas.js";
 import { ShelfView } from "../../stage/kept/shelf.js";
@@ -47,8 +47,7 @@ class FileView {
       if (cell >= 0) stage.select(cell);
     });
     document.addEventListener("keydown", (event) => {
-      const free = event.target === document.body || event.target === canvas;
-      if (!free || !keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!forStage(event, canvas) || !keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       keys[event.key]();
     });
