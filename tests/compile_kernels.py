@@ -1,7 +1,9 @@
 """Compile every Triton kernel for a Hopper GPU, on any machine: `python -m tests.compile_kernels`.
 
-Prints a line per kernel and variant: its registers, and the bytes of stack that it spills to. Needs no GPU, but
-must run outside interpreter mode, so the test that calls it starts a process of its own.
+Prints a line per kernel and variant: its registers, and the bytes of stack that it spills to. With `--cards` those that
+take much shared memory are compiled for cards that have more or less of it, as they would be launched there, and a
+line says what each takes, what was foreseen, and what the card has. Needs no GPU, but must run outside interpreter
+mode, so the tests that call it start a process of their own.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from mdm_core.ops import shared_memory
 from mdm_core.ops.block import attention_triton, inference_triton, training_triton
 from mdm_core.ops.gce import objective_triton, stream_triton
 from mdm_core.ops.sample import limits_triton, sample_triton, stretch_triton
@@ -35,6 +38,17 @@ SCALARS = {
     "fp32": {"inverse_t", "z_loss"},
 }
 EVEN = {"w_stride", "z_stride", "N", "V", "B"}  # whole 16s in practice, as array addresses are
+
+
+class Card(NamedTuple):
+    """A kind of GPU: its compute capability, and the bytes of shared memory that a program may have."""
+
+    name: str
+    capability: int
+    shared: int
+
+
+CARDS = [Card("H200", 90, 232448), Card("A100", 80, 166912), Card("RTX 4090", 89, 101376)]
 
 
 class Variant(NamedTuple):
@@ -71,8 +85,8 @@ def signature(variant: Variant) -> dict[str, str]:
     return types
 
 
-def compiled(variant: Variant) -> bytes:
-    """The kernel's machine code, its arrays aligned and its strides whole 16s as in practice."""
+def compiled(variant: Variant, capability: int = 90) -> Any:
+    """The kernel for a GPU of this capability, its arrays aligned and its strides whole 16s as in practice."""
     kernel, types = variant.kernel, signature(variant)
     even = {
         (place,): [["tt.divisibility", 16]]
@@ -86,7 +100,7 @@ def compiled(variant: Variant) -> bytes:
         attrs=even,
     )
     options = variant.options | {"num_warps": variant.warps, "num_stages": variant.stages}
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["cubin"]
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
 def resources(binary: bytes) -> str:
@@ -209,14 +223,54 @@ def variants() -> Iterator[Variant]:
     yield from of_muon()
 
 
+def products_on(card: Card) -> Iterator[tuple[Variant, int]]:
+    """The products of head and Muon with the stages that they get there, and the shared memory foreseen for them."""
+    for variant in (*of_the_head(), *of_muon()):
+        given = variant.constants
+        if "BM" not in given or given.get("UNIT"):
+            continue
+        tile = (given["BM"], given["BV"], given["BD"], variant.warps, variant.stages)
+        question = (tile, 2 if variant.half else 4, 0)
+        if variant.kernel is stretch_triton._stretch_kernel:
+            question = sample_triton.needs(question[1])
+        tile = shared_memory.fit(*question, card.capability // 10, card.shared)
+        constants = given | {"BULK": given["BULK"] and card.capability >= 90}
+        foreseen = shared_memory.needed(tile, *question[1:], card.capability // 10)
+        yield variant._replace(constants=constants, stages=tile[-1]), foreseen
+
+
+def attention_on(card: Card) -> Iterator[tuple[Variant, int]]:
+    """The longest backward pass of attention that a card takes, of heads of 64 and of 128."""
+    largest = [each for each in of_the_block() if each.kernel is attention_triton._backward_kernel][-1]
+    for width in (64, 128):
+        longest = next(n for n in (128, 64, 32) if attention_triton.takes(n, width, 1, 1, card.shared))
+        constants = {"HALF": width // 2, "BT": longest}
+        variant = largest._replace(name=f"attention over {longest}, heads of {width}", constants=constants)
+        yield variant, attention_triton.needed(longest, width)
+
+
+def tell_cards() -> None:
+    for card in CARDS:
+        for variant, foreseen in (*products_on(card), *attention_on(card)):
+            taken = compiled(variant, card.capability).metadata.shared
+            kind = "bf16" if variant.half else "fp32"
+            print(
+                f"{card.name} {variant.name} {kind}, {variant.stages} stages:", taken, foreseen, card.shared
+            )
+
+
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--cards", action="store_true", help="shared memory on several cards")
     warnings.simplefilter("ignore")
+    if parser.parse_args().cards:
+        tell_cards()
+        return
     for variant in variants():
         kind = "bf16" if variant.half else "fp32"
-        print(f"{variant.name} {kind}: {resources(compiled(variant))}", flush=True)
+        print(f"{variant.name} {kind}: {resources(compiled(variant).asm['cubin'])}", flush=True)
 
 
 if __name__ == "__main__":

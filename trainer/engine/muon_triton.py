@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.ops.product_triton import operands
+from mdm_core.ops.shared_memory import fit_on, launch
 
 TILE = (128, 256, 64, 8, 3)  # rows, columns and depth of a product's tile, warps, stages
 SMALLEST = 128  # rows from which on these kernels beat the library's
@@ -121,12 +122,15 @@ def symmetric(x: Tensor, factors: Tensor, addend: Tensor | None = None, tile: tu
         x: [n, r, c], contiguous. factors: fp32 [n, 3]. addend: symmetric [n, r, r]; without one only the product.
     """
     n, r, c = x.shape
-    rows, columns, depth, warps, stages = tile or TILE
+    rows, columns, depth, warps, stages = fit_on(tile or TILE, x.element_size(), 0, x.device)
     out = x.new_empty(n, r, r)
     flat = x.view(n * r, c)
     h, w, bulk = operands(flat, flat, rows, columns, depth)
     places = _places(r, rows, columns, x.device)
-    _symmetric_kernel[(len(places), n)](
+    launch(
+        _symmetric_kernel,
+        (len(places), n),
+        stages,
         h,
         w,
         c,
@@ -143,7 +147,6 @@ def symmetric(x: Tensor, factors: Tensor, addend: Tensor | None = None, tile: tu
         BD=depth,
         BULK=bulk,
         num_warps=warps,
-        num_stages=stages,
     )
     return out
 

@@ -16,6 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mdm_core.ops.shared_memory import BARRIERS
+
 LONGEST = 128  # positions
 WARPS, WARPS_BACKWARD = 8, 8  # of a program of more than 64 positions
 
@@ -156,9 +158,20 @@ def _backward_kernel(
     )
 
 
-def fits(positions: int, dim: int, heads: int, kv_heads: int) -> bool:
-    """Whether a head of this kind is one program's work."""
-    return positions <= LONGEST and dim in (32, 64, 128) and heads == kv_heads
+def needed(positions: int, dim: int) -> int:
+    """Bytes of shared memory that the backward pass takes of a head in half precision, at most.
+
+    Probabilities [BT, BT] and four arrays [BT, hd] are operands of its products at a time: of 128 positions and a
+    width of 128 they are 2 * 128 * (128 + 4 * 128) = 163,840 bytes, which an A100 has and cards for games do not.
+    """
+    padded = _padded(positions)
+    return 2 * padded * (padded + 4 * dim) + BARRIERS
+
+
+def takes(positions: int, dim: int, heads: int, kv_heads: int, shared: int) -> bool:
+    """Whether a head of this kind is one program's work where that may have so much shared memory, in bytes."""
+    known = positions <= LONGEST and dim in (32, 64, 128) and heads == kv_heads
+    return known and needed(positions, dim) <= shared
 
 
 def attention(

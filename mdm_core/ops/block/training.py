@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdm_core.ops.backend import operator, triton_installed
+from mdm_core.ops.shared_memory import available
 
 EPS = 1e-6  # of every norm
 HALVES = (torch.bfloat16, torch.float16)
@@ -72,7 +73,7 @@ def attention(
     from mdm_core.ops.block import attention_triton
 
     dim = qkv.shape[-1] // (heads + 2 * kv_heads)
-    if attention_triton.fits(qkv.shape[1], dim, heads, kv_heads):
+    if attention_triton.takes(qkv.shape[1], dim, heads, kv_heads, available(qkv.device)):
         return _short_attention(qkv.contiguous(), q_weight, k_weight, cos, sin, heads)
     q, k, v = _heads(qkv.contiguous(), q_weight, k_weight, cos, sin, heads, kv_heads)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))

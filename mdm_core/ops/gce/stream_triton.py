@@ -23,6 +23,7 @@ from torch import Tensor
 from mdm_core.ops.gce.pytorch import Stats
 from mdm_core.ops.gce.row_triton import Table, coefficients_on, row_objective
 from mdm_core.ops.product_triton import exp, logits_tile, operands, stretch
+from mdm_core.ops.shared_memory import fit_on, launch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
@@ -153,7 +154,8 @@ def streaming(
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size, slots = hidden.shape, weight.shape[0], groups.ids.shape[1]
-    rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
+    tile = TILE_HALF if weight.element_size() == 2 else TILE_FULL
+    rows, columns, depth, warps, stages = fit_on(tile, weight.element_size(), 0, hidden.device)
     tiles, stretches = stretch(size, columns)
     kind = KINDS.get(weight.dtype, tl.float32) if keep_slots else tl.float32
     chunk = max(rows, RECORD_BYTES // (8 * stretches) // rows * rows)
@@ -164,7 +166,10 @@ def streaming(
         part = slice(first, min(first + chunk, count))
         n = part.stop - first
         h, w, bulk = operands(hidden[part], weight, rows, columns, depth)
-        _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
+        launch(
+            _stretch_kernel,
+            (triton.cdiv(n, rows) * stretches,),
+            stages,
             h,
             w,
             weight.stride(0),
@@ -184,7 +189,6 @@ def streaming(
             BULK=bulk,
             KIND=kind,
             num_warps=warps,
-            num_stages=stages,
         )
         _finish_kernel[(n,)](
             hidden[part],

@@ -33,6 +33,7 @@ from mdm_core.ops.noise_triton import gumbel
 from mdm_core.ops.product_triton import operands, stretch
 from mdm_core.ops.sample import limits_triton
 from mdm_core.ops.sample.stretch_triton import _stretch_kernel, whole_power
+from mdm_core.ops.shared_memory import Tile, fit_on, launch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
@@ -169,6 +170,15 @@ def _finish_kernel(
     tl.store(entropy_out + row, 0.6931471805599453 * (tl.log2(total) - turn / total))
 
 
+def needs(size: int) -> tuple[Tile, int, int]:
+    """What `shared_memory.fit_on` asks of the product with a head of `size` bytes a number.
+
+    Behind the product a block of every row's logits at a time goes through shared memory, in fp32.
+    """
+    tile = TILE_HALF if size == 2 else TILE_FULL
+    return tile, size, tile[0] * BLOCK * 4
+
+
 def sample_rows(
     hidden: Tensor,
     weight: Tensor,
@@ -187,7 +197,7 @@ def sample_rows(
     hidden = hidden.contiguous()  # [N, D]
     weight = weight if weight.stride(1) == 1 else weight.contiguous()  # [V, D]
     (count, width), size = hidden.shape, weight.shape[0]
-    rows, columns, depth, warps, stages = TILE_HALF if weight.element_size() == 2 else TILE_FULL
+    rows, columns, depth, warps, stages = fit_on(*needs(weight.element_size()), hidden.device)
     tiles, stretches = stretch(size, columns)
     held = isinstance(step, Tensor)
     blocks, greedy = triton.cdiv(size, BLOCK), not held and temperature == 0
@@ -229,7 +239,10 @@ def sample_rows(
             num_warps=4,
         )
         tile_h, tile_w, bulk = operands(h[:n], weight, rows, columns, depth)
-        _stretch_kernel[(triton.cdiv(n, rows) * stretches,)](
+        launch(
+            _stretch_kernel,
+            (triton.cdiv(n, rows) * stretches,),
+            stages,
             tile_h,
             tile_w,
             weight.stride(0),
@@ -254,7 +267,6 @@ def sample_rows(
             FLAT=FLATTENS,
             STORE=limited,
             num_warps=warps,
-            num_stages=stages,
         )
         if limited:
             limits_triton.draw(logits[:n], noise, floats[4], whole[1], inner[1], inverse_t, top_k, top_p)

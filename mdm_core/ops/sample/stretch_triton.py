@@ -41,13 +41,22 @@ def _pick(z, at, BM: tl.constexpr, BLOCKS: tl.constexpr):
 
 @triton.jit
 def _store(z, logits, row0, tile, N, V, BM: tl.constexpr, BV: tl.constexpr, EVEN: tl.constexpr):
-    """Leave a tile of logits z [BM, BV] in memory, [N, V]."""
-    row, column = tl.arange(0, BM), tl.arange(0, BV)
-    keep = (row0 + row < N)[:, None]
-    if not EVEN:
-        keep = keep & (tile * BV + column < V)[None, :]
-    corner = logits + row0.to(tl.int64) * V + tile * BV
-    tl.store(corner + (row[:, None] * V + column[None, :]), z, mask=keep)
+    """Leave a tile of logits z [BM, BV] in memory, [N, V].
+
+    Block by block: on its way to whole lines of memory a tensor passes through shared memory, and all of z beside the
+    operands of the product's stages is more than there is of it.
+    """
+    row, lane = tl.arange(0, BM), tl.arange(0, 64)
+    live = (row0 + row < N)[:, None]
+    line = logits + row0.to(tl.int64) * V + row[:, None] * V  # [BM, 1]
+    blocks: tl.constexpr = BV // 64
+    z = tl.reshape(z, (BM, blocks, 64))
+    for i in tl.static_range(blocks):
+        column = tile * BV + i * 64 + lane
+        keep = live
+        if not EVEN:
+            keep = live & (column < V)[None, :]
+        tl.store(line + column[None, :], _pick(z, tl.full((BM,), i, tl.int32), BM, blocks), mask=keep)
 
 
 @triton.jit

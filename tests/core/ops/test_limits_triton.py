@@ -64,6 +64,16 @@ def test_rows_longer_than_a_piece(limits, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("columns", [64, 128, 256])
+def test_tiles_leave_their_logits_block_by_block(columns, monkeypatch):
+    """Of one, two and four blocks a tile; the last one of the vocabulary is not whole, or not even begun."""
+    from mdm_core.ops.sample import sample_triton
+
+    monkeypatch.setattr(sample_triton, "TILE_FULL", (16, columns, 32, 4, 2))
+    for v in (130, 512):
+        equals_the_definition(exact(3, 8, v), top_k=20)
+
+
 @pytest.mark.parametrize("top_p, kept", [(0.5, 4), (0.51, 5), (0.125, 1), (1e-9, 1), (0.999, 8)])
 def test_of_equal_probabilities_the_lowest_ids_that_reach_top_p_stay(top_p, kept):
     """Eight tokens of probability 1/8: the set ends inside the tie."""

@@ -1,4 +1,4 @@
-"""Every Triton kernel compiles for a Hopper GPU, and keeps its numbers in registers; no GPU is needed for that."""
+"""Every Triton kernel compiles, keeps its numbers in registers and fits into shared memory; that needs no GPU."""
 
 import os
 import re
@@ -16,22 +16,38 @@ ROOT = Path(__file__).parents[3]
 SPILLS = {"symmetric add=True": 512, "sample stretch, logits stored": 128}
 
 
-def test_every_kernel_compiles_and_stays_in_registers():
+def told(*options):
+    """Lines that `tests.compile_kernels` prints."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    told = subprocess.run(
-        [sys.executable, "-m", "tests.compile_kernels"],
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.compile_kernels", *options],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert told.returncode == 0, told.stderr[-2000:]
-    lines = told.stdout.splitlines()
+    assert process.returncode == 0, process.stderr[-2000:]
+    return process.stdout.splitlines()
+
+
+def test_every_kernel_compiles_and_stays_in_registers():
+    lines = told()
     assert len(lines) > 50
     for line in lines:
         name = re.match(r"(.+) (?:bf16|fp32):", line)[1]
         assert int(re.search(r"STACK:(\d+)$", line).group(1)) <= SPILLS.get(name, 32), line
+
+
+def test_products_and_attention_fit_into_the_shared_memory_of_several_cards():
+    """As the compiler shares it out, which is never more than was foreseen."""
+    lines = told("--cards")
+    assert (
+        len(lines) >= 3 * 11 and len({line.split(" sample")[0] for line in lines if " sample" in line}) == 3
+    )
+    for line in lines:
+        taken, foreseen, available = map(int, line.rsplit(":", 1)[1].split())
+        assert taken <= foreseen <= available, line
 
 
 def test_no_kernel_is_forgotten():
