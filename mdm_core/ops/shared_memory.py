@@ -9,6 +9,8 @@ shared memory while they run (Hopper, Blackwell for data centres) need a buffer 
 are in registers by then, and one buffer less will do. Of the sampling kernel's tile for half precision, 128 x 256 x 64
 and three stages, that is 3 * 384 * 64 * 2 = 147,456 bytes on an H100, and 32,768 more for a block of 64 logits of each
 row in fp32: 180,224 of the 232,448 that there are. Cards for games have 101,376, and get two stages: 81,920.
+
+Triton 3.4 to 3.9 share it out like that; 3.3 takes more behind the product, which only `launch` finds out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import logging
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch import Tensor
 from mdm_core.ops.backend import choose_backend, fold_bias, is_integer, refuse_sharded
 from mdm_core.ops.sample import pytorch as sample_torch
 from mdm_core.ops.sample import reference as sample_reference
+
+LOG = logging.getLogger(__name__)
 
 
 class SampleStep(NamedTuple):
@@ -72,16 +76,37 @@ def sample_step(
     # kernels walk over the rows: views that skip or repeat entries become arrays of their own
     seed, row_ids, current = (x.to(device).long().contiguous() for x in (seed, row_ids, current))
     arguments = (hidden, weight, current, float(temperature), seed, step, row_ids)
+    chosen = backend != "auto"
     backend = choose_backend(backend, device)
     with torch.autocast(device.type, enabled=False):  # nothing is rounded beyond the weight's dtype
         if backend == "reference":
             return _only(draw, SampleStep(*sample_reference.sample_rows(*arguments, top_k, top_p)))
         if backend == "triton" and weight.dtype != torch.float64:
-            from mdm_core.ops.sample import sample_triton
-
-            return _only(draw, SampleStep(*sample_triton.sample_rows(*arguments, top_k, top_p)))
+            made = _by_kernels((*arguments, top_k, top_p), chosen)
+            if made is not None:
+                return _only(draw, made)
         draw = None if draw is None else draw.to(device)
         return SampleStep(*sample_torch.sample_rows(*arguments, top_k, top_p, draw))
+
+
+def _by_kernels(arguments: tuple[Any, ...], chosen: bool) -> SampleStep | None:
+    """None where not even their smallest variant has room on this GPU, unless who calls has chosen kernels."""
+    from triton.runtime.errors import OutOfResources
+
+    from mdm_core.ops.sample import sample_triton
+
+    try:
+        return SampleStep(*sample_triton.sample_rows(*arguments))
+    except OutOfResources as error:
+        if chosen:
+            raise
+        _warn_once(str(error))
+        return None
+
+
+@cache
+def _warn_once(why: str) -> None:
+    LOG.warning("No room for the sampling kernels on this GPU, PyTorch draws instead: %s", why)
 
 
 def _only(draw: Tensor | None, made: SampleStep) -> SampleStep:

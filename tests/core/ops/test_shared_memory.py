@@ -130,6 +130,32 @@ def test_a_card_with_less_draws_the_same_tokens(monkeypatch):
         assert torch.equal(a, b)
 
 
+def test_where_the_kernels_have_no_room_at_all_pytorch_draws(monkeypatch, caplog):
+    """Unless they were asked for by name."""
+    from triton.runtime.errors import OutOfResources
+
+    from mdm_core.ops import sample_step
+    from mdm_core.ops.sample import sample_triton, step
+
+    def refused(*_):
+        raise OutOfResources(262_144, 232_448, "shared memory")
+
+    step._warn_once.cache_clear()
+    monkeypatch.setattr(sample_triton, "sample_rows", refused)
+    monkeypatch.setattr(step, "choose_backend", lambda *_: "triton")
+    g = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 8, generator=g) for n in (3, 130))
+    given = (hidden, weight, torch.zeros(3, dtype=torch.long))
+    options = dict(seed=1, step=0, top_k=5)
+    drawn = sample_step(*given, **options)
+    assert "PyTorch draws instead" in caplog.text and "262144" in caplog.text
+    with pytest.raises(OutOfResources):
+        sample_step(*given, backend="triton", **options)
+    monkeypatch.undo()
+    for a, b in zip(drawn, sample_step(*given, backend="torch", **options), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_the_compiler_takes_what_a_device_has_for_a_number():
     def f(x):
         return x + 1 if shared_memory.available(x.device) > 1000 else x
