@@ -25,6 +25,7 @@ from mdm_core.ops.block import attention_triton, inference_triton, training_trit
 from mdm_core.ops.gce import objective_triton, stream_triton
 from mdm_core.ops.sample import limits_triton, sample_triton, stretch_triton
 from trainer.engine import muon_triton
+from trainer.scenes.drawing import free_triton
 
 HALF, FULL = sample_triton.TILE_HALF, sample_triton.TILE_FULL
 # every other array is fp32, unless a variant says otherwise
@@ -216,11 +217,26 @@ def of_muon() -> Iterator[Variant]:
             yield Variant(f"{name} turn={turn}", kernel, constants, 8, types=types, even=even)
 
 
+def of_the_scenes() -> Iterator[Variant]:
+    """Free scenes of 256 pixels, of sprites of 128."""
+    whole, bytes_ = "*i32", "*u8"
+    types = {"sprites": whole, "ramps": bytes_, "pairs": whole, "packed": whole, "table": whole}
+    types |= {"grounds": bytes_, "ground": "*i64", "out": bytes_}
+    constants = {"CELL": 128, "CONTRAST": free_triton.CONTRAST, "PIXELS": free_triton.PIXELS}
+    yield Variant("reduce", free_triton._reduce_kernel, constants, 4, types=types)
+    rows, wide = free_triton.TILE
+    constants = {"IMAGE": 256, "SLOTS": 12, "COLUMNS": free_triton.COLUMNS, "CORE": 90, "RIM": 40}
+    yield Variant(
+        "paint", free_triton._paint_kernel, constants | {"ROWS": rows, "WIDE": wide}, 4, types=types
+    )
+
+
 def variants() -> Iterator[Variant]:
     """Everything that is ever launched."""
     yield from of_the_head()
     yield from of_the_block()
     yield from of_muon()
+    yield from of_the_scenes()
 
 
 def products_on(card: Card) -> Iterator[tuple[Variant, int]]:
