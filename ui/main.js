@@ -27,6 +27,7 @@ import { classMode } from "./learn/class_mode.js";
 import { Recorder } from "./learn/lesson/recorder.js";
 import { LessonSaver } from "./learn/lesson/save.js";
 import { Narrator } from "./learn/narrator.js";
+import { onward } from "./learn/place/onward.js";
 import { Place } from "./learn/place/place.js";
 import { showMe } from "./learn/show_me.js";
 import { Tour } from "./learn/tour.js";
@@ -84,6 +85,7 @@ const PIECES = {
   palette: (piece) => new Palette(piece),
   tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
   lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
+  onward: ({ element }) => onward(stage, element),
   place: (piece) => { new Place(stage, piece, pointless(model)); showMe(stage); },
   twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),

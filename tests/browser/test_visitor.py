@@ -2,7 +2,7 @@
 
 import pytest
 from hands import make
-from learn_hands import carved, chapter
+from learn_hands import carved, chapter, lies_on_top
 
 from ui.record.browser import CANVAS, dataset
 
@@ -49,3 +49,28 @@ def test_a_token_that_does_not_stand_there_in_the_end_is_said_to(studio):
         assert (f"In the end #{end} was set there." in said) == (end != at[1]), said
         seen.add(end == at[1])
     assert False in seen  # of a dozen tokens, one at least was likely where another was set
+
+
+def test_every_chapter_ends_in_the_same_place_with_the_way_on(studio):
+    carved(studio)
+    chapter(studio, "token")
+    names = studio.locator("#place [data-open]").evaluate_all("all => all.map((tab) => tab.dataset.open)")
+    names.remove("lessons")
+    on = studio.locator(".cz-onward [data-chapter-link]")
+    ends = set()
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        studio.wait_for_function(
+            "name => document.querySelector('#place [data-chapter]').dataset.chapter === name", arg=name
+        )
+        assert on.count() == 1 and lies_on_top(on), name
+        foot, box = studio.locator("#learn-foot").bounding_box(), on.bounding_box()
+        assert 0 <= foot["y"] - (box["y"] + box["height"]) < 40, (name, "right above what the place ends with")
+        ends.add(on.get_attribute("data-chapter-link") == following)
+        assert studio.locator(".cz-make-own").is_visible() == (name == names[-1])
+        if name != names[-1]:
+            assert on.inner_text().startswith("Next: ")
+            on.click()
+    assert ends == {True} and on.inner_text() == "Back to the start: what a token is"
+    studio.locator(".cz-make-own").click()
+    studio.wait_for_function("() => document.body.dataset.task === 'create'")
+    assert studio.evaluate("document.activeElement.matches('#prompt textarea')")
