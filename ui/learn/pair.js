@@ -2,11 +2,13 @@
 // Two carvings of the same noise, drawn large and in step with the timeline of the stage: the run on the stage and the one
 // beside it. What differs is framed, and told in numbers.
 
-import { find } from "../layout/dom.js";
+import { find, until } from "../layout/dom.js";
 import { Painter } from "../stage/canvas/paint.js";
 import { count } from "../stage/run/words.js";
 
 /** @typedef {import("../stage/run/run.js").Run} Run */
+
+const GATHER_MS = 20_000; // that a file waits for the other run
 
 /** The cells in which two grids of tokens differ. @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export function differing(a, b) {
@@ -35,11 +37,10 @@ export class Pair {
     this.element = element;
     this.open = false;
     this.request = 0;
-    this.asked = false; // this chapter asked for the run beside
+    this.absent = ""; // what is said while nothing stands beside
     this.own = new Painter(this.find("[data-pair=own]"));
     this.other = new Painter(this.find("[data-pair=beside]"));
     this.find(".lab-again").addEventListener("click", () => {
-      this.asked = true;
       this.say("Carving …");
       stage.asks.compareWith("editing");
     });
@@ -59,6 +60,20 @@ export class Pair {
   /** @param {string} words */
   say(words) {
     this.find(".lab-again-say").textContent = words;
+  }
+
+  /** For a saved lesson: the other way of the same noise, where nothing stands beside yet and there can be one. */
+  async gather() {
+    const { stage } = this;
+    if (this.comparing || this.find(".lab-again").disabled) return;
+    this.find(".lab-again").click();
+    await until(() => stage.free && this.comparing && stage.beside.state !== "running", GATHER_MS);
+  }
+
+  /** In a file: what is not there is said, for nothing can be carved. */
+  reopened() {
+    this.absent = "Nothing had been compared when this file was saved.";
+    this.tell();
   }
 
   /** The run beside is the one on the stage with editing switched. */
@@ -84,7 +99,7 @@ export class Pair {
 
   tell() {
     const { run, beside } = this.stage;
-    if (!this.comparing) return this.say("");
+    if (!this.comparing) return this.say(this.absent);
     if (run.state !== "running" && beside.state !== "running") this.say(parted(run, beside));
   }
 

@@ -2,27 +2,23 @@
 // You are the sampler: one look of the model at a time, and the visitor decides what becomes of it. The decisions travel to
 // the server, where the sampler's own functions carry them out; going back needs nobody, as every step is still here.
 
-import { find, findAll, make } from "../../layout/dom.js";
+import { find, findAll, make, until } from "../../layout/dom.js";
 import { facts } from "../../layout/facts.js";
 import { again } from "../../stage/ask/ask.js";
-import { count, percent, place } from "../../stage/run/words.js";
+import { count, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Choice, differing } from "./choice.js";
 import { EndPair, same, verdict } from "./end.js";
 import { decoded, gather, turnsOf } from "./saved.js";
+import { cellWords, RULES, stepWords } from "./words.js";
 
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {import("./choice.js").Rule} Rule */
 /** @typedef {import("../../stage/run/run.js").Run} Run */
 /** @typedef {import("./saved.js").Turn} Turn */
 
-const RULES = {
-  surest: "The surest first, with the sampler's own dice: this is what it does.",
-  least: "What the sampler would set last comes first.",
-  chance: "By dice alone, however sure the model is.",
-  hand: "Tap stone to set it, tap a set cell to send it back.",
-};
 const CLOSES_MS = 180; // that the stream of an answered event takes to close
+const GATHER_MS = 20_000; // that a file waits for the first look
 const REST_MS = 90; // how long the slider must rest before the temperature is asked for
 
 export class ByHand {
@@ -255,13 +251,7 @@ export class ByHand {
     const { choice } = this;
     const node = this.find(".cz-by-hand-cell");
     if (!choice || cell < 0) { node.textContent = ""; return; }
-    const p = percent(choice.p[cell] / 65535);
-    const { columns } = this.board.shown.grid;
-    const edit = choice.edits.find((one) => one.at === cell);
-    const what = choice.isMasked(cell) ? `guess #${choice.drawn[cell]}, ${p}`
-      : edit ? `#${edit.from}, ${p}; the model would rather have #${edit.to}` : `set to #${choice.tokens[cell]}, now ${p}`;
-    const becomes = !choice.isOn(cell) ? "" : choice.isMasked(cell) ? ", will be set" : ", goes back";
-    node.textContent = `${place(cell, columns)}: ${what}${becomes}`;
+    node.textContent = `${place(cell, this.board.shown.grid.columns)}: ${cellWords(choice, cell)}`;
   }
 
   // ---- what is on screen -------------------------------------------------------------------------------------
@@ -281,9 +271,7 @@ export class ByHand {
     }
     if (!choice) return;
     const { steps, phase } = this.turns[k].told;
-    const polish = phase === "polish";
-    this.find(".cz-by-hand-step").textContent = polish ? `Step ${k}: polish`
-      : k <= steps ? `Step ${k} of ${steps}` : `Step ${k}, beyond the ${steps}`;
+    this.find(".cz-by-hand-step").textContent = stepWords(k, steps, phase);
     for (const button of findAll("[data-rule]", this.element)) {
       button.setAttribute("aria-pressed", String(button.dataset.rule === choice.rule));
       button.disabled = busy || !choice.masked;
@@ -324,8 +312,12 @@ export class ByHand {
 
   // ---- a saved lesson ------------------------------------------------------------------------------------------
 
-  /** Asks for what a saved lesson should be able to show. */
-  gather() {
+  /** Asks for what a saved lesson should be able to show; where nothing was begun, that is a first look. */
+  async gather() {
+    if (!this.turns.some(Boolean)) {
+      this.begin();
+      await until(() => !this.busy, GATHER_MS);
+    }
     return gather(this.server, this.run, this.turns);
   }
 
