@@ -8,6 +8,7 @@ import { again } from "../../stage/ask/ask.js";
 import { count, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Choice, differing } from "./choice.js";
+import { Company } from "./company.js";
 import { EndPair, same, verdict } from "./end.js";
 import { decoded, gather, turnsOf } from "./saved.js";
 import { cellWords, RULES, stepWords } from "./words.js";
@@ -47,6 +48,7 @@ export class ByHand {
     this.freeAt = 0; // when the next decision may be sent
     /** @type {Run | null} the finished run */
     this.made = null;
+    this.company = new Company(stage);
     /** @type {Record<string, any> | null} what it was begun with */
     this.begun = null;
     this.board = new Board(this.find(".cz-by-hand-canvas"), (cell, on) => this.press(cell, on), (cell) => this.glance(cell));
@@ -76,7 +78,9 @@ export class ByHand {
     const voice = this.find(".cz-by-hand-cell");
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
-    stage.on("chapter", (name) => { if (name === "sampler") kept ? this.reopened(kept) : this.entered(); });
+    stage.on("chapter", (name) => { if (name !== "sampler") this.company.leave(); else kept ? this.reopened(kept) : this.entered(); });
+    // before the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
+    window.addEventListener("pagehide", () => this.company.leave(), true);
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
     watch("value", () => { if (props.value) this.heard(props.value); });
     if (!kept) this.entered();
@@ -108,6 +112,7 @@ export class ByHand {
     const { prompt, seed, steps } = this.form();
     this.find(".cz-by-hand-with").textContent = prompt ? `“${prompt}”, seed ${seed}, ${count(Number(steps), "step")}` : "";
     this.draw();
+    if (this.choice && !this.company.on && !this.find(".cz-by-hand-play").hidden && this.along()) this.company.go(this.k - 1);
   }
 
   /** @param {any} data */
@@ -216,7 +221,7 @@ export class ByHand {
       : along ? "On the stage: what the sampler itself had by now." : "");
     this.refresh();
     this.draw();
-    if (along) this.stage.jump(k - 1);
+    if (along) this.company.go(k - 1);
   }
 
   /** The stage shows the sampler's own run, and nothing else: it can go along. */
@@ -341,6 +346,7 @@ export class ByHand {
   /** @param {Told} told */
   ended(told) {
     this.auto = false;
+    this.company.end();
     this.find(".cz-by-hand-play").hidden = true;
     this.find(".cz-by-hand-start").hidden = false;
     this.find(".cz-by-hand-end").hidden = false;
