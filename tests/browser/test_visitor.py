@@ -1,5 +1,7 @@
 """What a new visitor stumbled over, done again as they did it."""
 
+import re
+
 import pytest
 from hands import make
 from learn_hands import carved, chapter, lies_on_top
@@ -74,3 +76,34 @@ def test_every_chapter_ends_in_the_same_place_with_the_way_on(studio):
     studio.locator(".cz-make-own").click()
     studio.wait_for_function("() => document.body.dataset.task === 'create'")
     assert studio.evaluate("document.activeElement.matches('#prompt textarea')")
+
+
+def test_steps_and_polish_are_counted_apart_wherever_they_are_told(studio):
+    make(studio, steps=4)
+    run = studio.evaluate("() => [window.chisel.run().planned, window.chisel.run().polish]")
+    polish = run[1]
+    assert run[0] == 4 and polish >= 1 and int(dataset(studio)["last"]) == 4 + polish
+    status = studio.locator(".cz-status")
+    studio.mouse.move(0, 0)
+    status.filter(has_text=f"step {4 + polish}, polish pass {polish} of {polish} ·").wait_for()
+    assert f"4 steps + {polish} polish" in studio.locator(".cz-range").get_attribute("title")
+    assert studio.locator(".cz-bar.is-polish").count() == polish
+    assert f"4 steps + {polish} polish" in studio.locator(".cz-thumb").first.get_attribute("aria-label")
+    chapter(studio, "step")
+    studio.locator(".os-step", has_text=f"Step 2 of 4 + {polish} polish").wait_for()
+    studio.locator(".os-guide", has_text="1 + 1.5 = 2.5 times as far").wait_for()
+    chapter(studio, "sampler")
+    begun = studio.locator(".cz-by-hand-with").inner_text()
+    assert re.search(r"4 steps \+ \d polish$", begun), "as the form asks for"
+    chapter(studio, "editing")
+    studio.locator(".lab-threshold", has_text=re.compile(r"^ \(0\.\d+ in this picture: \d+ %\)$")).wait_for()
+
+
+def test_a_number_is_explained_where_it_stands(studio):
+    make(studio, steps=3)
+    studio.locator(".cz-canvas").press("ArrowRight")
+    entropy = studio.locator(".cz-h")
+    entropy.filter(has_text=re.compile(r"^\d\.\d\d nats, as among [\d.,]+ equal choices$")).wait_for()
+    assert entropy.evaluate("n => n.scrollWidth <= n.clientWidth")
+    studio.locator("#advanced button").first.click()
+    studio.locator("#edit-threshold", has_text="0.6 is 60 %").wait_for()

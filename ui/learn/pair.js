@@ -4,7 +4,7 @@
 
 import { find, until } from "../layout/dom.js";
 import { Painter } from "../stage/canvas/paint.js";
-import { count } from "../stage/run/words.js";
+import { count, percent } from "../stage/run/words.js";
 
 /** @typedef {import("../stage/run/run.js").Run} Run */
 
@@ -27,7 +27,9 @@ export function parted(a, b) {
   const edits = [a, b].map((run) => run.frames[run.last].editsSoFar);
   const editing = edits[0] >= edits[1] ? edits : [edits[1], edits[0]];
   const words = `${count(editing[0], "edit")} against ${editing[1]}; ${n} of ${a.cells} tokens differ in the end`;
-  return first === undefined ? `${words}.` : `${words}, the first of them at step ${first}.`;
+  if (first === undefined) return `${words}.`;
+  const frame = at(a, first);
+  return `${words}, the first of them at ${frame.phase === "polish" ? a.passed(a.frames.indexOf(frame)) : `step ${first}`}.`;
 }
 
 export class Pair {
@@ -86,6 +88,8 @@ export class Pair {
     const { run, beside, free, revises } = this.stage;
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
     const off = run?.settings?.edit === "off";
+    const threshold = run?.settings?.edit_threshold;
+    this.find(".lab-threshold").textContent = threshold === undefined || run.kind === "heal" ? "" : ` (${threshold} in this picture: ${percent(threshold)})`;
     const again = this.find(".lab-again");
     again.disabled = !free || run.state !== "done" || !own || !revises || Boolean(beside);
     again.textContent = off ? "Carve it again with editing" : "Carve it again without editing";

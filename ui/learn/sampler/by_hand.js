@@ -5,13 +5,13 @@
 import { find, findAll, make, until } from "../../layout/dom.js";
 import { facts } from "../../layout/facts.js";
 import { again } from "../../stage/ask/ask.js";
-import { count, place } from "../../stage/run/words.js";
+import { count, course, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Choice, differing } from "./choice.js";
 import { Company } from "./company.js";
 import { EndPair, same, verdict } from "./end.js";
 import { decoded, gather, turnsOf } from "./saved.js";
-import { cellWords, RULES, stepWords } from "./words.js";
+import { cellWords, polishOf, RULES, stepWords } from "./words.js";
 
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {import("./choice.js").Rule} Rule */
@@ -109,8 +109,9 @@ export class ByHand {
   }
 
   entered() {
-    const { prompt, seed, steps } = this.form();
-    this.find(".cz-by-hand-with").textContent = prompt ? `“${prompt}”, seed ${seed}, ${count(Number(steps), "step")}` : "";
+    const form = this.form();
+    const { prompt, seed, steps } = form;
+    this.find(".cz-by-hand-with").textContent = prompt ? `“${prompt}”, seed ${seed}, ${course(Number(steps), polishOf(form))}` : "";
     this.draw();
     if (this.choice && !this.company.on && !this.find(".cz-by-hand-play").hidden && this.along()) this.company.go(this.k - 1);
   }
@@ -275,8 +276,8 @@ export class ByHand {
       button.disabled = busy && !(this.auto && button.dataset.hand === "rest");
     }
     if (!choice) return;
-    const { steps, phase } = this.turns[k].told;
-    this.find(".cz-by-hand-step").textContent = stepWords(k, steps, phase);
+    const { steps, phase, form } = this.turns[k].told;
+    this.find(".cz-by-hand-step").textContent = stepWords(k, steps, phase, polishOf(form));
     for (const button of findAll("[data-rule]", this.element)) {
       button.setAttribute("aria-pressed", String(button.dataset.rule === choice.rule));
       button.disabled = busy || !choice.masked;

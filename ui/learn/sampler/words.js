@@ -1,7 +1,7 @@
 // @ts-check
 // What a visitor who decides is told: of a step, of a cell, of a way to choose.
 
-import { percent } from "../../stage/run/words.js";
+import { percent, planned } from "../../stage/run/words.js";
 
 /** @typedef {import("./choice.js").Choice} Choice */
 
@@ -12,9 +12,18 @@ export const RULES = {
   hand: "Tap stone to set it, tap a set cell to send it back.",
 };
 
-/** "Step 7 of 12" @param {number} k @param {number} steps @param {string} phase */
-export function stepWords(k, steps, phase) {
-  return phase === "polish" ? `Step ${k}: polish` : k <= steps ? `Step ${k} of ${steps}` : `Step ${k}, beyond the ${steps}`;
+/**
+ * "Step 7 of 12 + 2 polish"
+ * @param {number} k @param {number} steps @param {string} phase @param {number} polish passes after the steps
+ */
+export function stepWords(k, steps, phase, polish) {
+  if (phase === "polish") return k > steps ? `Step ${k}: polish pass ${k - steps} of ${Math.max(polish, k - steps)}` : `Step ${k}: polish`;
+  return k <= steps ? `Step ${k} of ${planned(steps, polish)}` : `Step ${k}, beyond the ${steps}`;
+}
+
+/** Polish passes that a form asks for. @param {Record<string, any>} form */
+export function polishOf({ editing, edit_mode: mode, polish }) {
+  return editing && mode === "overwrite" ? Number(polish) || 0 : 0;
 }
 
 /** One line about a cell: what it holds or would hold, and what becomes of it. @param {Choice} choice @param {number} cell */

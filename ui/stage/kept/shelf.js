@@ -69,7 +69,7 @@ export class ShelfView {
     const runs = this.stage.shelf.runs.slice(0, RUNS_SHOWN);
     // with the first picture already: nothing moves as the second comes
     this.root.hidden = !runs.length;
-    const key = runs.map((run) => `${run.id} ${run.frames.length} ${Boolean(run.frames[run.last]?.image)}`).join();
+    const key = runs.map((run) => `${run.id} ${run.state} ${run.frames.length} ${Boolean(run.frames[run.last]?.image)}`).join();
     if (key !== this.key) {
       this.key = key;
       list.replaceChildren(...runs.map((run) => this.item(run)));
