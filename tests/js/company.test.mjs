@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Company } from "../../ui/learn/sampler/company.js";
+import { Company } from "../../ui/learn/company.js";
 import { Stage } from "../../ui/stage/stage.js";
 import { message } from "./messages.mjs";
 

@@ -89,7 +89,8 @@ export class Pair {
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
     const off = run?.settings?.edit === "off";
     const threshold = run?.settings?.edit_threshold;
-    this.find(".lab-threshold").textContent = threshold === undefined || run.kind === "heal" ? "" : ` (${threshold} in this picture: ${percent(threshold)})`;
+    this.find(".lab-threshold").textContent = threshold === undefined || run.kind === "heal" ? ""
+      : ` (${threshold} in this picture: ${percent(threshold)})`;
     const again = this.find(".lab-again");
     again.disabled = !free || run.state !== "done" || !own || !revises || Boolean(beside);
     again.textContent = off ? "Carve it again with editing" : "Carve it again without editing";

@@ -35,7 +35,8 @@ export class Timeline {
     const key = [...parts, slots, ...drafted].join();
     if (key !== this.key) this.build(run, slots, other, drafted);
     this.key = key;
-    this.range.title = run?.polish ? `${course(run.planned, run.polish)}: after the dotted line all tokens are set, and the model only looks again` : "";
+    this.range.title = run?.polish
+      ? `${course(run.planned, run.polish)}: after the dotted line all tokens are set, and the model only looks again` : "";
     this.range.max = String(Math.max(slots - 1, 1));
     this.range.disabled = !run || Math.max(run.last, other ? other.last : 0) < 1;
     this.range.value = String(run ? position : 0);

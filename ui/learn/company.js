@@ -1,10 +1,10 @@
 // @ts-check
 // The stage goes along with a chapter that walks through the steps of its run, and is given back as it stood.
 
-/** @typedef {import("../../stage/run/run.js").Run} Run */
+/** @typedef {import("../stage/run/run.js").Run} Run */
 
 export class Company {
-  /** @param {import("../../stage/stage.js").Stage} stage */
+  /** @param {import("../stage/stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
     /** @type {{run: Run, stood: number, asked: number} | null} where the stage stood before, and what was last asked of it */
