@@ -25,6 +25,8 @@ export class Asks {
     this.sent = ""; // the form as it was last sent
     this.finished = ""; // the form of the last run that ended well
     this.waiting = false; // for the first step
+    /** @type {{run: string, words: string} | null} what a reload cut off, until something else is asked; run: "" without one */
+    this.cut = null;
     this.pressed = false; // Generate, or Enter in the prompt, was pressed and no event has begun yet
   }
 
@@ -95,6 +97,12 @@ export class Asks {
     return true;
   }
 
+  /** What there is to say of a cut, while what was cut is on the stage. */
+  get cutWords() {
+    const { cut, stage } = this;
+    return cut && (!cut.run || cut.run === stage.run?.id) ? cut.words : "";
+  }
+
   /** The steps that Stop left undone, from where it ended and with the run's own settings and seed. */
   carryOn() {
     const { run } = this.stage;
@@ -110,6 +118,7 @@ export class Asks {
     let { ask, changes } = this.next || { ask: null, changes: {} };
     this.next = null;
     this.pressed = false;
+    this.cut = null;
     stage.emit("ask");
     // Enter in the prompt while editing
     if (!ask && stage.task === "edit" && stage.free && stage.countMasked() > 0) ask = this.wish("repaint");

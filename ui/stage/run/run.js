@@ -43,6 +43,7 @@ export class Run {
     this.seed = message.seed;
     this.prompt = message.prompt;
     this.state = message.state;
+    this.cut = false; // by a reload, and not by Stop
     /** @type {Frame[]} */
     this.frames = parent ? parent.frames.slice(0, message.prefix) : [];
     this.prefix = message.prefix;
@@ -178,7 +179,7 @@ export class Run {
       : `step ${k} of ${planned(this.planned, this.polish)}`;
     const set = `${this.cells - frame.masked} of ${this.cells} tokens set`;
     const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
-    const stopped = this.state === "stopped" && k === this.last ? ", stopped" : "";
+    const stopped = this.state === "stopped" && k === this.last ? (this.cut ? ", cut off by the reload" : ", stopped") : "";
     const hand = byHand ? ` · ${byHand} changed by hand` : "";
     return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
   }
