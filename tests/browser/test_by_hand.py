@@ -231,7 +231,9 @@ def test_who_leaves_half_way_finds_the_picture_that_stood_before(studio):
         else:
             studio.locator("[data-open=sampler]").click()
         studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.step === '1'")
-        assert studio.locator(".cz-by-hand-step").inner_text().startswith("Step 2 of 4"), "and can be gone on with"
+        assert studio.locator(".cz-by-hand-step").inner_text().startswith("Step 2 of 4"), (
+            "and can be gone on with"
+        )
     # a reload forgets the game: the picture is there all the same
     studio.reload()
     arrived(studio).wait_for_function("id => window.chisel.run()?.id === id", arg=own)

@@ -153,5 +153,7 @@ def test_where_nothing_can_be_tried_the_file_says_so(studio, alone, tmp_path):
     studio.evaluate("() => { window.chisel.run().kind = 'opened'; window.chisel.run().state = 'stopped'; }")
     chapter(studio, "editing")
     page = alone(saved(studio, tmp_path))
-    assert page.locator(".lab-again-say").inner_text() == "Nothing had been compared when this file was saved."
+    assert (
+        page.locator(".lab-again-say").inner_text() == "Nothing had been compared when this file was saved."
+    )
     assert page.locator(".cz-lab-say").inner_text() == "Nothing had been broken when this file was saved."

@@ -66,7 +66,10 @@ def test_every_chapter_ends_in_the_same_place_with_the_way_on(studio):
         )
         assert on.count() == 1 and lies_on_top(on), name
         foot, box = studio.locator("#learn-foot").bounding_box(), on.bounding_box()
-        assert 0 <= foot["y"] - (box["y"] + box["height"]) < 40, (name, "right above what the place ends with")
+        assert 0 <= foot["y"] - (box["y"] + box["height"]) < 40, (
+            name,
+            "right above what the place ends with",
+        )
         ends.add(on.get_attribute("data-chapter-link") == following)
         assert studio.locator(".cz-make-own").is_visible() == (name == names[-1])
         if name != names[-1]:
@@ -125,10 +128,17 @@ def test_the_tour_begins_where_its_words_are_true_and_covers_nothing_it_speaks_o
         told.append(page.locator(".cz-tour-title").inner_text())
         lies = page.evaluate(
             """() => {
-                const [card, spot] = [".cz-tour", ".cz-spot"].map((n) => document.querySelector(n).getBoundingClientRect());
-                const over = card.left < spot.right && spot.left < card.right && card.top < spot.bottom && spot.top < card.bottom;
-                const inside = card.left >= 0 && card.top >= 0 && card.right <= innerWidth && card.bottom <= innerHeight;
-                const seen = spot.bottom > 0 && spot.top < innerHeight;
+                const ringed = document.querySelector(".cz-spot");
+                const [card, spot] = [document.querySelector(".cz-tour"), ringed].map((n) => n.getBoundingClientRect());
+                const over = card.left < spot.right && spot.left < card.right
+                    && card.top < spot.bottom && spot.top < card.bottom;
+                const inside = card.left >= 0 && card.right <= innerWidth
+                    && card.top >= 0 && card.bottom <= innerHeight;
+                // nothing lies over the ringed place, neither the header nor a stage that stays
+                const seen = [spot.top + 6, (spot.top + spot.bottom) / 2, spot.bottom - 6].every((y) => {
+                    const top = document.elementFromPoint((spot.left + spot.right) / 2, y);
+                    return top && (ringed.contains(top) || top.contains(ringed) && !top.closest("#stage, #header"));
+                });
                 return { over, inside, seen, card: card.toJSON(), spot: spot.toJSON() };
             }"""
         )

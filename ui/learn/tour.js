@@ -20,6 +20,8 @@ import { placeFor, shared } from "./tour_card.js";
  */
 
 const PHONE_PX = 860;
+const UNDER_PX = 16; // between the stage that stays and what is ringed below it
+const COMES_MS = 3000; // in which a chapter that was opened gets what it has from the server
 // what the steps speak of besides the place that they ring: the card lies over none of it where there is room
 const SPOKEN_OF = ".cz-frame, .cz-timeline, #prompt textarea, #generate, .cz-views, .cz-pulls, .cz-explore-sum, [data-press=heal], .cz-tools";
 
@@ -139,6 +141,7 @@ export class Tour {
     this.ringed = null;
     this.runAtStart = "";
     this.cellAtStart = -1; // a cell that was chosen before is not one that the visitor picks now
+    this.opened = 0; // when this step was
     this.weight = ""; // of the group, once the visitor has moved it at this step
     this.company = new Company(stage);
     this.lockedBefore = false; // the visitor came with locks of their own
@@ -165,6 +168,10 @@ export class Tour {
       this.watch();
     });
     window.addEventListener("resize", () => this.stand());
+    // what a chapter gets from the server pushes the ringed place away
+    new ResizeObserver(() => {
+      if (this.ringed && performance.now() - this.opened < COMES_MS) { bring(this.ringed); this.stand(); }
+    }).observe(element.closest("#learn") ?? element);
     window.addEventListener("scroll", () => { if (this.covers()) this.stand(); }, { passive: true });
     window.addEventListener("pagehide", () => this.company.leave(), true); // see stage/kept: the tour does not outlive a reload
   }
@@ -260,6 +267,7 @@ export class Tour {
     this.met = false;
     if (at === 0) this.runAtStart = stage.run?.id ?? "";
     this.weight = "";
+    this.opened = performance.now();
     stage.choose(step.task);
     if (step.chapter) stage.emit("show-chapter", step.chapter);
     this.cellAtStart = stage.selected;
@@ -325,4 +333,9 @@ function bring(node) {
   const phone = window.innerWidth <= PHONE_PX;
   const to = phone && node.closest(".cz") ? find(".cz-top") : node;
   to.scrollIntoView({ block: phone ? "start" : "nearest" });
+  if (!phone || to !== node) return;
+  // in Learn the stage stays at the top there
+  const stage = find("#stage");
+  const over = stage.contains(node) ? 0 : stage.getBoundingClientRect().bottom - node.getBoundingClientRect().top + UNDER_PX;
+  if (getComputedStyle(stage).position === "sticky" && over > 0) window.scrollBy(0, -over);
 }
