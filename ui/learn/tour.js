@@ -23,7 +23,7 @@ const PHONE_PX = 860;
 const UNDER_PX = 16; // between the stage that stays and what is ringed below it
 const COMES_MS = 3000; // in which a chapter that was opened gets what it has from the server
 // what the steps speak of besides the place that they ring: the card lies over none of it where there is room
-const SPOKEN_OF = ".cz-frame, .cz-timeline, #prompt textarea, #generate, .cz-views, .cz-pulls, .cz-explore-sum, [data-press=heal], .cz-tools";
+const SPOKEN_OF = ".cz-frame, .cz-timeline, #prompt textarea, #generate, .cz-views, .cz-pulls, .cz-explore-sum, [data-press=heal]";
 
 /** @type {Step[]} */
 const TOUR = [

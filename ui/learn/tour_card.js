@@ -28,7 +28,8 @@ export function placeFor({ width, height }, target, others, view, narrow) {
     [target.right + GAP, held(target.top, y)], [target.left - GAP - width, held(target.top, y)],
     [held(target.left, x), target.bottom + GAP], [held(target.left, x), target.top - GAP - height],
   ];
-  const inside = (/** @type {number[]} */ [left, top]) => left >= EDGE && left <= Math.max(x, EDGE) && top >= EDGE && top <= Math.max(y, EDGE);
+  const within = (/** @type {number} */ at, /** @type {number} */ most) => at >= EDGE && at <= Math.max(most, EDGE);
+  const inside = (/** @type {number[]} */ [left, top]) => within(left, x) && within(top, y);
   const places = [...near, ...corners].filter(inside);
   const cost = (/** @type {number[]} */ [left, top]) => {
     const box = { left, top, right: left + width, bottom: top + height };
