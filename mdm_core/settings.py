@@ -115,7 +115,7 @@ class SampleConfig:
         0.6,
         Number(
             label="Edit threshold",
-            help="How sure the model must be of the new token.",
+            help="A token is changed only if another one's chance is above this; 0.6 is 60 %.",
             low=0,
             high=1,
             step=0.01,

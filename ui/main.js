@@ -27,6 +27,7 @@ import { classMode } from "./learn/class_mode.js";
 import { Recorder } from "./learn/lesson/recorder.js";
 import { LessonSaver } from "./learn/lesson/save.js";
 import { Narrator } from "./learn/narrator.js";
+import { onward } from "./learn/place/onward.js";
 import { Place } from "./learn/place/place.js";
 import { showMe } from "./learn/show_me.js";
 import { Tour } from "./learn/tour.js";
@@ -82,8 +83,9 @@ const PIECES = {
   count: (piece) => new Count(piece),
   note: (piece) => note(stage, piece.element),
   palette: (piece) => new Palette(piece),
-  tour: (piece) => { new Tour(stage, held, piece); classMode(piece.element); },
+  tour: (piece) => { new Tour(stage, held, piece, !pointless(model).includes("neighbours")); classMode(piece.element); },
   lesson: (piece) => new LessonSaver(stage, piece, recorder, chapters, model),
+  onward: ({ element }) => onward(stage, element),
   place: (piece) => { new Place(stage, piece, pointless(model)); showMe(stage); },
   twin: (piece) => new Twin(stage, piece),
   narrator: (piece) => new Narrator(stage, piece),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ui.record.browser import dataset, settled
+from ui.record.browser import arrived, dataset, settled
 
 FIRST = ".cz-by-hand-canvas"
 SAMPLE = """(cell) => {
@@ -212,3 +212,54 @@ def test_where_nothing_is_chosen_nothing_can_be_pressed_and_nothing_is_lost(stud
     assert take_it.is_enabled() and take_it.inner_text().startswith("Set 7 cells")
     take(studio, 3)
     assert int(board(studio)["masked"]) == int(masked) - 7
+
+
+def test_who_leaves_half_way_finds_the_picture_that_stood_before(studio):
+    generate(studio)
+    last = dataset(studio)["last"]
+    own = studio.evaluate("window.chisel.run().id")
+    begin(studio)
+    take(studio, 2)
+    assert dataset(studio)["step"] == "1", "the stage goes along"
+    ways = ("[data-open=editing]", "[data-task=create]", "[data-task=edit]")
+    for way in ways:
+        studio.locator(way).click()
+        studio.wait_for_function("k => document.querySelector('.cz-canvas').dataset.step === k", arg=last)
+        assert dataset(studio)["masked"] == "0"
+        if way != ways[0]:
+            studio.locator("[data-task=learn]").click()
+        else:
+            studio.locator("[data-open=sampler]").click()
+        studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.step === '1'")
+        assert studio.locator(".cz-by-hand-step").inner_text().startswith("Step 2 of 4"), (
+            "and can be gone on with"
+        )
+    # a reload forgets the game: the picture is there all the same
+    studio.reload()
+    arrived(studio).wait_for_function("id => window.chisel.run()?.id === id", arg=own)
+    studio.wait_for_function("k => document.querySelector('.cz-canvas').dataset.step === k", arg=last)
+    assert dataset(studio)["masked"] == "0"
+
+
+def test_who_went_to_another_step_stays_there(studio):
+    generate(studio)
+    begin(studio)
+    studio.evaluate("window.chisel.go(2)")
+    studio.locator("[data-open=editing]").click()
+    studio.evaluate("() => new Promise((done) => setTimeout(done, 200))")
+    assert dataset(studio)["step"] == "2"
+
+
+def test_what_the_noise_sliders_spoilt_does_not_leave_its_chapter(studio):
+    generate(studio)
+    tokens = studio.evaluate("() => Array.from(window.chisel.tokens())")
+    studio.locator("[data-task=learn]").click()
+    studio.locator("[data-open=forward]").click()
+    studio.wait_for_function("() => !document.querySelector('.fw-mask').disabled")
+    studio.locator(".fw-mask").fill("100")
+    studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.masked === '256'")
+    studio.locator("[data-task=create]").click()
+    studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.masked === '0'")
+    assert studio.evaluate("() => Array.from(window.chisel.tokens())") == tokens
+    studio.evaluate("window.chisel.undo()")  # it was not lost
+    studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.masked === '256'")

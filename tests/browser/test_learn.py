@@ -100,7 +100,7 @@ def test_the_tour_waits_for_the_visitor_and_can_be_left(studio):
     learn(studio)
     studio.locator("[data-tour=start]").press("Enter")
     card, after = studio.locator(".cz-tour"), studio.locator(".cz-tour-said")
-    assert "Step 1 of 6" in card.inner_text()
+    assert "Step 1 of 7" in card.inner_text()
     assert studio.locator("#generate.cz-spot").count() == 1
     assert after.inner_text() == "" and card.get_by_role("button", name="Skip").is_visible()
     studio.locator("#prompt textarea").fill("three strawberries on a teal background")
@@ -122,6 +122,10 @@ def test_the_tour_waits_for_the_visitor_and_can_be_left(studio):
     if any(steps):
         scrub(studio, next(k for k, n in enumerate(steps) if n))
     after.filter(has_text="Ordinary masked models" if any(steps) else "needed no edit").wait_for()
+    studio.get_by_role("button", name="Next", exact=True).click()
+    assert "GCE" in card.inner_text() and studio.locator(".cz-explorer .cz-slider.cz-spot").count() == 1
+    studio.locator(".cz-explorer .cz-slider input").fill("0")
+    after.filter(has_text="pushed down like any wrong token").wait_for()
     studio.get_by_role("button", name="Next", exact=True).click()
     assert studio.evaluate("document.body.dataset.task") == "edit"
     studio.evaluate("window.chisel.lock([5, 6], true)")

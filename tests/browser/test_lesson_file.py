@@ -132,3 +132,28 @@ def test_the_words_of_a_prompt_stay_words_in_the_file(studio, alone, tmp_path):
     page = alone(saved(studio, tmp_path))
     assert page.locator(".ls-prompt").inner_text() == words
     assert page.locator("b", has_text="$&").count() == 0
+
+
+def test_a_file_saved_before_anything_was_tried_has_something_to_show_all_the_same(studio, alone, tmp_path):
+    carved(studio)
+    chapter(studio, "editing")
+    page = alone(saved(studio, tmp_path))
+    page.locator(".lab-pair").wait_for()
+    assert " tokens differ in the end" in page.locator(".lab-again-say").inner_text()
+    assert "10 %" in page.locator(".cz-results tbody tr").first.inner_text()
+    assert page.locator(".lab-passes input").is_enabled()
+    chapter(studio, "sampler")
+    page = alone(saved(studio, tmp_path))
+    assert page.locator(".cz-by-hand-step").inner_text() == "Step 1 of 12"
+    assert page.locator(".cz-by-hand-canvas").get_attribute("data-masked") == "256"
+
+
+def test_where_nothing_can_be_tried_the_file_says_so(studio, alone, tmp_path):
+    carved(studio)
+    studio.evaluate("() => { window.chisel.run().kind = 'opened'; window.chisel.run().state = 'stopped'; }")
+    chapter(studio, "editing")
+    page = alone(saved(studio, tmp_path))
+    assert (
+        page.locator(".lab-again-say").inner_text() == "Nothing had been compared when this file was saved."
+    )
+    assert page.locator(".cz-lab-say").inner_text() == "Nothing had been broken when this file was saved."

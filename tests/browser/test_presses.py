@@ -96,5 +96,5 @@ def test_a_double_click_on_generate_makes_one_picture(studio):
     studio.locator("#generate").dblclick()
     studio.locator("#generate:disabled").wait_for()
     studio.locator("#generate:enabled").wait_for()
-    make(studio, steps=2)
+    make(studio, steps=2, seed=3)
     assert studio.evaluate("() => window.chisel.runs().length") == 3

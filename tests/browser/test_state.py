@@ -3,7 +3,7 @@
 import json
 import re
 
-from hands import TOKENS, edit, make, point, press, until
+from hands import TOKENS, edit, hold, make, point, press, until
 
 from ui.record.browser import CANVAS, arrived, dataset, settled
 
@@ -159,3 +159,48 @@ def test_files_of_two_steps_have_two_names(studio):
     assert len(set(names)) == 2 and all(
         re.fullmatch(r"chisel-a-blue-car-1(-step[23])?-[0-9a-f]{8}\.png", n) for n in names
     )
+
+
+def test_a_reload_in_the_middle_of_a_run_says_so_and_offers_to_go_on(studio):
+    studio.locator("#prompt textarea").fill("a panda left of an umbrella")
+    studio.locator("#steps input[type=number]").fill("40")
+    studio.locator("#seed input").fill("21")
+    studio.locator("#generate").click()
+    studio.wait_for_function(f"() => {CANVAS}.state === 'running' && Number({CANVAS}.step) >= 3")
+    cut = dataset(studio)["run"]
+    reload(studio)
+    until(studio, run=cut, state="stopped")
+    studio.wait_for_function("() => window.chisel.step() === window.chisel.run().last")
+    k = studio.evaluate("() => window.chisel.run().last")
+    assert 3 <= k < 40
+    studio.locator(".cz-status", has_text=re.compile(rf"^step {k} of 40.*, cut off by the reload")).wait_for()
+    told = studio.locator(".cz-outcome")
+    told.filter(has_text=f"The reload cut this run off at step {k} of 40").wait_for()
+    assert told.inner_text().endswith("Continue carves on from there.")
+    studio.locator(".cz-continue").click()
+    done = settled(studio, other_than=cut)
+    assert done["masked"] == "0" and "cut this run off" not in told.inner_text()
+    # a finished run is not said to be cut
+    reload(studio)
+    settled(studio)
+    assert "cut" not in told.inner_text() + studio.locator(".cz-status").inner_text()
+
+
+def test_a_reload_before_the_first_step_says_how_to_run_it_again(visit):
+    other, page = visit(), visit()
+    make(other, steps=2)
+    hold(other)
+    page.locator("#prompt textarea").fill("a rocket in a starry night")
+    page.locator("#steps input[type=number]").fill("5")
+    page.locator("#seed input").fill("21")
+    page.locator("#generate").click()
+    status = page.locator(".cz-status")
+    status.filter(has_text="waiting").wait_for()
+    reload(page)
+    status.filter(has_text="before its first step: press Generate to run it again.").wait_for()
+    form(page, prompt="a rocket in a starry night", steps="5", seed="21")
+    other.close()
+    page.locator("#generate").click()
+    settled(page)
+    assert page.evaluate("() => window.chisel.run().seed") == 21
+    assert "cut" not in status.inner_text()

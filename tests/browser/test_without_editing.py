@@ -130,3 +130,22 @@ def test_healing_ends_with_a_sentence_in_numbers(studio):
     besides = f"{others} other" if others else "no other"
     words = studio.locator(".cz-outcome").inner_text()
     assert words.startswith(f"{back} of 26 broken tokens came back exactly; {besides}"), words
+
+
+def test_the_same_comparison_again_brings_back_the_run_that_was_made(compared):
+    page = compared
+    ids = page.evaluate("() => window.chisel.runs().map((run) => run.id)")
+    other = page.evaluate("() => window.chisel.beside().id")
+    page.evaluate("() => document.addEventListener('chisel:ask', () => { window.asked = true; })")
+    for _ in range(2):
+        page.locator(".cz-compare-stop").click()
+        page.locator(".cz-without:enabled").click()
+        until(page, besideState="done")
+        assert page.evaluate("() => window.chisel.beside().id") == other
+    assert page.evaluate("() => window.chisel.runs().map((run) => run.id)") == ids
+    assert page.locator(".cz-thumb").count() == 2 and not page.evaluate("() => window.asked ?? false")
+    # made once more with the same seed it is still the same picture
+    page.locator(".cz-compare-stop").click()
+    page.locator("#keep-seed input").check()
+    make(page, steps=12, prompt=PROMPT, seed=0)
+    page.wait_for_function("() => document.querySelectorAll('.cz-thumb').length === 2")

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { unpack } from "../../ui/stage/run/bytes.js";
-import { again, fill } from "../../ui/stage/ask/ask.js";
+import { again, cameOf, fill } from "../../ui/stage/ask/ask.js";
 import { Run } from "../../ui/stage/run/run.js";
 import { message, step } from "./messages.mjs";
 
@@ -45,4 +45,19 @@ test("a run is made again from where it began, with the settings that it had", (
   const branch = make({ kind: "branch", form, prefix: 1, frames: [step(1, [1, 2, 8, 8, 8, 8], { set: [0, 1] })] });
   assert.equal(again(INITIAL, branch).changes.steps, 2 + branch.base);
   assert.equal(again(INITIAL, before).changes.steps, 12); // a message kept from before says nothing of the form
+});
+
+test("an ask is known to make a run once more, and one with anything changed is not", () => {
+  const run = new Run(message({ form: { steps: 2, guidance: 3 } }));
+  run.take(message());
+  const { ask, changes } = again(INITIAL, run);
+  assert.ok(cameOf(INITIAL, run, ask, changes));
+  for (const other of [{ editing: false }, { seed: 8 }, { prompt: "a dog" }, { steps: 3 }]) {
+    assert.ok(!cameOf(INITIAL, run, ask, { ...changes, ...other }), JSON.stringify(other));
+  }
+  const locked = new Run(message());
+  locked.take(message({ frames: [step(0, [1, 8, 8, 8, 8, 8], { locked: [0] }), step(1, [1, 2, 2, 2, 2, 2], { set: [1] })] }));
+  assert.ok(!cameOf(INITIAL, locked, ask, again(INITIAL, locked).changes), "other constraints");
+  run.state = "stopped";
+  assert.ok(!cameOf(INITIAL, run, ask, changes));
 });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Choice, differing } from "../../ui/learn/sampler/choice.js";
 import { verdict } from "../../ui/learn/sampler/end.js";
+import { polishOf, stepWords } from "../../ui/learn/sampler/words.js";
 import { pack } from "../../ui/stage/run/bytes.js";
 
 const V = 9;
@@ -94,4 +95,15 @@ test("the end is told with a count, and with what was sent back", () => {
   assert.equal(verdict(mine, own),
     "3 of 4 tokens are the sampler's own. You took 1 step and 1 edit, sending 1 cell back; it took 3 steps and 1 edit.");
   assert.equal(differing([1, 2, 3], [1, 3, 2]), 2);
+});
+
+test("a step is named by what it is: of the steps, a polish pass, or one more", () => {
+  assert.equal(stepWords(3, 12, "unmask", 2), "Step 3 of 12 + 2 polish");
+  assert.equal(stepWords(3, 12, "unmask", 0), "Step 3 of 12");
+  assert.equal(stepWords(14, 12, "polish", 2), "Step 14: polish pass 2 of 2");
+  assert.equal(stepWords(13, 12, "unmask", 2), "Step 13, beyond the 12");
+  assert.deepEqual([
+    { editing: true, edit_mode: "overwrite", polish: 2 }, { editing: false, edit_mode: "overwrite", polish: 2 },
+    { editing: true, edit_mode: "remask", polish: 2 },
+  ].map(polishOf), [2, 0, 0]);
 });

@@ -48,7 +48,7 @@ test("a run that comes back onto the shelf leaves the canvas alone", () => {
   const stage = new Stage();
   stage.take(message({ run: "a" }));
   stage.asks.waiting = true;
-  stage.shelve(message({ run: "b" }));
+  stage.shelve(message({ run: "b", seed: 8 }));
   assert.deepEqual([stage.run.id, stage.shelf.runs.map(({ id }) => id), stage.asks.waiting], ["a", ["b", "a"], true]);
 });
 

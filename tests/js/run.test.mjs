@@ -3,7 +3,8 @@ import test from "node:test";
 
 import { pack, unpack } from "../../ui/stage/run/bytes.js";
 import { Run } from "../../ui/stage/run/run.js";
-import { capital, count, percent, place } from "../../ui/stage/run/words.js";
+import { capital, count, entropy, percent, place } from "../../ui/stage/run/words.js";
+import { slotsOf } from "../../ui/stage/time/timeline.js";
 import { message, step } from "./messages.mjs";
 
 const whole = (changes) => {
@@ -77,4 +78,29 @@ test("numbers and places as people read them", () => {
   assert.deepEqual([1, 0.996, 0.5, 0.0123, 0.00001].map(percent), ["100 %", "> 99 %", "50 %", "1.2 %", "< 0.01 %"]);
   assert.deepEqual([count(1, "step"), count(0, "step")], ["1 step", "0 steps"]);
   assert.equal(capital(place(5, 3)), "Row 2, column 3");
+});
+
+test("steps and polish passes are counted apart, and never a step 13 of 12", () => {
+  const settings = { steps: 2, edit: "overwrite", polish: 2 };
+  const [first, second, third] = message().frames;
+  const carved = { ...message({ settings, state: "running" }), frames: [first, second] };
+  const run = new Run(carved);
+  run.take(carved);
+  assert.equal(run.describe(1).split(" · ")[0], "step 1 of 2 + 2 polish");
+  assert.equal(run.describe(0).split(" · ")[0], "start of 2 steps + 2 polish");
+  assert.equal(slotsOf(run), 5);
+  const polished = step(3, [1, 5, 3, 3, 3, 3], { phase: "polish" });
+  run.take({ ...carved, state: "done", frames: [third, polished] });
+  assert.equal(run.describe(3).split(" · ")[0], "step 3, polish pass 1 of 1");
+  assert.equal(run.note(), "seed 7 · 2 steps + 1 polish");
+  for (const edit of ["remask", "off"]) {
+    const other = new Run(message({ settings: { ...settings, edit }, state: "running" }));
+    assert.equal(other.polish, 0);
+  }
+});
+
+test("what a number means stands with it", () => {
+  assert.equal(entropy(0), "0.00 nats, as among 1.0 equal choices");
+  assert.equal(entropy(1.5), "1.50 nats, as among 4.5 equal choices");
+  assert.equal(entropy(5), "5.00 nats, as among 148 equal choices");
 });

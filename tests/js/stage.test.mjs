@@ -198,3 +198,23 @@ test("a piece that comes late hears which chapter is open, once", async () => {
   await null;
   assert.deepEqual(heard.slice(2), [["early", ""], ["late", ""]]);
 });
+
+test("the same run is on the shelf once, and is still found by its other name", () => {
+  const stage = stageWith(message(), message({ run: "r2" }));
+  assert.deepEqual(stage.shelf.runs.map(({ id }) => id), ["r2"]);
+  assert.equal(stage.shelf.find("r1").id, "r1");
+  // beside the one on the canvas it is that one which stays
+  stage.take(message({ run: "r3", role: "beside" }));
+  assert.deepEqual([stage.beside.id, ...stage.shelf.runs.map(({ id }) => id)], ["r3", "r2"]);
+  // another seed, and one that was stopped, are others
+  stage.take(message({ run: "r4", seed: 8 }));
+  stage.take(message({ run: "r5", state: "stopped" }));
+  assert.deepEqual(stage.shelf.runs.map(({ id }) => id), ["r5", "r4", "r2"]);
+});
+
+test("a run that bears something by hand stays on the shelf beside its equal", () => {
+  const stage = stageWith(message());
+  stage.change(() => new Hands(stage).put([[0, 6]]));
+  stage.take(message({ run: "r2" }));
+  assert.deepEqual(stage.shelf.runs.map(({ id }) => id), ["r2", "r1"]);
+});

@@ -4,7 +4,7 @@
 import { find, make, makeSvg } from "../layout/dom.js";
 import { editOf, toldEdit } from "../stage/run/edits.js";
 import { MARK } from "../stage/canvas/colours.js";
-import { capital, percent, place } from "../stage/run/words.js";
+import { capital, entropy, percent, place } from "../stage/run/words.js";
 import { beforeAndAfter, crop, patchAt } from "./crop.js";
 import { Lookup } from "./lookup.js";
 import { Steps } from "./steps.js";
@@ -61,7 +61,7 @@ export class Inspector {
     this.find(".cz-p-label").textContent = label;
     this.find(".cz-p").textContent = judged ? percent(p) : "–";
     this.find(".cz-p-fill").style.width = judged ? `${Math.max(p * 100, 0.5)}%` : "0";
-    this.find(".cz-h").textContent = begun || frame.h[cell] ? `${(frame.h[cell] / 1000).toFixed(2)} nats` : "–";
+    this.find(".cz-h").textContent = begun || frame.h[cell] ? entropy(frame.h[cell] / 1000) : "–";
     this.surroundings();
     this.changed();
     this.curve();

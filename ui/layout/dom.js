@@ -1,6 +1,8 @@
 // @ts-check
 // Elements: found, made, waited for, and what a key that is pressed in them is for.
 
+const LOOK_MS = 60; // between two looks at what is waited for
+
 /**
  * The first element that fits, or null. Typed as anything, so that a field, a canvas and a button need no casts.
  * @param {string} selector @param {ParentNode} root @returns {any}
@@ -52,6 +54,17 @@ export function whenThere(selector, call) {
   const watcher = new MutationObserver(look);
   watcher.observe(document.body, { childList: true, subtree: true });
   look();
+}
+
+/**
+ * Waits until something is true, for so long at most; tells whether it is.
+ * @param {() => boolean} met @param {number} ms
+ */
+export async function until(met, ms) {
+  for (const end = performance.now() + ms; !met() && performance.now() < end;) {
+    await new Promise((done) => { setTimeout(done, LOOK_MS); });
+  }
+  return met();
 }
 
 export const isDark = () => document.body.classList.contains("dark");

@@ -1,7 +1,7 @@
 // @ts-check
 // The self-correction lab: asks for a breakage of the picture on the canvas, shows it heal pass by pass, keeps the counts.
 
-import { find, findAll, make } from "../layout/dom.js";
+import { find, findAll, make, until } from "../layout/dom.js";
 import { rollSeed } from "../stage/ask/ask.js";
 import { cellUnder, columnAndRow } from "../stage/run/cells.js";
 import { MARK } from "../stage/canvas/colours.js";
@@ -14,6 +14,8 @@ import { Pair } from "./pair.js";
  */
 
 const ROWS_KEPT = 6;
+const SHARE_SAVED = 10; // per cent broken for a file, where nothing was before
+const GATHER_MS = 20_000; // that a file waits for it
 const LEAST_PX = 256; // across, of the lab's pictures
 
 /**
@@ -58,7 +60,7 @@ export class Lab {
       canvas.addEventListener("click", (/** @type {MouseEvent} */ event) => this.pick(canvas, event));
     }
     this.pointed = -1;
-    new Pair(stage, element);
+    this.pair = new Pair(stage, element);
     watch("value", () => { if (props.value) this.take(props.value); });
     if (kept) this.again(kept.live);
   }
@@ -118,9 +120,18 @@ export class Lab {
       button.classList.toggle("is-kept", live.some(([, data]) => data.share === Number(button.dataset.share)));
     }
     for (const [, , messages] of live) for (const message of messages) this.take(message);
+    if (!this.passes.length) this.say("Nothing had been broken when this file was saved.");
+    this.pair.reopened();
   }
 
-  async gather() {} // what was broken here is kept as it was
+  /** For a saved lesson: where nothing was compared or broken yet, it is done now, so that the file has it to show. */
+  async gather() {
+    await this.pair.gather();
+    const { run } = this.stage;
+    if (this.passes.length || !run || run.state !== "done") return;
+    if (this.element.dataset.state !== "busy") this.press(SHARE_SAVED);
+    await until(() => this.element.dataset.state !== "busy", GATHER_MS);
+  }
 
   /** A pass has come: the slider reaches one further, and shows it. @param {Told} told */
   keep(told) {

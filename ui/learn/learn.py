@@ -39,6 +39,7 @@ def panel(studio: Any, facts: Facts) -> None:
     if lessons:
         with gr.Column(elem_id="chapter-lessons", elem_classes="cz-chapter", min_width=0):
             gr.Markdown(linked(LESSONS.read_text(encoding="utf-8")), elem_id="lessons")
+    Static(markup("learn/place/onward.html"), "onward", elem_id="onward")
     with gr.Row(elem_id="learn-foot", equal_height=False):
         lesson.put(studio, pieces)
         Static(markup("learn/tour.html"), "tour", elem_id="tour")

@@ -2,11 +2,13 @@
 // Two carvings of the same noise, drawn large and in step with the timeline of the stage: the run on the stage and the one
 // beside it. What differs is framed, and told in numbers.
 
-import { find } from "../layout/dom.js";
+import { find, until } from "../layout/dom.js";
 import { Painter } from "../stage/canvas/paint.js";
-import { count } from "../stage/run/words.js";
+import { count, percent } from "../stage/run/words.js";
 
 /** @typedef {import("../stage/run/run.js").Run} Run */
+
+const GATHER_MS = 20_000; // that a file waits for the other run
 
 /** The cells in which two grids of tokens differ. @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
 export function differing(a, b) {
@@ -25,7 +27,9 @@ export function parted(a, b) {
   const edits = [a, b].map((run) => run.frames[run.last].editsSoFar);
   const editing = edits[0] >= edits[1] ? edits : [edits[1], edits[0]];
   const words = `${count(editing[0], "edit")} against ${editing[1]}; ${n} of ${a.cells} tokens differ in the end`;
-  return first === undefined ? `${words}.` : `${words}, the first of them at step ${first}.`;
+  if (first === undefined) return `${words}.`;
+  const frame = at(a, first);
+  return `${words}, the first of them at ${frame.phase === "polish" ? a.passed(a.frames.indexOf(frame)) : `step ${first}`}.`;
 }
 
 export class Pair {
@@ -35,11 +39,10 @@ export class Pair {
     this.element = element;
     this.open = false;
     this.request = 0;
-    this.asked = false; // this chapter asked for the run beside
+    this.absent = ""; // what is said while nothing stands beside
     this.own = new Painter(this.find("[data-pair=own]"));
     this.other = new Painter(this.find("[data-pair=beside]"));
     this.find(".lab-again").addEventListener("click", () => {
-      this.asked = true;
       this.say("Carving …");
       stage.asks.compareWith("editing");
     });
@@ -61,6 +64,20 @@ export class Pair {
     this.find(".lab-again-say").textContent = words;
   }
 
+  /** For a saved lesson: the other way of the same noise, where nothing stands beside yet and there can be one. */
+  async gather() {
+    const { stage } = this;
+    if (this.comparing || this.find(".lab-again").disabled) return;
+    this.find(".lab-again").click();
+    await until(() => stage.free && this.comparing && stage.beside.state !== "running", GATHER_MS);
+  }
+
+  /** In a file: what is not there is said, for nothing can be carved. */
+  reopened() {
+    this.absent = "Nothing had been compared when this file was saved.";
+    this.tell();
+  }
+
   /** The run beside is the one on the stage with editing switched. */
   get comparing() {
     const { run, beside } = this.stage;
@@ -71,6 +88,9 @@ export class Pair {
     const { run, beside, free, revises } = this.stage;
     const own = Boolean(run) && ["generate", "repaint", "branch"].includes(run.kind);
     const off = run?.settings?.edit === "off";
+    const threshold = run?.settings?.edit_threshold;
+    this.find(".lab-threshold").textContent = threshold === undefined || run.kind === "heal" ? ""
+      : ` (${threshold} in this picture: ${percent(threshold)})`;
     const again = this.find(".lab-again");
     again.disabled = !free || run.state !== "done" || !own || !revises || Boolean(beside);
     again.textContent = off ? "Carve it again with editing" : "Carve it again without editing";
@@ -84,7 +104,7 @@ export class Pair {
 
   tell() {
     const { run, beside } = this.stage;
-    if (!this.comparing) return this.say("");
+    if (!this.comparing) return this.say(this.absent);
     if (run.state !== "running" && beside.state !== "running") this.say(parted(run, beside));
   }
 

@@ -3,26 +3,35 @@
 // Nothing is blocked meanwhile, any step can be skipped, and Escape or the cross ends it at any time.
 
 import { find, findAll, make } from "../layout/dom.js";
+import { Company } from "./company.js";
+import { placeFor, shared } from "./tour_card.js";
 
 /**
  * What the steps look at.
  * @typedef {{state: string, began: boolean, step: number, cell: number, overlay: string, tool: string, locked: number,
- *   drafted: number, kind: string, edited: number, editsInRun: number}} Seen
+ *   drafted: number, kind: string, edited: number, editsInRun: number, weight: string, stone: boolean}} Seen
  *
  * One step: `chapter` is the one of Learn that tells more of it, `spot` the place that is ringed, `then` the next one once
  * it is `half` done; what is said `after` it was `done` may be an`other` thing, `otherwise`.
- * @typedef {{title: string, text: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
+ * @typedef {{title: string, text: string, made?: string, task: string, spot: string, done: (seen: Seen) => boolean, after: string,
  *   chapter?: string, view?: string, then?: string, half?: (seen: Seen) => boolean, other?: string, otherwise?: (seen: Seen) => boolean,
- *   revises?: boolean}} Step revises: a step for models that do, or for those that do not, alone
+ *   revises?: boolean, grouped?: boolean}} Step revises: a step for models that do, or for those that do not, alone;
+ * grouped: for models whose codes have neighbours; made: said instead of the text where the picture did not begin as stone
  */
 
 const PHONE_PX = 860;
+const UNDER_PX = 16; // between the stage that stays and what is ringed below it
+const COMES_MS = 3000; // in which a chapter that was opened gets what it has from the server
+// what the steps speak of besides the place that they ring: the card lies over none of it where there is room
+const SPOKEN_OF = ".cz-frame, .cz-timeline, #prompt textarea, #generate, .cz-views, .cz-pulls, .cz-explore-sum, [data-press=heal]";
 
 /** @type {Step[]} */
 const TOUR = [
   {
     title: "A picture starts as stone",
     text: "Every cell is masked: nothing is decided. Write what you would like to see and press Generate.",
+    made: "What you see was not begun from nothing. Write what you would like to see and press Generate: then every cell is masked at "
+      + "first, and nothing is decided.",
     task: "learn",
     chapter: "token",
     spot: "#generate",
@@ -31,7 +40,7 @@ const TOUR = [
   },
   {
     title: "Few tokens first",
-    text: "Drag the timeline back to step 1, 2 or 3. Which cells came first?",
+    text: "Drag the timeline to step 1, 2 or 3. Which cells came first?",
     task: "learn",
     chapter: "token",
     spot: ".cz-timeline",
@@ -61,6 +70,19 @@ const TOUR = [
     after: "Ordinary masked models cannot do this: there, what is set stays set.",
     other: "This picture needed no edit at all. Generate another one to see some, or go on.",
     otherwise: (s) => s.edited === 0,
+  },
+  {
+    title: "Why neighbours deserve credit",
+    grouped: true,
+    text: "Some tokens look almost alike. Plain training calls all of them wrong but one. Grouped cross-entropy (GCE) also rewards "
+      + "the right one's neighbours: move the weight of the group.",
+    task: "learn",
+    chapter: "neighbours",
+    view: "picture",
+    spot: ".cz-explorer .cz-slider",
+    done: (s) => s.weight !== "",
+    after: "At weight 0 the neighbours are pushed down like any wrong token; the more weight, the more they share in what is right. "
+      + "Who draws a neighbour was nearly right.",
   },
   {
     title: "Lock what you like",
@@ -107,17 +129,21 @@ export class Tour {
    * @param {import("../stage/stage.js").Stage} stage
    * @param {{tools: {tool: string} | null}} hands
    * @param {{element: HTMLElement}} piece
+   * @param {boolean} groups whether the model's codes have neighbours
    */
-  constructor(stage, hands, { element }) {
+  constructor(stage, hands, { element }, groups = true) {
     this.stage = stage;
     this.hands = hands;
-    this.steps = TOUR.filter(({ revises }) => revises === undefined || revises === stage.revises);
+    this.steps = TOUR.filter(({ revises = stage.revises, grouped }) => revises === stage.revises && (!grouped || groups));
     this.at = -1;
     this.met = false; // the visitor did what this step asks for
     /** @type {HTMLElement | null} */
     this.ringed = null;
     this.runAtStart = "";
     this.cellAtStart = -1; // a cell that was chosen before is not one that the visitor picks now
+    this.opened = 0; // when this step was
+    this.weight = ""; // of the group, once the visitor has moved it at this step
+    this.company = new Company(stage);
     this.lockedBefore = false; // the visitor came with locks of their own
     this.startButton = find("[data-tour=start]", element);
     this.startButton.addEventListener("click", () => this.start());
@@ -136,6 +162,18 @@ export class Tour {
     // inside Gradio's own container: its copies of our rules reach no further
     (element.closest(".contain") || document.body).append(this.card);
     for (const name of ["change", "task"]) stage.on(name, () => setTimeout(() => this.watch()));
+    document.addEventListener("input", ({ target }) => {
+      if (!(target instanceof HTMLInputElement) || !target.closest(".cz-explorer .cz-slider")) return;
+      this.weight = target.value;
+      this.watch();
+    });
+    window.addEventListener("resize", () => this.stand());
+    // what a chapter gets from the server pushes the ringed place away
+    new ResizeObserver(() => {
+      if (this.ringed && performance.now() - this.opened < COMES_MS) { bring(this.ringed); this.stand(); }
+    }).observe(element.closest("#learn") ?? element);
+    window.addEventListener("scroll", () => { if (this.covers()) this.stand(); }, { passive: true });
+    window.addEventListener("pagehide", () => this.company.leave(), true); // see stage/kept: the tour does not outlive a reload
   }
 
   /** @returns {Seen} */
@@ -152,6 +190,8 @@ export class Tour {
       drafted: byHand.size,
       kind: run ? run.kind : "",
       edited: run ? run.frames[shown].edited.length : 0,
+      weight: this.weight,
+      stone: !run || run.frames[0].masked === run.cells,
       editsInRun: run ? run.frames.reduce((n, frame) => n + frame.edited.length, 0) : 0,
     };
   }
@@ -168,6 +208,7 @@ export class Tour {
       this.next.classList.add("is-main");
       this.ring(null);
       if (this.at === 0) bring(find(".cz-frame"));
+      this.stand();
     }
     this.ring(this.met ? null : step.half?.(seen) ? step.then : step.spot);
   }
@@ -182,6 +223,32 @@ export class Tour {
     if (!target) return;
     target.classList.add("cz-spot");
     bring(target);
+    this.stand();
+  }
+
+  /** What the card points at. @returns {HTMLElement | null} */
+  get target() {
+    return this.ringed ?? (this.at === 0 || this.met ? find(".cz-frame") : null);
+  }
+
+  /** The card lies over what it points at. */
+  covers() {
+    return this.at >= 0 && Boolean(this.target) && shared(this.card.getBoundingClientRect(), this.target.getBoundingClientRect()) > 0;
+  }
+
+  /** The card goes beside what it points at. */
+  stand() {
+    if (this.at < 0) return;
+    const { card, target } = this;
+    const seen = findAll(SPOKEN_OF).filter((node) => node.offsetParent !== null && node !== target);
+    const others = seen.map((node) => node.getBoundingClientRect());
+    // on a phone Retouch keeps its buttons under the thumb
+    const bar = find("#edit-actions");
+    const floor = bar?.offsetParent === null && bar.offsetHeight ? bar.getBoundingClientRect().top : window.innerHeight;
+    const view = { width: document.documentElement.clientWidth, height: floor };
+    const { left, top } = placeFor({ width: card.offsetWidth, height: card.offsetHeight }, target?.getBoundingClientRect() ?? null, others,
+      view, window.innerWidth <= PHONE_PX);
+    Object.assign(card.style, { left: `${left}px`, top: `${top}px`, bottom: "auto" });
   }
 
   start() {
@@ -199,14 +266,20 @@ export class Tour {
     this.at = at;
     this.met = false;
     if (at === 0) this.runAtStart = stage.run?.id ?? "";
+    this.weight = "";
+    this.opened = performance.now();
     stage.choose(step.task);
     if (step.chapter) stage.emit("show-chapter", step.chapter);
     this.cellAtStart = stage.selected;
     if (step.view) stage.view(step.view);
+    // the first step speaks of the stone that a picture begins as
+    const { run } = stage;
+    if (at === 0 && run && run.state !== "running" && this.look().stone) this.company.go(0);
+    else this.company.leave();
     if (step.task === "edit" && stage.run) stage.go(stage.run.last); // hands work on the finished picture
     this.where.textContent = `Step ${at + 1} of ${this.steps.length}`;
     this.title.textContent = step.title;
-    this.words.textContent = step.text;
+    this.words.textContent = step.made && !this.look().stone ? step.made : step.text;
     this.said.textContent = "";
     this.card.classList.remove("is-met");
     Object.assign(this.card.dataset, { step: String(at + 1), task: step.task });
@@ -215,6 +288,7 @@ export class Tour {
     this.back.disabled = at === 0;
     this.dots.forEach((dot, i) => { dot.className = i === at ? "is-here" : i < at ? "is-past" : ""; });
     this.watch();
+    this.stand();
   }
 
   /** A step on, or back. @param {number} by */
@@ -231,6 +305,7 @@ export class Tour {
     this.at = -1;
     this.ring(null);
     this.card.hidden = true;
+    this.company.leave();
     stage.choose(finished ? "create" : "learn");
     if (finished) {
       stage.view("picture");
@@ -258,4 +333,9 @@ function bring(node) {
   const phone = window.innerWidth <= PHONE_PX;
   const to = phone && node.closest(".cz") ? find(".cz-top") : node;
   to.scrollIntoView({ block: phone ? "start" : "nearest" });
+  if (!phone || to !== node) return;
+  // in Learn the stage stays at the top there
+  const stage = find("#stage");
+  const over = stage.contains(node) ? 0 : stage.getBoundingClientRect().bottom - node.getBoundingClientRect().top + UNDER_PX;
+  if (getComputedStyle(stage).position === "sticky" && over > 0) window.scrollBy(0, -over);
 }

@@ -328,7 +328,7 @@ export class Stage extends EventTarget {
     }
     if (message.state !== "running") {
       this.asks.finished = this.asks.sent;
-      this.emit("done", target.id);
+      this.settle(target, true);
     }
     // while it streams, a step without its picture is passed over; at the end it is looked at, and so decoded
     const newest = message.state === "running" ? this.run.seen : this.run.last;
@@ -347,11 +347,18 @@ export class Stage extends EventTarget {
     return run;
   }
 
+  /** One of equal runs stays on the shelf, the one that is shown or worked on. @param {Run} run @param {boolean} now it has just ended */
+  settle(run, now = false) {
+    this.shelf.settle(run, (one) => one === this.run || this.sheet.keep(one).drafts.length > 0);
+    if (now) this.emit("done", run.id);
+  }
+
   /** A run of before goes onto the shelf and not onto the canvas. @param {Message} message */
   shelve(message) {
     const { waiting } = this.asks;
-    this.begun({ ...message, role: "main" });
+    const run = this.begun({ ...message, role: "main" });
     this.asks.waiting = waiting; // it is not what is waited for
+    if (run) this.settle(run);
     this.changed();
   }
 
@@ -363,7 +370,7 @@ export class Stage extends EventTarget {
       this.compare(other);
     }
     this.beside.take(message);
-    if (message.state !== "running") this.emit("done", this.beside.id);
+    if (message.state !== "running") this.settle(this.beside, true);
     this.go(message.state === "running" ? this.beside.seen : this.longest, true);
   }
 

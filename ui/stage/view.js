@@ -103,7 +103,7 @@ export class StageView {
 
   sayStep() {
     const { run, shown, byHand } = this.stage;
-    this.say(run ? run.describe(shown, byHand.size) : "");
+    this.say(run ? run.describe(shown, byHand.size) : this.stage.asks.cutWords);
   }
 
   /** One line about the cell under the mouse, in place of the step's own. @param {number} cell */

@@ -58,7 +58,12 @@ export class Forward {
     this.find(".fw-back").addEventListener("click", () => this.goBack());
     this.find(".fw-whole").addEventListener("click", () => this.whole());
     this.find(".fw-seed").addEventListener("click", () => this.reseed());
-    stage.on("chapter", (name) => { this.open = name === "forward"; if (this.open) this.meet(); });
+    stage.on("chapter", (name) => {
+      const left = this.open && name !== "forward";
+      this.open = name === "forward";
+      if (this.open) this.meet();
+      else if (left) this.leave();
+    });
     for (const name of ["run", "done"]) stage.on(name, () => { if (this.open) this.meet(); });
     stage.on("done", (id) => this.came(id));
     stage.on("change", () => this.refresh());
@@ -192,6 +197,11 @@ export class Forward {
     const run = stage.run;
     if (!sent || !run || run.id !== id || run.kind !== "branch" || run.state !== "done") return;
     this.say(counted(sent.whole, sent.start, run.frames[run.last].tokens, run.maskId));
+  }
+
+  /** The other chapters and tasks work on the picture, not on what the sliders left of it; undo brings that back. */
+  leave() {
+    if (this.able && (Number(this.mask.value) || Number(this.flip.value))) this.whole();
   }
 
   whole() {

@@ -138,7 +138,7 @@ export class OneStep {
     this.find(".os-decide-say").textContent = before.masked
       ? `The schedule asks for ${count(frame.set.length, "token")} in this step, of ${before.masked} that are masked: few at first, `
         + "when little is known, and many at the end."
-      : "Nothing is masked any more: this is a polishing pass, in which tokens can only be taken back.";
+      : "Nothing is masked any more: this is a polish pass, in which the model only looks again and can take tokens back.";
     this.mini("decide", run, frame, (cell) => {
       if (edited.has(cell)) return MARK.edit;
       return set.has(cell) ? MARK.set : before.tokens[cell] === run.maskId ? stone() : null;
@@ -299,7 +299,8 @@ export class OneStep {
     second.hidden = !chances.without;
     if (chances.without) this.table(second, chances, chances.without, "without guidance");
     this.find(".os-guide").textContent = g
-      ? `Guidance compares what the model says with your prompt and without any, and goes ${1 + g} times as far in that direction.` : "";
+      ? `Guidance compares what the model says with your prompt and without any. The way from the one to the other it goes once, as `
+        + `without guidance, and then ${g} times more: 1 + ${g} = ${1 + g} times as far.` : "";
   }
 
   /** @param {HTMLElement} table @param {Chances} chances @param {[number, number][]} rows @param {string} caption */

@@ -2,27 +2,24 @@
 // You are the sampler: one look of the model at a time, and the visitor decides what becomes of it. The decisions travel to
 // the server, where the sampler's own functions carry them out; going back needs nobody, as every step is still here.
 
-import { find, findAll, make } from "../../layout/dom.js";
+import { find, findAll, make, until } from "../../layout/dom.js";
 import { facts } from "../../layout/facts.js";
 import { again } from "../../stage/ask/ask.js";
-import { count, percent, place } from "../../stage/run/words.js";
+import { count, course, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
+import { Company } from "../company.js";
 import { Choice, differing } from "./choice.js";
 import { EndPair, same, verdict } from "./end.js";
 import { decoded, gather, turnsOf } from "./saved.js";
+import { cellWords, polishOf, RULES, stepWords } from "./words.js";
 
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {import("./choice.js").Rule} Rule */
 /** @typedef {import("../../stage/run/run.js").Run} Run */
 /** @typedef {import("./saved.js").Turn} Turn */
 
-const RULES = {
-  surest: "The surest first, with the sampler's own dice: this is what it does.",
-  least: "What the sampler would set last comes first.",
-  chance: "By dice alone, however sure the model is.",
-  hand: "Tap stone to set it, tap a set cell to send it back.",
-};
 const CLOSES_MS = 180; // that the stream of an answered event takes to close
+const GATHER_MS = 20_000; // that a file waits for the first look
 const REST_MS = 90; // how long the slider must rest before the temperature is asked for
 
 export class ByHand {
@@ -51,6 +48,7 @@ export class ByHand {
     this.freeAt = 0; // when the next decision may be sent
     /** @type {Run | null} the finished run */
     this.made = null;
+    this.company = new Company(stage);
     /** @type {Record<string, any> | null} what it was begun with */
     this.begun = null;
     this.board = new Board(this.find(".cz-by-hand-canvas"), (cell, on) => this.press(cell, on), (cell) => this.glance(cell));
@@ -80,7 +78,9 @@ export class ByHand {
     const voice = this.find(".cz-by-hand-cell");
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
-    stage.on("chapter", (name) => { if (name === "sampler") kept ? this.reopened(kept) : this.entered(); });
+    stage.on("chapter", (name) => { if (name !== "sampler") this.company.leave(); else kept ? this.reopened(kept) : this.entered(); });
+    // before the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
+    window.addEventListener("pagehide", () => this.company.leave(), true);
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
     watch("value", () => { if (props.value) this.heard(props.value); });
     if (!kept) this.entered();
@@ -109,9 +109,11 @@ export class ByHand {
   }
 
   entered() {
-    const { prompt, seed, steps } = this.form();
-    this.find(".cz-by-hand-with").textContent = prompt ? `“${prompt}”, seed ${seed}, ${count(Number(steps), "step")}` : "";
+    const form = this.form();
+    const { prompt, seed, steps } = form;
+    this.find(".cz-by-hand-with").textContent = prompt ? `“${prompt}”, seed ${seed}, ${course(Number(steps), polishOf(form))}` : "";
     this.draw();
+    if (this.choice && !this.company.on && !this.find(".cz-by-hand-play").hidden && this.along()) this.company.go(this.k - 1);
   }
 
   /** @param {any} data */
@@ -220,7 +222,7 @@ export class ByHand {
       : along ? "On the stage: what the sampler itself had by now." : "");
     this.refresh();
     this.draw();
-    if (along) this.stage.jump(k - 1);
+    if (along) this.company.go(k - 1);
   }
 
   /** The stage shows the sampler's own run, and nothing else: it can go along. */
@@ -255,13 +257,7 @@ export class ByHand {
     const { choice } = this;
     const node = this.find(".cz-by-hand-cell");
     if (!choice || cell < 0) { node.textContent = ""; return; }
-    const p = percent(choice.p[cell] / 65535);
-    const { columns } = this.board.shown.grid;
-    const edit = choice.edits.find((one) => one.at === cell);
-    const what = choice.isMasked(cell) ? `guess #${choice.drawn[cell]}, ${p}`
-      : edit ? `#${edit.from}, ${p}; the model would rather have #${edit.to}` : `set to #${choice.tokens[cell]}, now ${p}`;
-    const becomes = !choice.isOn(cell) ? "" : choice.isMasked(cell) ? ", will be set" : ", goes back";
-    node.textContent = `${place(cell, columns)}: ${what}${becomes}`;
+    node.textContent = `${place(cell, this.board.shown.grid.columns)}: ${cellWords(choice, cell)}`;
   }
 
   // ---- what is on screen -------------------------------------------------------------------------------------
@@ -280,10 +276,8 @@ export class ByHand {
       button.disabled = busy && !(this.auto && button.dataset.hand === "rest");
     }
     if (!choice) return;
-    const { steps, phase } = this.turns[k].told;
-    const polish = phase === "polish";
-    this.find(".cz-by-hand-step").textContent = polish ? `Step ${k}: polish`
-      : k <= steps ? `Step ${k} of ${steps}` : `Step ${k}, beyond the ${steps}`;
+    const { steps, phase, form } = this.turns[k].told;
+    this.find(".cz-by-hand-step").textContent = stepWords(k, steps, phase, polishOf(form));
     for (const button of findAll("[data-rule]", this.element)) {
       button.setAttribute("aria-pressed", String(button.dataset.rule === choice.rule));
       button.disabled = busy || !choice.masked;
@@ -324,8 +318,12 @@ export class ByHand {
 
   // ---- a saved lesson ------------------------------------------------------------------------------------------
 
-  /** Asks for what a saved lesson should be able to show. */
-  gather() {
+  /** Asks for what a saved lesson should be able to show; where nothing was begun, that is a first look. */
+  async gather() {
+    if (!this.turns.some(Boolean)) {
+      this.begin();
+      await until(() => !this.busy, GATHER_MS);
+    }
     return gather(this.server, this.run, this.turns);
   }
 
@@ -349,6 +347,7 @@ export class ByHand {
   /** @param {Told} told */
   ended(told) {
     this.auto = false;
+    this.company.end();
     this.find(".cz-by-hand-play").hidden = true;
     this.find(".cz-by-hand-start").hidden = false;
     this.find(".cz-by-hand-end").hidden = false;

@@ -25,6 +25,8 @@ export class Asks {
     this.sent = ""; // the form as it was last sent
     this.finished = ""; // the form of the last run that ended well
     this.waiting = false; // for the first step
+    /** @type {{run: string, words: string} | null} what a reload cut off, until something else is asked; run: "" without one */
+    this.cut = null;
     this.pressed = false; // Generate, or Enter in the prompt, was pressed and no event has begun yet
   }
 
@@ -79,7 +81,7 @@ export class Asks {
   }
 
   /**
-   * The run on screen made again with one thing changed, and put beside it.
+   * The run on screen made again with one thing changed, and put beside it; one that this visit has made comes back.
    * @param {"editing" | "half" | "seed"} what
    */
   compareWith(what) {
@@ -87,7 +89,18 @@ export class Asks {
     if (what === "editing") changes.editing = !changes.editing;
     if (what === "half") changes.steps = Math.max(1, Math.round(changes.steps / 2));
     if (what === "seed") changes.seed = rollSeed();
-    this.start({ ...ask, role: "beside" }, changes);
+    const { stage } = this;
+    const known = stage.shelf.runs.find((run) => run !== stage.run && cameOf(facts().form, run, ask, changes));
+    if (!known) return this.start({ ...ask, role: "beside" }, changes);
+    stage.compare(known);
+    stage.go(stage.longest);
+    return true;
+  }
+
+  /** What there is to say of a cut, while what was cut is on the stage. */
+  get cutWords() {
+    const { cut, stage } = this;
+    return cut && (!cut.run || cut.run === stage.run?.id) ? cut.words : "";
   }
 
   /** The steps that Stop left undone, from where it ended and with the run's own settings and seed. */
@@ -105,6 +118,7 @@ export class Asks {
     let { ask, changes } = this.next || { ask: null, changes: {} };
     this.next = null;
     this.pressed = false;
+    this.cut = null;
     stage.emit("ask");
     // Enter in the prompt while editing
     if (!ask && stage.task === "edit" && stage.free && stage.countMasked() > 0) ask = this.wish("repaint");
@@ -151,4 +165,15 @@ export function again(initial, run) {
     ? { kind: "generate", run: null, step: 0, tokens: null, locked: null }
     : { kind: run.kind, run: id, step, tokens: pack(start.tokens, Int32Array), locked: pack(start.locked, Uint8Array) };
   return { ask, changes };
+}
+
+/**
+ * Whether this ask with these values of the form would make that run once more.
+ * @param {Values} initial what the form starts with @param {Run} run @param {Ask} ask @param {Values} changes
+ */
+export function cameOf(initial, run, ask, changes) {
+  if (run.state !== "done" || run.ground || run.kind !== ask.kind) return false;
+  const own = again(initial, run);
+  const values = (/** @type {Values} */ of) => JSON.stringify(Object.keys(initial).map((name) => of[name]));
+  return JSON.stringify(own.ask) === JSON.stringify(ask) && values(own.changes) === values(changes);
 }

@@ -54,7 +54,8 @@ export class BesideView {
   tell() {
     const { run, beside, position, shelf } = this.stage;
     const parent = run?.parent ? shelf.find(run.parent[0]) : null;
-    const words = !run ? "" : beside ? compared(run, beside, position) : outcome(run, parent);
+    const words = !run ? "" : this.stage.asks.cutWords
+      || (beside ? compared(run, beside, position) : outcome(run, parent));
     const line = this.find(".cz-outcome");
     const told = words || (run ? [run.prompt, run.note()].filter(Boolean).join(" · ") : "");
     line.classList.toggle("is-news", Boolean(words));

@@ -12,6 +12,8 @@ export class Shelf {
   constructor() {
     /** @type {Run[]} the newest first */
     this.runs = [];
+    /** @type {Run[]} runs that another of the shelf equals: not shown, and still found by their names */
+    this.twins = [];
   }
 
   /** @param {Run} run */
@@ -23,8 +25,34 @@ export class Shelf {
 
   /** @param {string} id */
   find(id) {
-    return this.runs.find((run) => run.id === id) || null;
+    return [...this.runs, ...this.twins].find((run) => run.id === id) || null;
   }
+
+  /**
+   * The same run stands here once: a run has ended, and of it and those that equal it one stays.
+   * @param {Run} run @param {(run: Run) => boolean} keeps whether a run has to stay, for what was done to it
+   */
+  settle(run, keeps) {
+    const others = this.runs.filter((other) => other !== run && alike(run, other));
+    const gone = others.some(keeps) && !keeps(run) ? [run] : others.filter((other) => !keeps(other));
+    this.twins = [...gone, ...this.twins].slice(0, RUNS_KEPT);
+    this.runs = this.runs.filter((one) => !gone.includes(one));
+  }
+}
+
+/**
+ * The same carving once more: prompt, seed, settings and where it began are the same, and so is every step.
+ * @param {Run} a @param {Run} b
+ */
+export function alike(a, b) {
+  const told = (/** @type {Run} */ run) => JSON.stringify([
+    run.kind, run.state, run.prompt, run.seed, run.settings, run.rows, run.columns, run.maskId, run.offset, run.frames.length, run.ground,
+  ]);
+  if (a.state !== "done" || a.ground || told(a) !== told(b)) return false;
+  const equal = (/** @type {ArrayLike<number>} */ one, /** @type {ArrayLike<number>} */ other) => {
+    return one.length === other.length && Array.from(one).every((value, i) => value === other[i]);
+  };
+  return a.frames.every((frame, k) => equal(frame.tokens, b.frames[k].tokens) && equal(frame.locked, b.frames[k].locked));
 }
 
 export class ShelfView {
@@ -41,7 +69,7 @@ export class ShelfView {
     const runs = this.stage.shelf.runs.slice(0, RUNS_SHOWN);
     // with the first picture already: nothing moves as the second comes
     this.root.hidden = !runs.length;
-    const key = runs.map((run) => `${run.id} ${run.frames.length} ${Boolean(run.frames[run.last]?.image)}`).join();
+    const key = runs.map((run) => `${run.id} ${run.state} ${run.frames.length} ${Boolean(run.frames[run.last]?.image)}`).join();
     if (key !== this.key) {
       this.key = key;
       list.replaceChildren(...runs.map((run) => this.item(run)));

@@ -50,7 +50,10 @@ export class Variations {
 
   /** Something else comes onto the canvas: those that nobody chose stay on the shelf. */
   shelve() {
-    for (const run of this.runs) this.stage.shelf.add(run);
+    for (const run of this.runs) {
+      this.stage.shelf.add(run);
+      this.stage.settle(run);
+    }
     this.close();
   }
 

@@ -2,7 +2,7 @@
 // A run as the browser keeps it: every frame unpacked once, so that scrubbing never asks the server anything.
 
 import { unpack } from "./bytes.js";
-import { count } from "./words.js";
+import { course, planned } from "./words.js";
 
 /**
  * One step as it travels; the wire format is described in ui/server/frames.py. All numbers are base64, see bytes.js.
@@ -43,6 +43,7 @@ export class Run {
     this.seed = message.seed;
     this.prompt = message.prompt;
     this.state = message.state;
+    this.cut = false; // by a reload, and not by Stop
     /** @type {Frame[]} */
     this.frames = parent ? parent.frames.slice(0, message.prefix) : [];
     this.prefix = message.prefix;
@@ -156,17 +157,29 @@ export class Run {
     return events;
   }
 
-  /** "step 7 of 12 · 141 of 256 tokens set · 5 edited · 0.9 s" @param {number} k @param {number} byHand */
+  /** Polish passes: those that it had, and until it is done those that it may have. */
+  get polish() {
+    if (this.kind === "heal") return 0;
+    const had = this.frames.filter(({ phase }) => phase === "polish").length;
+    const may = this.settings?.edit === "overwrite" ? this.settings.polish ?? 0 : 0;
+    return this.state === "done" ? had : Math.max(had, may);
+  }
+
+  /** "step 13, polish pass 1 of 2": which pass a step after the last set token is. @param {number} k */
+  passed(k) {
+    const pass = this.frames.slice(0, k + 1).filter(({ phase }) => phase === "polish").length;
+    return this.kind === "heal" ? `healing pass ${pass}` : `step ${k}, polish pass ${pass} of ${this.polish}`;
+  }
+
+  /** "step 7 of 12 + 2 polish · 141 of 256 tokens set · 5 edited · 0.9 s" @param {number} k @param {number} byHand */
   describe(k, byHand = 0) {
     const frame = this.frames[k];
-    const polish = this.frames.slice(0, k + 1).filter((f) => f.phase === "polish").length;
-    const passes = this.kind === "heal" ? "healing pass" : "polish pass";
-    const where = frame.phase === "start" ? (this.planned ? `start of ${count(this.planned, "step")}` : "start")
-      : frame.phase === "polish" ? `${passes} ${polish}`
-      : `step ${k} of ${this.planned}`;
+    const where = frame.phase === "start" ? (this.planned ? `start of ${course(this.planned, this.polish)}` : "start")
+      : frame.phase === "polish" ? this.passed(k)
+      : `step ${k} of ${planned(this.planned, this.polish)}`;
     const set = `${this.cells - frame.masked} of ${this.cells} tokens set`;
     const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
-    const stopped = this.state === "stopped" && k === this.last ? ", stopped" : "";
+    const stopped = this.state === "stopped" && k === this.last ? (this.cut ? ", cut off by the reload" : ", stopped") : "";
     const hand = byHand ? ` · ${byHand} changed by hand` : "";
     return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
   }
@@ -177,7 +190,7 @@ export class Run {
     const kinds = { repaint: "repainted", heal: "healed", upload: "uploaded", opened: "opened", hand: "decided by hand" };
     const what = this.kind === "branch" ? `branch from step ${this.parent ? this.parent[1] : 0}` : kinds[this.kind];
     const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
-    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : count(this.planned, "step");
+    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : course(this.planned, this.polish);
     return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
 }

@@ -4,6 +4,7 @@
 // keyboard and screen reader all scrub the same thing.
 
 import { find, make, makeSvg } from "../../layout/dom.js";
+import { course } from "../run/words.js";
 
 /** @typedef {import("../run/run.js").Run} Run */
 /** @typedef {import("../run/run.js").Frame} Frame */
@@ -34,6 +35,8 @@ export class Timeline {
     const key = [...parts, slots, ...drafted].join();
     if (key !== this.key) this.build(run, slots, other, drafted);
     this.key = key;
+    this.range.title = run?.polish
+      ? `${course(run.planned, run.polish)}: after the dotted line all tokens are set, and the model only looks again` : "";
     this.range.max = String(Math.max(slots - 1, 1));
     this.range.disabled = !run || Math.max(run.last, other ? other.last : 0) < 1;
     this.range.value = String(run ? position : 0);
@@ -51,7 +54,8 @@ export class Timeline {
     const bars = [];
     for (let i = 0; i < slots; i++) {
       const frame = frames[i];
-      const bar = make("span", { className: frame ? "cz-bar" : "cz-bar is-ghost" });
+      const polish = run && run.planned > 0 && (frame ? frame.phase === "polish" : i > run.planned);
+      const bar = make("span", { className: `cz-bar${frame ? "" : " is-ghost"}${polish ? " is-polish" : ""}` });
       if (frame) {
         bar.append(tick("cz-bar-set", (frame.set.length / tallest) * BAR));
         bar.append(tick("cz-bar-edit", (frame.edited.length / most) * 14));
@@ -85,7 +89,7 @@ export class Timeline {
 
 /** Steps on the axis: while a run streams also those to come. @param {Run} run */
 export function slotsOf(run) {
-  return Math.max(run.state === "running" ? run.planned + 1 : 0, run.frames.length);
+  return Math.max(run.state === "running" ? run.planned + run.polish + 1 : 0, run.frames.length);
 }
 
 /** A bar of `height` px; what happened at all is never too small to see. @param {string} className @param {number} height */
