@@ -101,6 +101,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 asked = [*studio.functions(), *lookups.functions(studio), *export.functions(studio)]
                 grid = TokenGrid(elem_id="grid", server_functions=asked)
+        # on a phone, where the header has no room for it
+        Static(markup("layout/foot.html"), "foot", elem_id="foot")
         ask = Ask(None, visible=False)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
