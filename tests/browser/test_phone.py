@@ -91,6 +91,6 @@ def test_whose_weights_are_open_stands_at_the_foot_of_a_phone(visit):
     line.scroll_into_view_if_needed()
     assert "Apache-2.0" in line.inner_text()
     assert line.evaluate("n => n.scrollWidth <= n.clientWidth && n.scrollHeight <= n.clientHeight")
-    left, top, right, bottom = line.evaluate(BOX)
+    left, _, right, bottom = line.evaluate(BOX)
     assert left >= 0 and right <= 390 and bottom <= 845
     assert page.locator(".cz-header .cz-model").is_hidden()

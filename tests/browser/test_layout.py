@@ -1,0 +1,81 @@
+"""What a visitor found cut, covered or left behind: words have the room they need, and lie beside what they tell of."""
+
+import pytest
+from hands import make, until
+
+SIZES = [(390, 844), (1280, 720), (1920, 1080)]
+BOX = "node => { const b = node.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
+
+
+def at(visit, size, where="", **options):
+    """The page in a window of that size, under a finger where it is a phone's."""
+    phone = {"has_touch": True, "is_mobile": True} if size[0] < 500 else {}
+    return visit(where, viewport=dict(zip(("width", "height"), size, strict=True)), **phone, **options)
+
+
+def overlap(a, b):
+    """Whether two boxes share more than an edge."""
+    return a[0] < b[2] - 1 and b[0] < a[2] - 1 and a[1] < b[3] - 1 and b[1] < a[3] - 1
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_whose_half_it_is_stands_below_the_picture(visit, size):
+    page = at(visit, size)
+    make(page, steps=2)
+    page.locator(".cz-without").click()
+    until(page, besideState="done")
+    page.locator("button[data-compare=wipe]").click()
+    page.wait_for_timeout(100)
+    picture = page.locator(".cz-canvas").evaluate(BOX)
+    captions = [page.locator(name) for name in (".cz-caption:not(.cz-caption-beside)", ".cz-caption-beside")]
+    # also where both have much to say
+    for note in captions:
+        note.locator("span").evaluate("n => { n.textContent += ' · decided by hand · branch from step 12'; }")
+    boxes = [note.evaluate(BOX) for note in captions]
+    dock = page.locator(".cz-dock").evaluate(BOX)
+    for note, box in zip(captions, boxes, strict=True):
+        assert note.is_visible() and not overlap(box, picture) and not overlap(box, dock)
+        assert box[1] >= picture[3] and box[0] >= picture[0] - 1 and box[2] <= picture[2] + 1
+        assert note.evaluate("n => n.scrollWidth <= n.clientWidth")
+    assert not overlap(*boxes) and "editing off" in captions[1].inner_text()
+    # the second picture lies over the first, from the line on
+    beside = page.locator(".cz-canvas-beside").evaluate(BOX)
+    assert all(abs(a - b) < 1.5 for a, b in zip(picture, beside, strict=True))
+
+
+@pytest.mark.parametrize("size", SIZES[1:], ids=str)
+def test_another_token_is_read_from_its_top(visit, size):
+    page = at(visit, size)
+    make(page, steps=3)
+    panel = page.locator(".cz-inspector")
+    page.evaluate("() => window.chisel.select(100)")
+    page.locator(".cz-group .cz-tile").first.wait_for()
+    # as long as it is in a low window
+    panel.evaluate("n => { n.style.maxHeight = '200px'; n.scrollTop = 150; }")
+    assert panel.evaluate("n => n.scrollTop") == 150
+    page.evaluate("() => window.chisel.go(2)")  # the same token at another step stays where it is read
+    assert panel.evaluate("n => n.scrollTop") == 150
+    page.evaluate("() => window.chisel.select(37)")
+    page.wait_for_function("() => document.querySelector('.cz-inspector').dataset.cell === '37'")
+    assert panel.evaluate("n => n.scrollTop") == 0
+    where, top = page.locator(".cz-where"), panel.evaluate(BOX)[1]
+    assert top <= where.evaluate(BOX)[1] <= top + 40
+
+
+@pytest.mark.parametrize("width", [861, 1024, 1280, 1920])
+def test_the_licence_in_the_header_is_read_whole(visit, width):
+    page = visit(viewport={"width": width, "height": 720})
+    line, header = page.locator(".cz-header .cz-model"), page.locator(".cz-header").evaluate(BOX)
+    # of another model, with more to say
+    for words in (
+        line.inner_text(),
+        "A model of somebody's · CC-BY-NC-SA-4.0; " + "the pictures keep theirs; " * 4,
+    ):
+        line.evaluate("(n, words) => { n.textContent = words; }", words)
+        left, top, right, bottom = line.evaluate(BOX)
+        assert line.evaluate("n => n.scrollWidth <= n.clientWidth && n.scrollHeight <= n.clientHeight + 1")
+        assert (
+            header[1] <= top and bottom <= header[3] and right <= page.locator(".cz-help").evaluate(BOX)[0]
+        ), words
+        tagline = page.locator(".cz-header p").first
+        assert not tagline.is_visible() or tagline.evaluate(BOX)[2] < left
