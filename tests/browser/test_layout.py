@@ -1,7 +1,9 @@
 """What a visitor found cut, covered or left behind: words have the room they need, and lie beside what they tell of."""
 
 import pytest
-from hands import make, until
+from hands import edit, make, press, until
+
+from ui.record.browser import dataset, scrub, settled
 
 SIZES = [(390, 844), (1280, 720), (1920, 1080)]
 BOX = "node => { const b = node.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
@@ -79,3 +81,79 @@ def test_the_licence_in_the_header_is_read_whole(visit, width):
         ), words
         tagline = page.locator(".cz-header p").first
         assert not tagline.is_visible() or tagline.evaluate(BOX)[2] < left
+
+
+# what of a text is not to be seen: cut at the edge of its own box, or lying outside of the window or of the dock
+LINES = """() => {
+    const dock = document.querySelector(".cz-dock").getBoundingClientRect();
+    return [...document.querySelectorAll(".cz-status, .cz-outcome, .cz-caption")].filter((n) => n.checkVisibility({ visibilityProperty: true }))
+        .filter((n) => n.textContent.trim()).flatMap((n) => {
+            const range = document.createRange();
+            range.selectNodeContents(n);
+            const text = range.getBoundingClientRect(), ways = document.querySelector(".cz-ways").getBoundingClientRect();
+            const own = n.scrollWidth <= n.clientWidth + 1 && n.scrollHeight <= n.clientHeight + 6;
+            const inside = text.right <= innerWidth && (n.matches(".cz-caption") || text.bottom <= dock.bottom + 10);
+            const beside = text.right <= ways.left + 1 || text.bottom <= ways.top + 1 || text.top >= ways.bottom - 1;
+            return own && inside && beside ? [] : [[n.className, n.textContent, own, inside, beside, text.right, text.bottom, dock.bottom]];
+        });
+}"""
+
+
+@pytest.mark.parametrize("where", ["", "/?class=1"])
+@pytest.mark.parametrize("size", [*SIZES, (1024, 768)], ids=str)
+def test_no_status_is_cut(visit, size, where):
+    page = at(visit, size, where)
+    looked = []
+
+    def look():
+        page.wait_for_timeout(60)
+        looked.append(page.locator(".cz-status").inner_text())
+        assert page.evaluate(LINES) == []
+
+    if where:
+        page.locator("#generate").click()
+        settled(page)
+    else:
+        make(page, steps=8, prompt="three strawberries on a teal background")
+    look()
+    for task in ("edit", "learn", "create"):
+        page.evaluate("name => window.chisel.task(name)", task)
+        look()
+    edit(page)
+    page.locator("[data-press=break-some]").click()
+    until(page, drafted="26")
+    look()
+    assert "26 changed by hand" in looked[-1] or "26 by hand" in looked[-1]
+    press(page, "heal")
+    look()
+    assert "came back exactly" in page.locator(".cz-outcome").inner_text()
+    page.evaluate("() => window.chisel.task('create')")
+    before = dataset(page)["run"]
+    page.locator("#generate:enabled").click()
+    before = settled(page, other_than=before)["run"]
+    scrub(page, 2)
+    look()
+    page.locator("[data-press=branch]:enabled").click()
+    settled(page, other_than=before)
+    look()
+    told = page.locator(".cz-outcome" if size[0] > 860 else ".cz-caption").first.inner_text()
+    assert "branch from step" in told and "seed" in told and "step" in told.split("·")[-1]
+    page.locator(".cz-without").click()
+    until(page, besideState="done")
+    for way in ("side", "difference", "wipe"):
+        page.locator(f"button[data-compare={way}]").click()
+        look()
+
+
+def test_a_long_prompt_gives_way_by_words(visit):
+    page = at(visit, (1280, 720))
+    prompt = (
+        "three red strawberries and two green pears and a yellow banana and a teapot on a teal background"
+    )
+    make(page, steps=2, prompt=prompt)
+    line = page.locator(".cz-outcome")
+    told = line.inner_text()
+    assert told.endswith("· seed 1 · 2 steps") and line.get_attribute("title").startswith(prompt)
+    shown = told.split(" · ")[0]
+    assert shown == prompt or (shown.endswith("…") and prompt.startswith(shown[:-1] + " "))
+    assert page.evaluate(LINES) == []
