@@ -172,6 +172,7 @@ def _controls(
         learn.count(studio)
         if named:
             learn.hint(studio)
+        notice = Notice(elem_id="notice")
         Static(NOTE, "note", elem_id="note", elem_classes="cz-edit")
         # the prompt box starts with the first: one click gives a picture
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
@@ -184,7 +185,6 @@ def _controls(
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
-    notice = Notice(elem_id="notice")
     Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
     if named:  # under Generate, which it would otherwise push out of the window as it opens
         learn.palette(studio)

@@ -33,7 +33,8 @@ LEAVES = """(panel) => {
         const all = leaves(one).map((n) => [n, n.getBoundingClientRect()]);
         return all.slice(1).flatMap(([n, box], i) => {
             const [before, last] = all[i];
-            const word = (m) => (m.localName === "mtext" && /\\p{L}/u.test(m.textContent)) || NAMES.includes(m.textContent);
+            const text = (m) => m.localName === "mtext" && /\\p{L}/u.test(m.textContent);
+            const word = (m) => text(m) || NAMES.includes(m.textContent);
             const name = (m) => ["mi", "mn"].includes(m.localName) || word(m);
             const level = Math.abs(box.bottom - last.bottom) < 6 && n.closest("mtd") === before.closest("mtd");
             const air = (m, side) => m.localName === "mtext" && (side ? /\\u00a0$/ : /^\\u00a0/).test(m.textContent);

@@ -85,16 +85,16 @@ def test_the_licence_in_the_header_is_read_whole(visit, width):
 
 # what of a text is not to be seen: cut at the edge of its own box, or lying outside of the window or of the dock
 LINES = """() => {
-    const dock = document.querySelector(".cz-dock").getBoundingClientRect();
-    return [...document.querySelectorAll(".cz-status, .cz-outcome, .cz-caption")].filter((n) => n.checkVisibility({ visibilityProperty: true }))
-        .filter((n) => n.textContent.trim()).flatMap((n) => {
+    const [dock, ways] = [".cz-dock", ".cz-ways"].map((name) => document.querySelector(name).getBoundingClientRect());
+    return [...document.querySelectorAll(".cz-status, .cz-outcome, .cz-caption")]
+        .filter((n) => n.checkVisibility({ visibilityProperty: true }) && n.textContent.trim()).flatMap((n) => {
             const range = document.createRange();
             range.selectNodeContents(n);
-            const text = range.getBoundingClientRect(), ways = document.querySelector(".cz-ways").getBoundingClientRect();
+            const text = range.getBoundingClientRect();
             const own = n.scrollWidth <= n.clientWidth + 1 && n.scrollHeight <= n.clientHeight + 6;
             const inside = text.right <= innerWidth && (n.matches(".cz-caption") || text.bottom <= dock.bottom + 10);
             const beside = text.right <= ways.left + 1 || text.bottom <= ways.top + 1 || text.top >= ways.bottom - 1;
-            return own && inside && beside ? [] : [[n.className, n.textContent, own, inside, beside, text.right, text.bottom, dock.bottom]];
+            return own && inside && beside ? [] : [[n.className, n.textContent, own, inside, beside]];
         });
 }"""
 
@@ -157,3 +157,55 @@ def test_a_long_prompt_gives_way_by_words(visit):
     shown = told.split(" · ")[0]
     assert shown == prompt or (shown.endswith("…") and prompt.startswith(shown[:-1] + " "))
     assert page.evaluate(LINES) == []
+
+
+# what can be seen of the page's sentence, and what lies under it or its box
+COVERED = """() => {
+    const line = document.querySelector(".cz-notice"), box = line.getBoundingClientRect();
+    const shown = (n) => n.checkVisibility({ visibilityProperty: true });
+    const others = [...document.querySelectorAll("summary, button, input, textarea, p, canvas, li, label, h2, h3")];
+    return others.filter((n) => shown(n) && !line.contains(n) && !n.contains(line)).filter((n) => {
+        const b = n.getBoundingClientRect();
+        return b.left < box.right - 1 && box.left < b.right - 1 && b.top < box.bottom - 1 && box.top < b.bottom - 1;
+    }).map((n) => n.outerHTML.slice(0, 90));
+}"""
+
+
+@pytest.mark.parametrize("where", ["", "/?class=1"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_sentence_of_the_page_covers_nothing_and_moves_nothing(visit, size, where):
+    page = at(visit, size, where)
+    places = ["#generate", ".cz-twin summary", ".cz-canvas", "#prompt textarea"]
+    page.locator("#prompt textarea").fill("")
+    page.wait_for_timeout(200)  # an empty box may be a line lower
+    before = [page.locator(name).evaluate(BOX) for name in places]
+    page.locator("#generate").click()
+    line = page.locator(".cz-notice")
+    line.filter(has_text="Type what you would like to see first.").wait_for()
+    page.wait_for_timeout(100)
+    assert page.evaluate(COVERED) == []
+    assert line.evaluate("n => n.scrollHeight <= n.clientHeight + 1")
+    top, bottom = line.evaluate(BOX)[1::2]
+    assert page.locator("#prompt textarea").evaluate(BOX)[3] <= top < bottom <= min(size[1], before[0][1])
+    assert [page.locator(name).evaluate(BOX) for name in places] == before
+    page.locator("#prompt textarea").fill("a cat")
+    page.wait_for_function("() => document.querySelector('.cz-notice').textContent === ''")
+    assert page.locator("#chips .chip").first.is_visible()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_hint_without_a_suggestion_leaves_no_gap(visit, size):
+    page = at(visit, size)
+    generate = page.locator("#generate").evaluate(BOX)
+    page.locator("#prompt textarea").fill("a xqzzt on teal")
+    hint = page.locator(".cz-prompt-hint")
+    hint.filter(has_text="I do not know “xqzzt”").wait_for()
+    page.wait_for_timeout(100)
+    assert page.locator("#generate").evaluate(BOX) == generate
+    assert hint.evaluate("n => n.scrollHeight <= n.clientHeight + 1")  # all of it is seen
+    bottom = hint.evaluate(BOX)[3]
+    chips = [c.evaluate(BOX) for c in page.locator("#chips .chip").all() if c.is_visible()]
+    assert all(not overlap(c, hint.evaluate(BOX)) for c in chips)
+    # what stands below the hint is as near as a line of chips is high
+    below = min([c[1] for c in chips] + [generate[1]])
+    assert below - bottom <= 52, (below, bottom)
