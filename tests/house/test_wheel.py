@@ -99,7 +99,7 @@ def test_the_wheel_holds_what_runs_and_no_more(built):
     code = {name for name in files_of("mdm_core", "ui", "trainer") if not name.startswith("ui/record/")}
     assert {name for name in names if not name.startswith("mdm_core/assets/")} == code
     assert "mdm_core/py.typed" in names and len(licences) == 2  # of the code, and of the art
-    for folder in ("model", "teaching", "atlas", "verifier", "emojieval"):
+    for folder in ("model", "teaching", "atlas", "verifier", "verifier_256", "emojieval"):
         shipped = {f"mdm_core/{name}" for name in files_of(f"assets/{folder}")}
         assert shipped and shipped <= names, shipped - names
     assert "mdm_core/assets/benchmarks/gce_cuda.json" in names

@@ -39,6 +39,7 @@ from trainer.engine.step import (
 )
 from trainer.files import replacing
 from trainer.recipes.recipe import Recipe
+from trainer.transfer import onto
 
 
 class Trainer(Run[Drawn]):
@@ -131,18 +132,18 @@ class Trainer(Run[Drawn]):
     def tokens(self, batch: Batch) -> Tensor:
         """x0 int64 [B, L] of a batch, on the training device."""
         if batch.tokens is not None:
-            return batch.tokens.to(self.device, non_blocking=True).flatten(1).long()
+            return onto(batch.tokens, self.device).flatten(1).long()
         images = batch.images
         if images is None:
             assert isinstance(self.source, Drawing)  # whose batches hold scenes
             images = self.source.render(batch.scenes, self.device)
-        return self.codec.encode(images.to(self.device, non_blocking=True)).flatten(1)
+        return self.codec.encode(onto(images, self.device)).flatten(1)
 
     def things(self, batch: Batch) -> Tensor | None:
         """bool [B, S, L]: the cells of each thing of a batch of scenes; None where no region is to be masked."""
         if not self.recipe.corruption.region or batch.scenes is None or not hasattr(self.source, "boxes"):
             return None
-        corners = torch.from_numpy(self.source.boxes(batch.scenes)).to(self.device)  # [B, S, 4]
+        corners = onto(self.source.boxes(batch.scenes), self.device)  # [B, S, 4]
         B, S, _ = corners.shape
         return boxes(corners.view(B * S, 1, 4), self.codec.grid, self.codec.patch).view(B, S, -1)
 
@@ -150,7 +151,7 @@ class Trainer(Run[Drawn]):
         """The next micro-batch, on the training device."""
         batch = next(self.stream)
         self.reporter.skipped(batch.skipped)
-        return Drawn(self.tokens(batch), batch.text.to(self.device, non_blocking=True), self.things(batch))
+        return Drawn(self.tokens(batch), onto(batch.text, self.device), self.things(batch))
 
     def loss(self, batch: Drawn, index: int) -> Tensor:
         """Scalar loss of micro-batch `index`: everything random about it follows from that number."""

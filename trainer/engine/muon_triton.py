@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.ops.product_triton import operands
+from trainer.transfer import onto
 
 TILE = (128, 256, 64, 8, 3)  # rows, columns and depth of a product's tile, warps, stages
 SMALLEST = 128  # rows from which on these kernels beat the library's
@@ -175,8 +176,7 @@ def orthogonalise(x: Tensor, coefficients: tuple[float, float, float], steps: in
 def addresses(*kinds: list[Tensor]) -> Tensor:
     """The table of some kinds of matrices, on their device."""
     table = torch.tensor([[t.data_ptr() for t in kind] for kind in kinds], dtype=torch.int64)
-    device = kinds[0][0].device
-    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table
+    return onto(table, kinds[0][0].device)
 
 
 def _grid(n: int, rows: int, columns: int) -> tuple[dict[str, Any], tuple[int, int, int]]:

@@ -48,6 +48,8 @@ class Parallel:
             self.rank, self.world = 0, 1
             self.device = usable(device)
         self.shard = shard and launched
+        # numbers of the host go from host to host: through a GPU they would wait for all that it still has to do
+        self.hosts = torch.distributed.new_group(backend="gloo") if launched else None
 
     @property
     def main(self) -> bool:
@@ -93,8 +95,8 @@ class Parallel:
         """
         if self.world == 1:
             return values
-        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+        shared = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX, self.hosts)
         return shared.tolist()
 
     def mean(self, value: Tensor) -> Tensor:
@@ -120,16 +122,14 @@ class Parallel:
     def close(self) -> None:
         """Leave the others, when nothing is left to do together.
 
-        On CPUs this ends the process, so it comes last: Gloo's threads may still hold tensors, and taking the
-        interpreter down around them crashes now and then (PyTorch pull request 179291).
+        This ends the process, so it comes last: Gloo's threads may still hold tensors, and taking the interpreter down
+        around them crashes now and then (PyTorch pull request 179291).
         """
         if self.world > 1:
-            on_cpu = torch.distributed.get_backend() == "gloo"
             torch.distributed.destroy_process_group()
-            if on_cpu:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(0)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def open_device(name: str | None) -> torch.device | None:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import COLOUR_NAMES, IMAGE
-from trainer.scenes.drawing.free_render import FreeBank, draw
+from trainer.scenes.drawing.bank import FreeBank
+from trainer.scenes.drawing.free_render import draw
 from trainer.scenes.drawing.render import SpriteBank, paste
 from trainer.scenes.generator import VARIANTS
 from trainer.scenes.scene import SceneBatch

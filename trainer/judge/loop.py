@@ -26,7 +26,7 @@ from trainer.judge.detector import WIDTHS, Detector, save_quantised, sha256
 from trainer.judge.free_lessons import FreeSceneMaker
 from trainer.judge.lessons import IGNORE, SEED, SIZES, Bank, Lesson, SceneMaker, lesson
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.drawing.free_render import FreeBank
+from trainer.scenes.drawing.bank import FreeBank
 from trainer.scenes.drawing.render import SpriteBank
 from trainer.scenes.spec import EMOJI_128, SceneSpec
 from trainer.settings.judge import JudgeSettings

@@ -17,7 +17,8 @@ from mdm_core.families.chisel.text import TextTokenizer
 from trainer import checks
 from trainer.data.source import Batch
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.drawing.free_render import FreeBank, draw
+from trainer.scenes.drawing.bank import FreeBank
+from trainer.scenes.drawing.free_render import draw
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SceneGenerator
 from trainer.scenes.repaint import regions_of

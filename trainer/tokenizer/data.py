@@ -15,6 +15,7 @@ from trainer.data.source import Batch
 from trainer.scenes.source import SceneDataConfig, SceneSource
 from trainer.scenes.spec import EMOJI_128, SPECS, scene_spec
 from trainer.tokenizer.photos import cut, load_pictures
+from trainer.transfer import onto
 
 UNSEEN_SEED = 10_007  # of the scenes that figures are measured on
 
@@ -127,7 +128,7 @@ class TokenizerData:
         if self.packed is not None:
             parts.append(cut(self.packed, self.own, self.size, draw))
         elif batch.images is not None:
-            parts.append(batch.images.to(self.device, non_blocking=True))
+            parts.append(onto(batch.images, self.device))
         return torch.cat(parts)
 
 

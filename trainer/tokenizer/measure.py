@@ -33,7 +33,8 @@ from trainer.command import ask, out_file, out_picture, run_command
 from trainer.record import environment
 from trainer.scenes.atlas import Atlas
 from trainer.scenes.colours import BACKGROUNDS, PATCH
-from trainer.scenes.drawing.free_render import FreeBank, draw
+from trainer.scenes.drawing.bank import FreeBank
+from trainer.scenes.drawing.free_render import draw
 from trainer.scenes.drawing.render import SpriteBank, render
 from trainer.scenes.generator import SLOTS, VARIANTS, SceneGenerator
 from trainer.scenes.scene import SceneBatch

@@ -14,12 +14,14 @@ from crew import Crew
 from distributed_worker import train_judge
 from safetensors.torch import load_file
 
+from mdm_core.paths import shipped
 from trainer.engine import checkpoint
 from trainer.engine.parallel import Parallel
 from trainer.engine.run import DivergedError
+from trainer.evaluate.worlds import open_judge
 from trainer.judge import train
 from trainer.judge.check import specificity
-from trainer.judge.detector import COLOURS, NOTHING, WIDTHS, Detection, Detector, Verifier, sha256
+from trainer.judge.detector import COLOURS, FOLDERS, NOTHING, WIDTHS, Detection, Detector, Verifier, sha256
 from trainer.judge.lessons import IGNORE, SIZES, SceneMaker, lesson
 from trainer.judge.loop import SHARES, JudgeData, JudgeSettings, JudgeTrainer, detection_loss
 from trainer.judge.near_misses import near_misses
@@ -276,3 +278,16 @@ def test_a_judge_that_finds_nothing_or_a_wreck_refuses_every_near_miss(data):
     blind = specificity(Says([]), data, 6)
     assert blind["all"] == 1.0 and blind["n"] > 20
     assert specificity(Says([Detection(NOTHING, None, (0, 0, 9, 9), 1, 1)]), data, 2)["all"] == 1.0
+
+
+def test_the_shipped_judge_is_the_frozen_one():
+    """Its weights are those of the hash that was written down when its training ended, and it was checked then."""
+    folder = shipped(FOLDERS[WORLD_256.name])
+    judge = open_judge(WORLD_256)
+    card = judge.card
+    assert card["frozen"] and sha256(folder / "verifier.safetensors") == card["sha256"]
+    assert len(judge.names) == 806 and card["world"] == WORLD_256.name
+    right = [card[f"check_{k}_scenes_right"] for k in ("clean_seen", "clean_held_out", "degraded_whole")]
+    assert min(right) > 0.98 and card["check_degraded_broken_scenes_right"] > 0.95
+    refused = card["check_near_misses_refused"]
+    assert refused["n"] > 2000 and min(v for k, v in refused.items() if k != "n") > 0.99

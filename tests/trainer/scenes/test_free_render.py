@@ -8,9 +8,11 @@ import tiny_world
 import torch
 
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.drawing.free_render import FreeBank, draw, foot, reduce
+from trainer.scenes.drawing import free_triton
+from trainer.scenes.drawing.bank import FreeBank, foot, reduce
+from trainer.scenes.drawing.free_render import draw
 from trainer.scenes.drawing.grounds import LOOKS, paint_ground
-from trainer.scenes.generator import SceneGenerator
+from trainer.scenes.generator import VARIANTS, SceneGenerator
 from trainer.scenes.repaint import KINDS, Repainter, region_of, regions_of
 from trainer.scenes.scene import SceneBatch, SceneObject
 from trainer.scenes.spec import WORLD_256
@@ -114,6 +116,31 @@ def test_the_way_of_a_gpu_gives_the_same_pictures(atlas):
     one, all_ = (FreeBank(atlas, WORLD_256, styles=STYLES) for _ in range(2))
     all_._upload()
     assert torch.equal(draw(batch, one), draw(batch, all_))
+
+
+@pytest.mark.parametrize("tile", [(256, 256), (64, 128)])
+def test_the_kernels_give_the_same_pictures(atlas, monkeypatch, tile):
+    """Interpreted here, integer by integer."""
+    paint = free_triton.paint
+    monkeypatch.setattr(free_triton, "paint", lambda *a: paint(*a, tile=tile))
+    monkeypatch.setattr(free_triton, "PIXELS", 1 << 16)
+    generator = SceneGenerator(atlas, spec=WORLD_256, styles=STYLES, seed=8)
+    scenes = [generator.sample() for _ in range(12)]
+    for spec in (WORLD_256, BARE):
+        batch = generator.to_batch(scenes)
+        assert (batch.sprite % VARIANTS > 0).any() and (batch.angle != 0).any()
+        bank, same = (FreeBank(atlas, spec, styles=STYLES) for _ in range(2))
+        same._upload()
+        same.kernels = True
+        assert torch.equal(draw(batch, same), draw(batch, bank))
+
+
+def test_a_scene_of_nothing_is_its_ground(atlas):
+    bank = FreeBank(atlas, WORLD_256, styles=STYLES)
+    empty = SceneBatch.empty(2, WORLD_256.slots)
+    for kernels in (False, True):
+        bank.kernels = kernels
+        assert torch.equal(draw(empty, bank), bank.ground(empty.background, empty.look))
 
 
 def test_what_a_cpu_keeps_is_bounded(atlas):

@@ -14,7 +14,7 @@ from mdm_core.families.chisel.config import ImageTokenizerConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, psnr
 from trainer.codec import open_codec
 from trainer.scenes.atlas import Atlas
-from trainer.scenes.drawing.free_render import FreeBank
+from trainer.scenes.drawing.bank import FreeBank
 from trainer.scenes.spec import WORLD_256
 from trainer.tokenizer import measure
 from trainer.tokenizer.data import held_out_pictures

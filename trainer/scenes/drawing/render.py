@@ -30,6 +30,19 @@ def colour_ramp(colour: str) -> np.ndarray:
     return np.round(np.where(position < 128, low, high)).astype(np.uint8)
 
 
+def _luma(sprites: torch.Tensor) -> torch.Tensor:
+    """int64 [n, s, s], by the weights of Rec. 601."""
+    rgb = sprites.to(torch.int64)
+    return (rgb[..., 0] * 77 + rgb[..., 1] * 150 + rgb[..., 2] * 29) >> 8
+
+
+def mean_luma(sprites: torch.Tensor) -> torch.Tensor:
+    """Mean luminance where sprites uint8 [n, s, s, 4] are solid, int64 [n], rounded down."""
+    alpha = sprites[..., 3].to(torch.int64)
+    total = alpha.sum((1, 2)).clamp_min(1)
+    return torch.div((_luma(sprites) * alpha).sum((1, 2)), total, rounding_mode="floor")
+
+
 def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     """Give sprites one hue and keep their shading. Integer arithmetic.
 
@@ -39,12 +52,8 @@ def recolour(sprites: torch.Tensor, ramp: torch.Tensor) -> torch.Tensor:
     sprites: uint8 [n, s, s, 4]; ramp: uint8 [256, 3], or [n, 256, 3] with one for each sprite. Returns uint8
     [n, s, s, 4].
     """
-    rgba = sprites.to(torch.int64)
-    luma = (rgba[..., 0] * 77 + rgba[..., 1] * 150 + rgba[..., 2] * 29) >> 8  # [n, s, s], Rec. 601 weights
-    alpha = rgba[..., 3]
-    total = alpha.sum((1, 2)).clamp_min(1)
-    mean = torch.div((luma * alpha).sum((1, 2)), total, rounding_mode="floor")  # [n]
-    shade = (128 + ((luma - mean[:, None, None]) * CONTRAST >> 8)).clamp_(0, 255)
+    mean = mean_luma(sprites)
+    shade = (128 + ((_luma(sprites) - mean[:, None, None]) * CONTRAST >> 8)).clamp_(0, 255)
     if ramp.ndim == 3:
         shade += torch.arange(len(ramp), device=ramp.device)[:, None, None] * ramp.shape[1]
     return torch.cat([ramp.reshape(-1, 3)[shade], sprites[..., 3:]], dim=-1)
