@@ -174,7 +174,8 @@ export class Palette {
     });
     const groups = found.filter(([, words]) => words.length).map(([title, words]) => {
       const chips = words.map((word) => {
-        return make("button", { className: "cz-word", onclick: (/** @type {any} */ { currentTarget }) => this.insert(word, currentTarget) }, ...this.picture(word), word);
+        const onclick = (/** @type {any} */ { currentTarget }) => this.insert(word, currentTarget);
+        return make("button", { className: "cz-word", onclick }, ...this.picture(word), word);
       });
       return make("section", {}, make("h3", { textContent: title }), make("div", { className: "cz-words" }, ...chips));
     });
