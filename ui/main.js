@@ -17,7 +17,7 @@ import { Tools } from "./hands/tools.js";
 import { Inspector } from "./inspector/inspector.js";
 import { find, findAll } from "./layout/dom.js";
 import { facts } from "./layout/facts.js";
-import { header } from "./layout/header.js";
+import { header, whose } from "./layout/header.js";
 import { notice, said } from "./layout/notice.js";
 import { insight } from "./layout/insight.js";
 import { tasks } from "./layout/tasks.js";
@@ -73,6 +73,7 @@ const chapters = new Map();
 /** @type {Record<string, (piece: Piece) => void>} */
 const PIECES = {
   header: ({ element }) => header(element),
+  foot: ({ element }) => whose(element),
   tasks: ({ element }) => tasks(stage, element),
   notice: (piece) => notice(stage, piece),
   // a piece with buttons of the hands, which now learn whether they can be pressed

@@ -101,6 +101,8 @@ def build(get_pipeline: Callable[[], Any], facts: Facts | None = None) -> gr.Blo
             with gr.Column(elem_id="stage", scale=1, min_width=320):
                 asked = [*studio.functions(), *lookups.functions(studio), *export.functions(studio)]
                 grid = TokenGrid(elem_id="grid", server_functions=asked)
+        # on a phone, where the header has no room for it
+        Static(markup("layout/foot.html"), "foot", elem_id="foot")
         ask = Ask(None, visible=False)
         act = gr.Button("Act", elem_id="act", elem_classes="cz-unseen")  # pressed by stage/ask/ask.js
         run = gr.on(
@@ -170,6 +172,7 @@ def _controls(
         learn.count(studio)
         if named:
             learn.hint(studio)
+        notice = Notice(elem_id="notice")
         Static(NOTE, "note", elem_id="note", elem_classes="cz-edit")
         # the prompt box starts with the first: one click gives a picture
         with gr.Row(elem_id="chips", elem_classes="cz-create"):
@@ -182,7 +185,6 @@ def _controls(
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3, min_width=0)
         stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=0)
     Static(KEPT, "buttons", elem_id="kept", elem_classes="cz-create")
-    notice = Notice(elem_id="notice")
     Static(markup("twin/twin.html"), "twin", elem_id="twin", elem_classes="cz-create")
     if named:  # under Generate, which it would otherwise push out of the window as it opens
         learn.palette(studio)

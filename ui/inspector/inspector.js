@@ -54,6 +54,7 @@ export class Inspector {
     this.lookup.show(run, k, cell, token);
     const { p, label } = this.whose(token, byHand, masked);
     const judged = p !== null;
+    if (this.root.dataset.cell !== String(cell)) this.root.scrollTop = 0; // another token is read from its top
     const where = capital(place(cell, run.columns));
     Object.assign(this.root.dataset, { cell: String(cell), probability: (p ?? 0).toFixed(4), token: String(token) });
     this.find(".cz-where").textContent = where;

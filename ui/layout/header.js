@@ -6,10 +6,15 @@ import { find } from "./dom.js";
 import { described, facts } from "./facts.js";
 import { theme } from "./theme.js";
 
+/** Says which model is open. @param {HTMLElement} element */
+export function whose(element) {
+  const [words, size] = described(facts());
+  Object.assign(find(".cz-model, .cz-opened", element), { textContent: words, title: size });
+}
+
 /** @param {HTMLElement} element */
 export function header(element) {
-  const [whose, size] = described(facts());
-  Object.assign(find(".cz-model", element), { textContent: whose, title: size });
+  whose(element);
   theme(element);
   find(".cz-help", element).addEventListener("click", openKeys);
   find(".cz-skip", element).addEventListener("click", (/** @type {Event} */ event) => {

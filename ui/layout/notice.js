@@ -1,7 +1,8 @@
 // @ts-check
-// One sentence under the Generate button, written as text, so that it may quote what a visitor typed.
+// One sentence under the prompt, written as text, so that it may quote what a visitor typed. It lies over what can wait.
 
 import { find } from "./dom.js";
+import { covering } from "./covering.js";
 
 /**
  * @param {import("../stage/stage.js").Stage} stage
@@ -9,7 +10,11 @@ import { find } from "./dom.js";
  */
 export function notice(stage, { element, props, watch }) {
   const line = find(".cz-notice", element);
-  const say = (words = "") => { line.textContent = words; };
+  const cover = covering(line);
+  const say = (words = "") => {
+    line.textContent = words;
+    cover();
+  };
   watch("value", () => say(String(props.value?.text ?? "")));
   // a complaint is over as soon as the visitor goes on
   document.addEventListener("input", () => say());

@@ -2,6 +2,7 @@
 // The hint about words that the model does not know. It never holds up Generate.
 
 import { find, make } from "../layout/dom.js";
+import { covering } from "../layout/covering.js";
 import { facts } from "../layout/facts.js";
 import { box, whenTyped, write } from "./prompt_box.js";
 
@@ -14,6 +15,7 @@ export class Hint {
     this.server = server;
     this.longest = facts().promptCharacters;
     this.asked = 0;
+    this.cover = covering(this.line);
     // who has no wheel scrolls it by keys, where there is more than fits
     new ResizeObserver(() => { this.line.tabIndex = this.line.scrollHeight > this.line.clientHeight ? 0 : -1; }).observe(this.line);
     whenTyped(() => this.understand());
@@ -22,7 +24,7 @@ export class Hint {
   clear() {
     this.line.hidden = true;
     this.line.replaceChildren();
-    document.body.classList.remove("cz-hinted");
+    this.cover();
   }
 
   async understand() {
@@ -44,7 +46,7 @@ export class Hint {
     }));
     this.line.hidden = false;
     this.line.scrollTop = 0;
-    document.body.classList.add("cz-hinted");
+    this.cover();
   }
 }
 

@@ -7,6 +7,8 @@ import { box, write } from "./prompt_box.js";
 /** @typedef {[title: string, words: string[]]} Section */
 /** @typedef {{sheet: string, side: number, columns: number, names: string[]}} Pictures */
 
+const GAP_PX = 6;
+const SAID_MS = 3500;
 const OTHERS = ["numbers", "colours", "backgrounds", "styles", "relations"]; // all other headings hold things
 
 /**
@@ -78,6 +80,11 @@ export class Palette {
     this.list = find(".cz-palette-list", element);
     this.none = find(".cz-palette-none", element);
     this.search = find("input[type=search]", element);
+    this.note = find(".cz-added", element);
+    this.timer = 0;
+    /** @type {HTMLElement | null} what was pressed last */
+    this.from = null;
+    window.addEventListener("scroll", () => this.beside(), { capture: true, passive: true });
     /** @type {Section[] | null} */
     this.sections = null;
     /** @type {Pictures | null} of the things, where the weights that drew them are open */
@@ -87,7 +94,7 @@ export class Palette {
     this.search.addEventListener("input", () => this.show());
     this.search.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       const first = find(".cz-word", element);
-      if (event.key === "Enter" && first) this.insert(first.textContent);
+      if (event.key === "Enter" && first) this.insert(first.textContent, this.search);
       if (event.key === "Escape" && this.search.value) {
         this.search.value = "";
         this.show();
@@ -106,12 +113,39 @@ export class Palette {
     this.show();
   }
 
-  /** Puts a word where the caret is. @param {string} word */
-  insert(word) {
+  /** Puts a word where the caret is. @param {string} word @param {HTMLElement} from what was pressed */
+  insert(word, from) {
     const { value, selectionStart, selectionEnd } = box();
     const at = selectionStart ?? value.length;
     write(...inserted(this.sections, value.slice(0, at), value.slice(selectionEnd ?? at), word));
-    this.say(`${word} added to the prompt`);
+    this.added(word, from);
+  }
+
+  /**
+   * Says what the prompt now is, beside what was pressed: the prompt itself may be out of sight.
+   * @param {string} word @param {HTMLElement} from
+   */
+  added(word, from) {
+    clearTimeout(this.timer);
+    this.from = from;
+    this.note.textContent = `${word} added: “${box().value}”`;
+    this.beside();
+    this.timer = window.setTimeout(() => this.silent(), SAID_MS);
+  }
+
+  /** The note stays at what was pressed, which a longer prompt or a hand may scroll. */
+  beside() {
+    const { note, from } = this;
+    if (!from?.isConnected || !note.textContent) return;
+    const own = from.getBoundingClientRect();
+    const { offsetWidth: wide, offsetHeight: high } = note;
+    const below = own.bottom + GAP_PX + high <= window.innerHeight;
+    note.style.left = `${Math.max(GAP_PX, Math.min(own.left, window.innerWidth - wide - GAP_PX))}px`;
+    note.style.top = `${below ? own.bottom + GAP_PX : own.top - GAP_PX - high}px`;
+  }
+
+  silent() {
+    this.note.textContent = "";
   }
 
   /** What the model draws for a word: its place in the sheet, in pictures. @param {string} word @returns {HTMLElement[]} */
@@ -140,11 +174,13 @@ export class Palette {
     });
     const groups = found.filter(([, words]) => words.length).map(([title, words]) => {
       const chips = words.map((word) => {
-        return make("button", { className: "cz-word", onclick: () => this.insert(word) }, ...this.picture(word), word);
+        const onclick = (/** @type {any} */ { currentTarget }) => this.insert(word, currentTarget);
+        return make("button", { className: "cz-word", onclick }, ...this.picture(word), word);
       });
       return make("section", {}, make("h3", { textContent: title }), make("div", { className: "cz-words" }, ...chips));
     });
     this.list.replaceChildren(...groups);
+    this.list.scrollTop = 0; // another search is read from its top
     const nothing = this.sections.length
       ? `Nothing it knows is called “${this.search.value.trim()}”.`
       : "This model does not say what it knows.";

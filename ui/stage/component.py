@@ -71,7 +71,7 @@ class Live(Static):
 
 
 class Notice(gr.HTML):
-    """One sentence under the Generate button, written as text, so that it may quote what a visitor typed."""
+    """One sentence under the prompt, written as text, so that it may quote what a visitor typed."""
 
     def __init__(self, **kwargs: Any) -> None:
         template = '<p class="cz-notice" role="alert"></p>'

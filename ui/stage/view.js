@@ -9,6 +9,7 @@ import { entropyTop } from "./canvas/colours.js";
 import { tellPlaying } from "./time/player.js";
 import { RUNS_SHOWN } from "./kept/shelf.js";
 import { Timeline } from "./time/timeline.js";
+import { Line } from "./line.js";
 import { percent, place } from "./run/words.js";
 
 /** @typedef {import("./run/run.js").Run} Run */
@@ -27,6 +28,7 @@ export class StageView {
     this.root = root;
     this.hand = hand;
     this.canvas = this.find(".cz-canvas");
+    this.line = new Line(this.find(".cz-status"), 1);
     this.timeline = new Timeline(this.find(".cz-timeline"), (k) => stage.jump(k));
     const on = (/** @type {string} */ name, /** @type {() => void} */ call) => this.find(name).addEventListener("click", call);
     on(".cz-play", () => stage.player.toggle());
@@ -96,14 +98,14 @@ export class StageView {
 
   // ---- the line under the timeline ---------------------------------------------------------------------------
 
-  /** @param {string} words */
+  /** @param {string | string[]} words in one form, or the same in ever fewer words */
   say(words) {
-    this.find(".cz-status").textContent = words;
+    this.line.tell([words].flat());
   }
 
   sayStep() {
     const { run, shown, byHand } = this.stage;
-    this.say(run ? run.describe(shown, byHand.size) : this.stage.asks.cutWords);
+    this.say(run ? run.described(shown, byHand.size) : this.stage.asks.cutWords);
   }
 
   /** One line about the cell under the mouse, in place of the step's own. @param {number} cell */

@@ -3,6 +3,7 @@
 // and the sentence that counts.
 
 import { find, findAll } from "../../layout/dom.js";
+import { Line, quoted } from "../line.js";
 import { compared, outcome } from "./outcome.js";
 
 const AGAIN = ["generate", "repaint", "branch"]; // what can be made again on the same noise
@@ -13,6 +14,7 @@ export class BesideView {
   constructor(stage, root) {
     this.stage = stage;
     this.root = root;
+    this.line = new Line(this.find(".cz-outcome"), 2);
     this.find(".cz-without").addEventListener("click", () => stage.asks.compareWith("editing"));
     this.find(".cz-continue").addEventListener("click", () => stage.asks.carryOn());
     this.find(".cz-compare-stop").addEventListener("click", () => stage.compare(null));
@@ -57,9 +59,10 @@ export class BesideView {
     const words = !run ? "" : this.stage.asks.cutWords
       || (beside ? compared(run, beside, position) : outcome(run, parent));
     const line = this.find(".cz-outcome");
-    const told = words || (run ? [run.prompt, run.note()].filter(Boolean).join(" · ") : "");
+    const forms = words || !run ? [words] : quoted(run.prompt, run.note());
     line.classList.toggle("is-news", Boolean(words));
-    if (told !== line.textContent) Object.assign(line, { textContent: told, title: told });
+    if (forms[0] !== line.title) line.title = forms[0];
+    this.line.tell(forms);
   }
 
   wipe() {

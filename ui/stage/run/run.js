@@ -184,6 +184,19 @@ export class Run {
     return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
   }
 
+  /**
+   * The same in ever fewer words, for a line that is short.
+   * @param {number} k @param {number} byHand @returns {string[]}
+   */
+  described(k, byHand = 0) {
+    const { phase, masked } = this.frames[k];
+    const full = this.describe(k, byHand);
+    const short = full.replace(/ · [\d.]+ s(?= · |$)/, "").replace(" tokens set", " set").replace(" changed by hand", " by hand");
+    // of a picture without a mask the count says nothing more
+    const bare = masked || phase === "start" ? short.replace(` of ${this.cells} set`, " set") : short.replace(/ · \d+ of \d+ set/, "");
+    return [full, short, bare];
+  }
+
   /** What this run is, for captions: the prompt stands apart. */
   note() {
     /** @type {Record<string, string>} */
