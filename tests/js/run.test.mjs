@@ -92,7 +92,9 @@ test("steps and polish passes are counted apart, and never a step 13 of 12", () 
   const polished = step(3, [1, 5, 3, 3, 3, 3], { phase: "polish" });
   run.take({ ...carved, state: "done", frames: [third, polished] });
   assert.equal(run.describe(3).split(" · ")[0], "step 3, polish pass 1 of 1");
-  assert.equal(run.note(), "seed 7 · 2 steps + 1 polish");
+  assert.deepEqual(run.described(3, 2).slice(-2), ["polish pass 1 of 1 · 1 edited · 2 by hand", "polish pass 1 of 1 · 2 by hand"]);
+  assert.equal(run.note(), "seed 7 · 2 steps");
+  assert.equal(run.note(true), "seed 7 · 2 steps + 1 polish");
   for (const edit of ["remask", "off"]) {
     const other = new Run(message({ settings: { ...settings, edit }, state: "running" }));
     assert.equal(other.polish, 0);

@@ -83,7 +83,7 @@ export class ShelfView {
 
   /** @param {Run} run */
   item(run) {
-    const title = [run.prompt, run.note()].filter(Boolean).join(" · ");
+    const title = [run.prompt, run.note(true)].filter(Boolean).join(" · ");
     const onclick = () => this.stage.show(run);
     return make("li", {}, make("button", { className: "cz-thumb", title, "aria-label": `Show again: ${title}`, onclick },
       thumbnail(run, 48)));

@@ -194,16 +194,18 @@ export class Run {
     const short = full.replace(/ · [\d.]+ s(?= · |$)/, "").replace(" tokens set", " set").replace(" changed by hand", " by hand");
     // of a picture without a mask the count says nothing more
     const bare = masked || phase === "start" ? short.replace(` of ${this.cells} set`, " set") : short.replace(/ · \d+ of \d+ set/, "");
-    return [full, short, bare];
+    const least = bare.replace(/ \+ \d+ polish/, "").replace(/step \d+, polish pass/, "polish pass");
+    return [full, short, bare, least, ...(byHand ? [least.replace(/ · \d+ edited/, "")] : [])];
   }
 
-  /** What this run is, for captions: the prompt stands apart. */
-  note() {
+  /** What this run is, for captions: the prompt stands apart. @param {boolean} whole the polish passes too */
+  note(whole = false) {
     /** @type {Record<string, string>} */
     const kinds = { repaint: "repainted", heal: "healed", upload: "uploaded", opened: "opened", hand: "decided by hand" };
     const what = this.kind === "branch" ? `branch from step ${this.parent ? this.parent[1] : 0}` : kinds[this.kind];
     const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
-    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? "" : course(this.planned, this.polish);
+    const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? ""
+      : whole ? course(this.planned, this.polish) : `${this.planned} steps`;
     return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
 }
