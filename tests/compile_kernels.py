@@ -20,7 +20,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mdm_core.ops import shared_memory
+from mdm_core.ops import shared_memory_triton as shared_memory
 from mdm_core.ops.block import attention_triton, inference_triton, training_triton
 from mdm_core.ops.gce import objective_triton, stream_triton
 from mdm_core.ops.sample import limits_triton, sample_triton, stretch_triton

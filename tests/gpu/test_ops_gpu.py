@@ -3,4 +3,4 @@
 from test_limits_triton import *  # noqa: F403
 from test_noise_triton import *  # noqa: F403
 from test_ops_triton import *  # noqa: F403
-from test_shared_memory import *  # noqa: F403
+from test_shared_memory_triton import *  # noqa: F403

@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mdm_core.ops.product_triton import operands
-from mdm_core.ops.shared_memory import fit_on, launch
+from mdm_core.ops.shared_memory_triton import fit_on, launch
 from trainer.transfer import onto
 
 TILE = (128, 256, 64, 8, 3)  # rows, columns and depth of a product's tile, warps, stages

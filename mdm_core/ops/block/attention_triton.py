@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mdm_core.ops.shared_memory import BARRIERS
+from mdm_core.ops.shared_memory_triton import BARRIERS
 
 LONGEST = 128  # positions
 WARPS, WARPS_BACKWARD = 8, 8  # of a program of more than 64 positions

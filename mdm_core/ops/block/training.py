@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdm_core.ops.backend import operator, triton_installed
-from mdm_core.ops.shared_memory import available
+from mdm_core.ops.shared_memory_triton import available
 
 EPS = 1e-6  # of every norm
 HALVES = (torch.bfloat16, torch.float16)

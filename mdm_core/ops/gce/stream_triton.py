@@ -23,7 +23,7 @@ from torch import Tensor
 from mdm_core.ops.gce.pytorch import Stats
 from mdm_core.ops.gce.row_triton import Table, coefficients_on, row_objective
 from mdm_core.ops.product_triton import exp, logits_tile, operands, stretch
-from mdm_core.ops.shared_memory import fit_on, launch
+from mdm_core.ops.shared_memory_triton import fit_on, launch
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads

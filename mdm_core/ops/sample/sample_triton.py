@@ -33,7 +33,10 @@ from mdm_core.ops.noise_triton import gumbel
 from mdm_core.ops.product_triton import operands, stretch
 from mdm_core.ops.sample import limits_triton
 from mdm_core.ops.sample.stretch_triton import _stretch_kernel, whole_power
-from mdm_core.ops.shared_memory import Tile, fit_on, launch
+from mdm_core.ops.shared_memory_triton import Tile, fit_on, launch
+
+# what is raised where not even the smallest variant of a kernel fits
+NoRoom = triton.runtime.errors.OutOfResources
 
 TILE_HALF = (128, 256, 64, 8, 3)  # BM, BV, BD, warps and pipeline stages for bf16 and fp16 heads
 TILE_FULL = (64, 64, 32, 8, 2)  # the same for fp32 heads
@@ -171,7 +174,7 @@ def _finish_kernel(
 
 
 def needs(size: int) -> tuple[Tile, int, int]:
-    """What `shared_memory.fit_on` asks of the product with a head of `size` bytes a number.
+    """What `shared_memory_triton.fit_on` asks of the product with a head of `size` bytes a number.
 
     Behind the product a block of every row's logits at a time goes through shared memory, in fp32, its rows 16 bytes
     apart where the compiler keeps them from each other's banks (Triton 3.4).

@@ -91,13 +91,11 @@ def sample_step(
 
 def _by_kernels(arguments: tuple[Any, ...], chosen: bool) -> SampleStep | None:
     """None where not even their smallest variant has room on this GPU, unless who calls has chosen kernels."""
-    from triton.runtime.errors import OutOfResources
-
     from mdm_core.ops.sample import sample_triton
 
     try:
         return SampleStep(*sample_triton.sample_rows(*arguments))
-    except OutOfResources as error:
+    except sample_triton.NoRoom as error:
         if chosen:
             raise
         _warn_once(str(error))

@@ -6,8 +6,8 @@ What the compiler really takes is compared with it in test_ops_compile.py.
 import pytest
 import torch
 
-from mdm_core.ops import shared_memory
-from mdm_core.ops.shared_memory import fit, launch, needed
+from mdm_core.ops import shared_memory_triton as shared_memory
+from mdm_core.ops.shared_memory_triton import fit, launch, needed
 
 pytest.importorskip("triton")
 # numpy's logarithm of zero, interpreted
