@@ -28,11 +28,13 @@ def test_whose_half_it_is_stands_below_the_picture(visit, size):
     until(page, besideState="done")
     page.locator("button[data-compare=wipe]").click()
     page.wait_for_timeout(100)
-    picture = page.locator(".cz-canvas").evaluate(BOX)
     captions = [page.locator(name) for name in (".cz-caption:not(.cz-caption-beside)", ".cz-caption-beside")]
     # also where both have much to say
     for note in captions:
         note.locator("span").evaluate("n => { n.textContent += ' · decided by hand · branch from step 12'; }")
+    page.wait_for_timeout(100)
+    # all at once: a page that has grown scrolls
+    picture = page.locator(".cz-canvas").evaluate(BOX)
     boxes = [note.evaluate(BOX) for note in captions]
     dock = page.locator(".cz-dock").evaluate(BOX)
     for note, box in zip(captions, boxes, strict=True):
