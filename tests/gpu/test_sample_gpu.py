@@ -23,8 +23,7 @@ def equals_the_definition(n, d, v, dtype, temperature):
     expected = sample_step(hidden, weight.float(), current, backend="reference", **options)
     got = sample_step(hidden, weight, current, backend="triton", **options)
     same = got.token == expected.token
-    # two scores may be as near as rounding: of 64 rows one in some hundred problems has such
-    assert int((~same).sum()) <= n // 32, (dtype, (n, d, v), temperature, float(same.float().mean()))
+    assert same.float().mean() > 0.99, (dtype, (n, d, v), temperature, float(same.float().mean()))
     for name, a, b in zip(expected._fields, got, expected, strict=True):
         if name not in ("token", "best"):
             torch.testing.assert_close(

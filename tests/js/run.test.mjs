@@ -95,6 +95,7 @@ test("steps and polish passes are counted apart, and never a step 13 of 12", () 
   assert.deepEqual(run.described(3, 2).slice(-2), ["polish pass 1 of 1 · 1 edited · 2 by hand", "polish pass 1 of 1 · 2 by hand"]);
   assert.equal(run.note(), "seed 7 · 2 steps");
   assert.equal(run.note(true), "seed 7 · 2 steps + 1 polish");
+  assert.equal(new Run({ ...carved, planned: 1 }).note(), "seed 7 · 1 step");
   for (const edit of ["remask", "off"]) {
     const other = new Run(message({ settings: { ...settings, edit }, state: "running" }));
     assert.equal(other.polish, 0);

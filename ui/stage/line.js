@@ -28,7 +28,7 @@ export class Line {
   constructor(node, lines) {
     this.node = node;
     this.lines = lines;
-    this.pen = document.createElement("canvas").getContext("2d");
+    this.pen = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
     this.room = 0; // none is known before the page is laid out
     /** @type {string[]} */
     this.forms = [];
@@ -38,6 +38,7 @@ export class Line {
       this.room = box.clientWidth;
       box.classList.toggle("is-tight", this.room < TIGHT_PX);
       box.classList.toggle("is-narrow", this.room < NARROW_PX);
+      this.measured();
       this.fit();
     }).observe(box);
   }
@@ -53,13 +54,16 @@ export class Line {
     if (words !== this.node.textContent) this.node.textContent = words;
   }
 
-  fitted() {
-    const pen = /** @type {CanvasRenderingContext2D} */ (this.pen);
+  /** The line's font, asked for when the room changes: asking while one scrubs would lay out the page at every step. */
+  measured() {
     const { fontWeight, fontSize, fontFamily } = getComputedStyle(this.node);
-    pen.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+    this.pen.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+  }
+
+  fitted() {
     const lines = this.room < TIGHT_PX ? this.lines : 1;
     // a line ends at a word, hence not at its edge
     const room = this.room * (lines > 1 ? lines * 0.88 : 1);
-    return fitting(this.forms, room, (words) => pen.measureText(words).width);
+    return fitting(this.forms, room, (words) => this.pen.measureText(words).width);
   }
 }

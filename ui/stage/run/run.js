@@ -2,7 +2,7 @@
 // A run as the browser keeps it: every frame unpacked once, so that scrubbing never asks the server anything.
 
 import { unpack } from "./bytes.js";
-import { course, planned } from "./words.js";
+import { count, course, planned } from "./words.js";
 
 /**
  * One step as it travels; the wire format is described in ui/server/frames.py. All numbers are base64, see bytes.js.
@@ -205,7 +205,7 @@ export class Run {
     const what = this.kind === "branch" ? `branch from step ${this.parent ? this.parent[1] : 0}` : kinds[this.kind];
     const editing = this.settings && this.settings.edit === "off" ? "editing off" : "";
     const steps = ["upload", "heal"].includes(this.kind) || !this.planned ? ""
-      : whole ? course(this.planned, this.polish) : `${this.planned} steps`;
+      : whole ? course(this.planned, this.polish) : count(this.planned, "step");
     return [what, this.kind === "upload" ? "" : `seed ${this.seed}`, steps, editing].filter(Boolean).join(" · ");
   }
 }
