@@ -15,11 +15,14 @@ a folder for the drawings, so that a second build only draws what is new.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -32,6 +35,7 @@ from trainer.scenes.atlas import ATLAS_DIR
 from trainer.settings.atlas import Build
 
 COLUMNS = 20  # of a sheet
+AT_ONCE = 100  # drawings of one renderer: it frees nothing before it ends, and slows down
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,14 @@ for (const job of JSON.parse(fs.readFileSync(0, 'utf8')))
 
 
 def draw(npm: Path, jobs: list[dict]) -> None:
-    """Render every job. A few SVGs abort the renderer's whole process: those are named and left out."""
+    """Render every job, on all cores; what cannot be rendered is named and left out."""
+    parts = [jobs[k : k + AT_ONCE] for k in range(0, len(jobs), AT_ONCE)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda part: _draw(npm, part), parts))  # a failure in a part is raised here
+
+
+def _draw(npm: Path, jobs: list[dict]) -> None:
+    """Render some jobs. A few SVGs abort the renderer's whole process: those are named and left out."""
     while jobs:
         run = subprocess.run(
             ["node", "-e", NODE, str(npm)], input=json.dumps(jobs), text=True, stderr=subprocess.PIPE
@@ -214,8 +225,11 @@ def drawings(
     return paths
 
 
-def pack(plan: AtlasPlan, style: Style, objects: list[dict], cells: dict, out: Path) -> None:
-    """Write the sheets of a style and note every sprite's place (row, column) and mean colour with its object."""
+def pack(
+    plan: AtlasPlan, style: Style, objects: list[dict], cells: dict, out: Path, writers: Executor
+) -> list[Future[None]]:
+    """Have a style's sheets written; notes every sprite's place (row, column) and mean colour with its object."""
+    written = []
     total = -(-len(objects) // COLUMNS)
     rows = plan.rows or total
     for first in range(0, total, rows):
@@ -232,7 +246,9 @@ def pack(plan: AtlasPlan, style: Style, objects: list[dict], cells: dict, out: P
                 sprite = near_lossless(cell, plan.smooth, plan.edge)
                 sheet.paste(sprite, (column * plan.cell, row * plan.cell))
         name = f"{style.name}-{first // rows}.webp" if plan.rows else f"{style.name}.webp"
-        sheet.save(out / name, lossless=True, method=6, quality=plan.effort)
+        save = partial(sheet.save, out / name, lossless=True, method=6, quality=plan.effort)
+        written.append(writers.submit(save))
+    return written
 
 
 def build(npm: Path, plan: AtlasPlan, out: Path, keep: Path, lists: Path = ATLAS_DIR) -> dict:
@@ -244,8 +260,10 @@ def build(npm: Path, plan: AtlasPlan, out: Path, keep: Path, lists: Path = ATLAS
         obj["keywords"] = tags[obj["code"]]
         obj["cells"], obj["means"] = {}, {}
     out.mkdir(parents=True, exist_ok=True)
-    for style in plan.styles:
-        pack(plan, style, objects, cells, out)
+    with ThreadPoolExecutor(os.cpu_count()) as writers:  # Pillow packs without Python's lock
+        written = [done for style in plan.styles for done in pack(plan, style, objects, cells, out, writers)]
+    for sheet in written:
+        sheet.result()
     index = {
         "cell": plan.cell,
         "columns": COLUMNS,
