@@ -22,6 +22,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported, by whichever test comes first
 
+from quick_interpreter import quicken
 from tiny_model import build_tiny
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
@@ -62,6 +63,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
 
     return ByHouse(config, log)
+
+
+def pytest_runtest_setup() -> None:
+    """Triton is imported by whichever test needs it first; kernels are interpreted from then on."""
+    quicken()
 
 
 @pytest.hookimpl(tryfirst=True)
