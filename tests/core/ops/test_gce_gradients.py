@@ -44,37 +44,33 @@ def relative(value, exact):
 # ---- fp16 with loss scaling ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("upstream", [1.0, 65536.0])
-@pytest.mark.parametrize("n, d, v", [(4096, 64, 2048), (16384, 64, 1024), (512, 64, 16384)])
+@pytest.mark.parametrize("n, d, v", [(4096, 32, 2048), (16384, 32, 1024), (512, 32, 16384)])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_fp16_gradients_under_loss_scaling_are_as_accurate_as_those_of_pytorch(upstream, n, d, v, autocast):
+def test_fp16_gradients_under_loss_scaling_are_as_accurate_as_those_of_pytorch(n, d, v, autocast):
     hidden, weight, target = problem(n, d, v)
-    hidden, weight = hidden.half(), weight.mul(0.02).half()
-    exact = gradients(
-        hidden.double(), weight.double(), lambda h, w: F.cross_entropy(h @ w.t(), target), upstream
-    )
+    hidden, weight = hidden.half(), weight.mul(0.03).half()
+    once = gradients(hidden.double(), weight.double(), lambda h, w: F.cross_entropy(h @ w.t(), target), 1.0)
     if autocast:  # masters in fp32
         hidden, weight = hidden.float(), weight.float()
-    for schedule in ("rows", "vocabulary"):
+    for upstream in (1.0, 65536.0):
+        exact = [g * upstream for g in once]  # a power of two
         with torch.autocast("cpu", torch.float16, enabled=autocast):
-            ours = gradients(
-                hidden, weight, lambda h, w, s=schedule: loss_of(h, w, target, schedule=s), upstream
-            )
             plain = gradients(
                 hidden, weight, lambda h, w: F.cross_entropy((h @ w.t()).float(), target), upstream
             )
-        for name, a, b, c in zip(("hidden", "weight"), ours, plain, exact, strict=True):
-            assert a.dtype == hidden.dtype
-            assert relative(a, c) <= max(1.5 * relative(b, c), 5e-4), (
-                schedule,
-                name,
-                relative(a, c),
-                relative(b, c),
-            )
-            if upstream > 1:  # what is clearly not zero is not lost; sums of rounded parts may cancel to zero
+        for schedule in ("rows", "vocabulary"):
+            with torch.autocast("cpu", torch.float16, enabled=autocast):
+                ours = gradients(
+                    hidden, weight, lambda h, w, s=schedule: loss_of(h, w, target, schedule=s), upstream
+                )
+            for name, a, b, c in zip(("hidden", "weight"), ours, plain, exact, strict=True):
+                told, errors = (upstream, schedule, name), (relative(a, c), relative(b, c))
+                assert a.dtype == hidden.dtype
+                assert errors[0] <= max(1.5 * errors[1], 5e-4), (*told, *errors)
+                # what is clearly not zero is not lost; sums of rounded parts may cancel to zero
                 clear = c.abs() > 2e-3 * c.square().mean().sqrt()
                 lost, lost_by_pytorch = (float(((g == 0) & clear).float().mean()) for g in (a, b))
-                assert lost <= lost_by_pytorch + 1e-5, (schedule, name)
+                assert upstream == 1.0 or lost <= lost_by_pytorch + 1e-5, told
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
