@@ -20,7 +20,7 @@ def quicken() -> None:
     home.quickened = True
     _patch_once_a_launch(home)
     _know_types_by_name(home)
-    options = getattr(home.interpreter_builder, "options", None)
+    options: Any = getattr(home.interpreter_builder, "options", None)
     if hasattr(options, "sanitize_overflow") and not options.debug:
         # every sum of whole numbers is computed again in 64 bits, for an assertion that nothing but `debug` makes
         home.interpreter_builder.options = dataclasses.replace(options, sanitize_overflow=False)
