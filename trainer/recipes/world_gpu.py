@@ -20,11 +20,11 @@ Guidance in one pass instead of two is a phase of its own, for a tenth of the ti
         model.guided=True lr=4e-4 matrix_lr=0.004 decay=0.8 --init runs/world/model --out runs/world_one_pass
 
 Cost: four H200 train on 11,400 scenes/s together (batch 384, 135 ms a step; batch 192: 106 ms, 7,250 scenes/s) after a
-minute of compilation, and their tokenizer on 10,950 pictures/s. On one core of a busy server a worker draws the truth and
-captions of 17,000 scenes/s.
+minute of compilation, and their tokenizer on 10,950 pictures/s. On one core of a busy server a worker draws the truth
+and captions of 17,000 scenes/s.
 Result: the tokenizer, four H200 for 6.5 minutes with a tenth of photographs (--images, --images-share 0.1): 34.3 dB on
-unseen scenes, 28.6 on the worst twentieth. The model in assets/world_256 is of a run that was cut off: 7.5 M scenes, loss
-1.92, from which `--codec assets/world_256 --init assets/world_256` goes on.
+unseen scenes, 28.6 on the worst twentieth. The model in assets/world_256 is of a run that was cut off: 7.5 M scenes,
+loss 1.92, from which `--codec assets/world_256 --init assets/world_256` goes on.
 """
 
 from mdm_core.diffusion.corruption import CorruptionConfig
