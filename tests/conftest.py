@@ -70,6 +70,15 @@ def pytest_runtest_setup() -> None:
     quicken()
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure is told as it happens: a line that is ended from outside comes to no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        why = getattr(crash, "message", None) or str(report.longrepr)
+        told = f"\nFAILED in {report.when} after {report.duration:.0f} s: {report.nodeid}: {why[:300]}\n"
+        os.write(TERMINAL, told.encode())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process of xdist's still waits for the other; within a test, `faulthandler_timeout` watches."""

@@ -1,27 +1,30 @@
 """The real app in a process of its own, and the system's Chromium in front of it.
 
 Without a browser these tests fail with one sentence rather than skip: a page that nobody opened is not a
-tested page. CHISEL_TEST_MODEL names a folder of weights to use instead of the shipped ones.
+tested page. CHISEL_TEST_MODEL names a folder of weights to use instead of the shipped ones, which run here
+with fewer steps unless a test sets them.
 """
 
 import os
 
 import pytest
+from quick_model import quick_model
+from visitors import Visitors
 
-from ui.record.browser import NoBrowser, arrived, chromium, serving
+from ui.record.browser import NoBrowser, chromium, serving
 
 
 @pytest.fixture(scope="session")
-def address():
+def address(tmp_path_factory):
     """Where the app serves its page."""
-    model = os.environ.get("CHISEL_TEST_MODEL")
-    with serving(*(["--model", model] if model else [])) as app:
+    model = os.environ.get("CHISEL_TEST_MODEL") or quick_model(tmp_path_factory.mktemp("studio") / "model")
+    with serving("--model", str(model)) as app:
         yield app.address
 
 
 @pytest.fixture(scope="session")
 def chrome():
-    """One browser for all tests; each test gets a context, hence a visitor, of its own."""
+    """One browser for all tests."""
     try:
         with chromium() as started:
             yield started
@@ -29,36 +32,19 @@ def chrome():
         pytest.fail(str(error), pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def visitors(chrome):
+    return Visitors(chrome)
+
+
 @pytest.fixture
-def visit(chrome, address):
+def visit(visitors, address):
     """visit(at="/#hash", **context options) opens the page for a new visitor.
 
     Any script error, and any request that leaves the app's own address, fails the test at its end.
     """
-    contexts, wrong = [], []
-
-    def guard(route):
-        url = route.request.url
-        if url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            wrong.append(f"a request left the origin: {url}")
-            route.abort()
-
-    def open_page(at="", **options):
-        context = chrome.new_context(**{"viewport": {"width": 1320, "height": 900}, **options})
-        context.set_default_timeout(30_000)
-        context.route("**/*", guard)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
-        page.goto(address + at)
-        return arrived(page)
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong, wrong
+    with visitors.welcome(address) as open_page:
+        yield open_page
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_every_chapter_lies_beside_the_stage_and_over_nothing(visit, size):
     "name, told",
     [
         ("step", "document.querySelector('.os-mini-words').textContent"),
-        ("token", "/of the 256 cells/.test(document.querySelector('.tk-count').textContent)"),
+        ("token", "/of the 256 cells|No other cell/.test(document.querySelector('.tk-count').textContent)"),
         ("neighbours", "document.querySelector('.cz-members').childElementCount"),
     ],
 )
@@ -248,7 +248,7 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
     carved(studio)
     chapter(studio, "step")
     studio.locator(".os-table tbody tr").first.wait_for()
-    for k in (2, 5):
+    for k in (5, 3):  # at the third bars stand without a gap
         scrub(studio, k)
         frame = studio.evaluate(
             "k => { const f = window.chisel.run().frames[k]; return [f.set.length, f.edited.length]; }", k
@@ -273,7 +273,7 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
             return n / c.width; }"""
     )
     told = studio.evaluate(
-        "(() => { const r = window.chisel.run(); return r.frames[5].set.length / r.frames[4].masked; })()"
+        "(() => { const r = window.chisel.run(); return r.frames[3].set.length / r.frames[2].masked; })()"
     )
     assert abs(blue - told) < 0.05, "as many bars are blue as tokens were set"
 

@@ -116,7 +116,7 @@ def test_no_status_is_cut(visit, size, where):
         page.locator("#generate").click()
         settled(page)
     else:
-        make(page, steps=8, prompt="three strawberries on a teal background")
+        make(page, steps=4, prompt="three strawberries on a teal background")
     look()
     for task in ("edit", "learn", "create"):
         page.evaluate("name => window.chisel.task(name)", task)

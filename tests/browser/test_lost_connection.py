@@ -55,7 +55,7 @@ def test_a_lost_connection_is_known_whatever_gradio_calls_it(studio):
 def test_where_nothing_tells_of_a_lost_connection_it_is_a_reload_like_any(visit):
     """Neither Gradio's words as we know them nor a browser with the Navigation API."""
     page = visit()
-    page.context.add_init_script(
+    page.add_init_script(
         "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
     )
     page.reload()
@@ -73,7 +73,7 @@ def test_where_nothing_tells_of_a_lost_connection_it_is_a_reload_like_any(visit)
 def test_gradios_words_alone_are_enough_too(visit):
     """In a browser without the Navigation API."""
     page = visit()
-    page.context.add_init_script(
+    page.add_init_script(
         "Object.defineProperty(window, 'navigation', { value: undefined, configurable: true })"
     )
     page.reload()

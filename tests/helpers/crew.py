@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-PRELOADED = ["accelerate", "tiny_run", "tiny_tokenizer"]
+PRELOADED = ["accelerate", "tiny_run", "tiny_tokenizer", "torch._dynamo"]
 
 
 @functools.cache

@@ -8,8 +8,8 @@ import { placeFor, shared } from "./tour_card.js";
 
 /**
  * What the steps look at.
- * @typedef {{state: string, began: boolean, step: number, cell: number, overlay: string, tool: string, locked: number,
- *   drafted: number, kind: string, edited: number, editsInRun: number, weight: string, stone: boolean}} Seen
+ * @typedef {{state: string, began: boolean, step: number, moved: boolean, cell: number, overlay: string, tool: string,
+ *   locked: number, drafted: number, kind: string, edited: number, editsInRun: number, weight: string, stone: boolean}} Seen
  *
  * One step: `chapter` is the one of Learn that tells more of it, `spot` the place that is ringed, `then` the next one once
  * it is `half` done; what is said `after` it was `done` may be an`other` thing, `otherwise`.
@@ -44,7 +44,7 @@ const TOUR = [
     task: "learn",
     chapter: "token",
     spot: ".cz-timeline",
-    done: (s) => s.step >= 1 && s.step <= 3 && s.state !== "running",
+    done: (s) => s.moved && s.step >= 1 && s.step <= 3 && s.state !== "running",
     after: "The surest ones, mostly background. Each choice makes the next ones easier, so more follow at every step.",
   },
   {
@@ -66,7 +66,7 @@ const TOUR = [
     chapter: "editing",
     view: "picture",
     spot: ".cz-timeline",
-    done: (s) => s.edited > 0 || (s.state === "done" && s.editsInRun === 0),
+    done: (s) => (s.moved && s.edited > 0) || (s.state === "done" && s.editsInRun === 0),
     after: "Ordinary masked models cannot do this: there, what is set stays set.",
     other: "This picture needed no edit at all. Generate another one to see some, or go on.",
     otherwise: (s) => s.edited === 0,
@@ -142,6 +142,8 @@ export class Tour {
     this.runAtStart = "";
     this.cellAtStart = -1; // a cell that was chosen before is not one that the visitor picks now
     this.opened = 0; // when this step was
+    this.shownAtStart = -1; // a step of the run that stood there before is not one that the visitor goes to
+    this.moved = false; // along the timeline, since this step was opened
     this.weight = ""; // of the group, once the visitor has moved it at this step
     this.company = new Company(stage);
     this.lockedBefore = false; // the visitor came with locks of their own
@@ -179,10 +181,12 @@ export class Tour {
   /** @returns {Seen} */
   look() {
     const { run, shown, selected, overlay, sheet, byHand } = this.stage;
+    this.moved ||= shown !== this.shownAtStart;
     return {
       state: run ? run.state : "idle",
       began: Boolean(run) && run.id !== this.runAtStart,
       step: run ? shown : -1,
+      moved: this.moved,
       cell: selected === this.cellAtStart ? -1 : selected,
       overlay,
       tool: this.hands.tools?.tool ?? "",
@@ -277,6 +281,8 @@ export class Tour {
     if (at === 0 && run && run.state !== "running" && this.look().stone) this.company.go(0);
     else this.company.leave();
     if (step.task === "edit" && stage.run) stage.go(stage.run.last); // hands work on the finished picture
+    this.shownAtStart = stage.shown;
+    this.moved = false;
     this.where.textContent = `Step ${at + 1} of ${this.steps.length}`;
     this.title.textContent = step.title;
     this.words.textContent = step.made && !this.look().stone ? step.made : step.text;
