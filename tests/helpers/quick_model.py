@@ -1,4 +1,4 @@
-"""The shipped weights under defaults of fewer passes: what is tested is the page, and a run takes a third of the time."""
+"""The shipped weights under defaults of fewer passes: what is tested is the page, and runs take a third of the time."""
 
 from __future__ import annotations
 
