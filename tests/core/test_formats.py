@@ -19,7 +19,7 @@ from studio_hands import Tab, carve, settings
 from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.settings import EDITS, ORDERS, SCHEDULES, SETTINGS
 from ui.bring.opening import Opening
-from ui.export import export, replay, sharelink
+from ui.export import envelope, export, replay, sharelink
 from ui.server import form as limits
 from ui.server.frames import message
 from ui.server.runs import Request
@@ -84,7 +84,7 @@ def test_sorted_tables_change_no_link(monkeypatch):
 
 def inside(link):
     """The JSON of a link of today, without the model that made it: older samples did not say."""
-    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
+    data = envelope.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
     data.pop("by", None)
     return data
 

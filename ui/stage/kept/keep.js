@@ -4,6 +4,7 @@
 // to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
 // A reload by hand finds its pictures through session.js.
 
+import { gameLinked, linked } from "../../export/address.js";
 import { find, findAll, whenThere } from "../../layout/dom.js";
 import { recall, remember } from "../../layout/storage.js";
 
@@ -79,7 +80,7 @@ export class Keeper {
     const { stage } = this;
     const kept = recall("sessionStorage", KEPT);
     remember("sessionStorage", KEPT, null);
-    if (!kept || /^#c\d+(=|%3D)/i.test(location.hash)) return;
+    if (!kept || (linked() && !gameLinked())) return;
     const { message, prompt, hand } = JSON.parse(kept);
     stage.take({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
     const run = stage.shelf.find(message.run);
