@@ -159,7 +159,7 @@ def test_a_link_of_a_game_plays_its_choices_and_it_goes_on_from_there(visit):
     assert ends[1] != ends[2] and len(ends) > 4
     # and the game that is over has a link too, from the stage as from the chapter
     last = game_link(other)
-    other.locator("[data-task=create]").click()
+    other.locator("#tasks [data-task=create]").click()
     assert other.evaluate("location.hash") == last
     assert link_of(other, "c4") == last != link
     third = visit(at=f"/{last}")
@@ -178,7 +178,8 @@ def test_a_damaged_link_of_two_or_of_a_game_gets_one_sentence_and_the_page_works
         page.evaluate("link => { location.hash = link; }", f"{kind}={bad}")
         said.filter(has_text=words).wait_for()
     assert page.evaluate("window.hacked") is None
-    page.locator("[data-task=create]").click()
+    page.wait_for_function("() => document.querySelector('.cz-by-hand').dataset.state !== 'busy'")
+    page.locator("#tasks [data-task=create]").click()
     generate(page, steps=2)
     assert page.evaluate("location.hash") == ""
     assert page.locator(".cz-notice").inner_text() == ""
