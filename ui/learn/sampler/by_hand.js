@@ -83,8 +83,8 @@ export class ByHand {
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
     stage.on("chapter", (name) => { if (name !== "sampler") this.company.leave(); else kept ? reopened(this, kept) : this.entered(); });
-    // before the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
-    window.addEventListener("pagehide", () => this.company.leave(), true);
+    // the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
+    stage.on("leave", () => this.company.leave());
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
     watch("value", () => {
       const told = props.value;

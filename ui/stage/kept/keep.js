@@ -64,6 +64,7 @@ export class Keeper {
   save() {
     if (!this.message || !this.lost) return;
     const { stage, message } = this;
+    stage.emit("leave");
     const prompt = find("#prompt textarea")?.value;
     const run = stage.shelf.find(message.run);
     const k = run && (run === stage.run ? stage.shown : run.last) + run.offset;

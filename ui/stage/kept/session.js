@@ -63,6 +63,7 @@ export class Sessions {
   }
 
   save() {
+    this.stage.emit("leave");
     const { run, shown, shelf, sheet, task, busy, asks } = this.stage;
     const cut = busy ? { run: run?.state === "running" ? run.id : "", sent: asks.sent } : null;
     if (!run) {
