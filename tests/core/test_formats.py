@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +20,8 @@ from studio_hands import Tab, carve, settings
 from mdm_core.diffusion.trajectory import Trajectory
 from mdm_core.settings import EDITS, ORDERS, SCHEDULES, SETTINGS
 from ui.bring.opening import Opening
-from ui.export import export, replay, sharelink
+from ui.export import envelope, export, gamelink, replay, sharelink
+from ui.learn.sampler.game import Game
 from ui.server import form as limits
 from ui.server.frames import message
 from ui.server.runs import Request
@@ -30,6 +32,7 @@ V = 32
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LINKS = json.loads((GOLDEN / "links.json").read_text())
+MORE = json.loads((GOLDEN / "more-links.json").read_text())  # of two runs, and of a game
 SAMPLES = [
     pytest.param(told, link, id=f"{told['name']} {link[:2]}") for told in LINKS for link in told["links"]
 ]
@@ -84,7 +87,7 @@ def test_sorted_tables_change_no_link(monkeypatch):
 
 def inside(link):
     """The JSON of a link of today, without the model that made it: older samples did not say."""
-    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
+    data = envelope.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
     data.pop("by", None)
     return data
 
@@ -98,6 +101,33 @@ def test_what_is_written_today_is_the_newest_sample(tiny):
     assert json.dumps(inside(link)) == json.dumps(inside(told["links"][-1]))
     run.made_by = None
     assert sharelink.encode(run, studio.store) == told["links"][-1]
+
+
+def test_a_link_of_two_runs_opens_as_it_did(tiny):
+    told = MORE["pair"]
+    made = []
+    studio = Studio(lambda: tiny)
+    for beside, run in enumerate(told["runs"]):
+        out = Opening(studio).link(told["link"], Tab(), beside=bool(beside))
+        sent = [o[0] for o in out if isinstance(o[0], dict) and o[0].get("frames")]
+        made.append(studio.store.get(sent[-1]["run"]))
+        assert (made[-1].prompt, made[-1].request.settings.sampler()) == (run["prompt"], run["settings"])
+        assert [record.tokens.tolist() for record in made[-1].records] == run["tokens"]
+        made[-1].made_by = None
+    # and is written so today
+    assert sharelink.encode_pair(*made, tuple(told["seen"]), studio.store) == told["link"]
+
+
+def test_a_link_of_a_game_opens_as_it_did(tiny):
+    told = MORE["game"]
+    game = Game(Studio(lambda: tiny))
+    answers = list(game.decide(gr.EventData(None, {"link": told["link"]}), Tab()))
+    run = game.studio.store.get(answers[-1]["run"])
+    assert (run.prompt, run.request.settings.sampler()) == (told["prompt"], told["settings"])
+    assert [record.tokens.tolist() for record in run.records] == told["tokens"]
+    assert list(run.heats) == told["heats"] and len(answers) == len(run.records)
+    run.made_by = None
+    assert gamelink.encode(run) == told["link"]
 
 
 def test_a_saved_run_of_the_studio_opens(tiny):

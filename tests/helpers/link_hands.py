@@ -6,8 +6,8 @@ import numpy as np
 from studio_hands import Tab, carve, edited, settings
 
 from ui.bring.opening import Opening
-from ui.export import sharelink
-from ui.export.sharelink import sealed
+from ui.export import envelope, sharelink
+from ui.export.envelope import sealed
 from ui.server.runs import Request
 from ui.server.studio import Studio
 
@@ -49,6 +49,6 @@ def opened(tiny, link):
 
 def change(link, how):
     """The link with its JSON changed."""
-    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
+    data = envelope.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
     how(data)
     return sealed(json.dumps(data).encode())

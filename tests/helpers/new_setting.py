@@ -29,7 +29,7 @@ from mdm_core.pipeline import Pipeline
 from mdm_core.settings import SampleConfig
 from ui import launch, page
 from ui.bring import opening
-from ui.export import export, replay, sharelink
+from ui.export import envelope, export, replay, sharelink
 from ui.learn.lab import Lab
 from ui.server import form as limits
 from ui.server.frames import message
@@ -109,9 +109,9 @@ def check(folder):
     assert ["Warmth", 0.25] in replay.labelled(run)
 
     # an older link or file does not say: it is as the model has it
-    older = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2, 10**5)
+    older = envelope.opened(link.removeprefix(sharelink.PREFIX), 2, 10**5)
     del older["r"][0][2]["warmth"]
-    older = sharelink.decode(sharelink.sealed(json.dumps(older).encode()), run.grid, run.vocab)
+    older = sharelink.decode(envelope.sealed(json.dumps(older).encode()), run.grid, run.vocab)
     shown = dict(
         zip(limits.FIELDS, opening.form(older.entries[-1].settings, limits.defaults(pipe)), strict=True)
     )

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { linkTo } from "../../ui/export/export.js";
+import { linkTo } from "../../ui/export/address.js";
 import { recall, remember } from "../../ui/layout/storage.js";
 import { byScript } from "../../ui/stage/kept/keep.js";
 

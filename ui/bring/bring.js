@@ -1,6 +1,7 @@
 // @ts-check
 // Bring your own: a picture to retouch, a saved run, or a link in the address. The server checks what arrives.
 
+import { gameLinked, linked } from "../export/address.js";
 import { find } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";
 import { fitting } from "./shrink.js";
@@ -8,6 +9,7 @@ import { fitting } from "./shrink.js";
 const MIB = 2 ** 20;
 const NAMES = { picture: "The picture", run: "The saved run" };
 const OURS = "This PNG was saved here: it came back token by token, with its prompt, seed and settings.";
+const CLOSES_MS = 300;
 const FIELD = "input, textarea, select, [contenteditable]";
 
 /** @param {Blob} file @returns {Promise<string>} */
@@ -35,6 +37,8 @@ export class Bring {
   constructor(stage, hands, { element, server }) {
     this.stage = stage;
     this.hands = hands;
+    /** @type {{run: string, way: string, step: number} | null} a link's two runs: the first, and how both are looked at */
+    this.pair = null;
     this.server = server;
     this.line = find(".up-say", element);
     const { pictureBytes, runBytes } = facts();
@@ -45,9 +49,33 @@ export class Bring {
       field.addEventListener("change", () => this.bring(kind, field.files[0]));
     }
     this.listen();
-    const open = () => openLink(stage);
+    const open = () => { this.pair = null; press(stage, "#open-link"); };
     window.addEventListener("hashchange", open);
     open();
+    this.pairs();
+  }
+
+  /** A link may hold a second run: it is asked for once the first is done, and then both are looked at as they were. */
+  pairs() {
+    const { stage } = this;
+    stage.on("message", ({ run, state, seen }) => {
+      if (!seen || state !== "done") return;
+      this.pair = { run, way: seen[0], step: seen[1] };
+      // a moment later: the event of the first one is still closing
+      setTimeout(() => { if (this.pair?.run === run && stage.run?.id === run) press(stage, "#open-beside"); }, CLOSES_MS);
+    });
+    stage.on("ask", () => { this.pair = null; });
+    stage.on("done", (id) => {
+      const { pair } = this;
+      if (!pair || stage.beside?.id !== id || stage.run.id !== pair.run) return;
+      this.pair = null;
+      // after the stage has gone to the end
+      queueMicrotask(() => {
+        stage.compareAs(pair.way);
+        stage.jump(pair.step);
+        stage.emit("paired");
+      });
+    });
   }
 
   /** A picture or a saved run dropped anywhere, and a picture pasted, do the same. */
@@ -107,12 +135,12 @@ export class Bring {
 
 /**
  * A link in the address: carved anew as soon as the page is ready, and again when another one is pasted.
- * @param {import("../stage/stage.js").Stage} stage @returns {void}
+ * @param {import("../stage/stage.js").Stage} stage @param {string} name of the button behind it @returns {void}
  */
-function openLink(stage) {
-  if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
-  const button = find("#open-link");
-  if (!button) return void requestAnimationFrame(() => openLink(stage));
+function press(stage, name) {
+  if (!linked() || gameLinked()) return; // games are opened by their chapter
+  const button = find(name);
+  if (!button) return void requestAnimationFrame(() => press(stage, name));
   stage.listening.expect();
   button.click();
 }

@@ -12,7 +12,8 @@ from mdm_core.diffusion.trajectory import MadeBy, StepRecord, Trajectory, given
 from mdm_core.settings import SETTINGS
 from ui.assemble import markup
 from ui.bring import upload
-from ui.export import sharelink
+from ui.export import envelope, sharelink
+from ui.export.envelope import ROUNDED
 from ui.fields import Ask
 from ui.server import asks
 from ui.server import form as limits
@@ -35,7 +36,6 @@ from ui.server.studio import (
 from ui.stage.component import Static, when_over
 
 BUSY = "Others are opening files just now: try again in a moment."
-ROUNDED = "Rebuilt from the link; this computer rounds a little differently, so some tokens differ."
 
 
 def settings_of(told: dict[str, Any], prompt: Any, model: dict[str, Any]) -> RunSettings:
@@ -69,8 +69,8 @@ def read_trajectory(data: bytes, grid: tuple[int, int], vocab: int, here: MadeBy
             raise Refused(sentence) from None
         raise Refused(f"{sentence[:-1]}; {str(error)[:90].rstrip('.')}.") from None
     same_shape = (loaded.grid, loaded.vocab_size) == (grid, vocab)
-    if not same_shape or not sharelink.same_model(loaded.made_by, here):
-        raise Refused(sharelink.another("This run", loaded.made_by))
+    if not same_shape or not envelope.same_model(loaded.made_by, here):
+        raise Refused(envelope.another("This run", loaded.made_by))
     if not 1 <= len(loaded.records) <= MAX_RECORDS:
         raise Refused(
             f"A saved run must have 1 to {MAX_RECORDS} steps, this one has {len(loaded.records):,}."
@@ -146,14 +146,20 @@ class Opening:
     # ---- links: carved anew, so they wait in line like everybody ------------------------------------------
 
     def link(
-        self, text: Any, request: gr.Request, event: gr.EventData | None = None
+        self, text: Any, request: gr.Request, event: gr.EventData | None = None, beside: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved."""
+        """Streams (message, notice, Generate, Stop, form values...) while the chain of a link is carved.
+
+        Of a link that holds two runs that is the first, whose last message says under "seen" that there is another;
+        `beside`: that one. Each is an event of its own: a busy browser may merge two messages of one event.
+        """
         session = session_of(request)
         idle = (gr.skip(),) * len(limits.FIELDS)
         try:
             pipe = self.studio.pipe
             link = sharelink.decode(text, tuple(pipe.grid), int(pipe.vocab_size), made_by(pipe))
+            if beside and link.beside is None:
+                raise Refused(envelope.BROKEN)
             ticket = self.studio.line.join(session or f"nobody {id(request)}", by_program(event))
         except Refused as error:
             yield gr.skip(), str(error), *buttons(running=False), *idle
@@ -169,37 +175,41 @@ class Opening:
             if ticket.cancelled:
                 yield {"v": VERSION, "state": "left"}, "", *buttons(running=False), *idle
                 return
-            yield (
-                gr.skip(),
-                "",
-                *buttons(running=True),
-                *form(link.entries[-1].settings, limits.defaults(pipe), getattr(pipe, "facts", None)),
-            )
+            shown = form(link.entries[-1].settings, limits.defaults(pipe), getattr(pipe, "facts", None))
+            yield gr.skip(), "", *buttons(running=True), *(idle if beside else shown)
             words = ""
             try:
-                for sent, said in ticket.at_work(self._chain(link, ticket, session)):
+                for sent, said in ticket.at_work(self._chain(link, ticket, session, beside)):
                     yield sent, said, *buttons(running=True), *idle
                     words = said if said == ROUNDED else ""
             except Exception as error:
                 words = complaint(error)
             yield gr.skip(), words, *buttons(running=False), *idle
 
-    def _chain(self, link: sharelink.Link, ticket: Ticket, session: str) -> Iterator[tuple[Any, str]]:
+    def _chain(
+        self, link: sharelink.Link, ticket: Ticket, session: str, beside: bool = False
+    ) -> Iterator[tuple[Any, str]]:
         """(message, notice) while the runs of a link are carved; only the last one is shown.
 
         Those it grew from stay on the server, where branches and further links find them.
         """
+        more = {}
+        if link.beside and link.seen:
+            more = {} if beside else {"seen": list(link.seen)}
+            link = link.beside if beside else link
         studio, parent, run = self.studio, None, None
         vocab, cells = int(studio.pipe.vocab_size), studio.pipe.grid[0] * studio.pipe.grid[1]
         for i, entry in enumerate(link.entries, start=1):
             shown = i == len(link.entries)
             request = entry.request(parent, vocab, cells)
+            role = "beside" if beside and shown else "main"
             if entry.kind == "given":
                 run = parent = self._run(request, [given(entry.tokens)], session)
-                said = studio.show(run)
+                run.role = role
+                said = {**studio.show(run), **more}
                 yield (said if shown else gr.skip()), ""
                 continue
-            run = studio.begin(request, asks.Ask((request,), "main", parent), session)
+            run = studio.begin(request, asks.Ask((request,), role, parent), session)
             state = LEFT
             try:
                 # the browser does not have the steps before a branch: they are sent with it
@@ -223,8 +233,8 @@ class Opening:
             if ticket.cancelled:
                 yield (last if shown else {"v": VERSION, "state": "left"}), ""
                 return
-            same = not shown or sharelink.digest(run.records[-1].tokens) == link.digest
-            yield (last if shown else gr.skip()), "" if same else ROUNDED
+            same = not shown or envelope.digest(run.records[-1].tokens) == link.digest
+            yield ({**last, **more} if shown else gr.skip()), "" if same else ROUNDED
             parent = run
 
     def _saved(self, raw: bytes, model: dict[str, Any]) -> Run | None:
@@ -236,7 +246,7 @@ class Opening:
             settings = settings_of(json.loads(told["settings"]), told["prompt"], model)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return None
-        if not sharelink.same_model(by, made_by(pipe)):
+        if not envelope.same_model(by, made_by(pipe)):
             return None
         return self._run(Request("opened", settings, tokens), [given(tokens)])
 
@@ -279,7 +289,7 @@ def panel(opening: Opening) -> None:
 
 
 def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
-    """The event behind a link in the address; bring/bring.js presses its button, which nobody sees.
+    """The events behind a link in the address; bring/bring.js presses their buttons, which nobody sees.
 
     `inputs` are the fields of the form, `outputs` are grid, notice, Generate and Stop.
     """
@@ -288,17 +298,23 @@ def wire(opening: Opening, inputs: list[Any], outputs: list[Any]) -> None:
         """`Opening.link` as Gradio calls it: it fills in what is declared as exactly its own."""
         yield from opening.link(text, request, event)
 
-    link = Ask(None, visible=False)
-    button = gr.Button("Open the link", elem_id="open-link", elem_classes="cz-unseen")
-    event = button.click(
-        open_link,
-        [link],
-        [*outputs, *inputs],
-        js="() => [location.hash]",
-        api_name="open_link",
-        show_progress="hidden",
-        trigger_mode="once",
-        concurrency_id="model",
-        concurrency_limit=None,  # each enters its handler at once and waits in studio.line
-    )
-    when_over(event, *outputs[2:])
+    def open_beside(text: Any, request: gr.Request, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """The same for the second run of a link."""
+        yield from opening.link(text, request, event, beside=True)
+
+    for handler, name in ((open_link, "link"), (open_beside, "beside")):
+        link = Ask(None, visible=False)
+        button = gr.Button("Open the link", elem_id=f"open-{name}", elem_classes="cz-unseen")
+        event = button.click(
+            handler,
+            [link],
+            [*outputs, *inputs],
+            js="() => [location.hash]",
+            api_name=f"open_{name}",
+            api_visibility="public" if name == "link" else "private",
+            show_progress="hidden",
+            trigger_mode="once",
+            concurrency_id="model",
+            concurrency_limit=None,  # each enters its handler at once and waits in studio.line
+        )
+        when_over(event, *outputs[2:])

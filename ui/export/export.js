@@ -3,6 +3,7 @@
 
 import { find, findAll, make } from "../layout/dom.js";
 import { bytesOf, pack } from "../stage/run/bytes.js";
+import { Address, copied } from "./address.js";
 
 const WITHOUT_HAND = ", without what was changed by hand.";
 const WITH_HAND = ", as it stands by hand; the steps before are not in it.";
@@ -28,7 +29,7 @@ export class Export {
         else this.ask("Making the link …", () => this.share());
       });
     }
-    for (const name of ["run", "done"]) stage.on(name, () => { this.tell(""); this.refresh(); });
+    for (const name of ["run", "done", "compare"]) stage.on(name, () => { this.tell(""); this.refresh(); });
     this.linked = new Address(stage);
     this.refresh();
   }
@@ -40,9 +41,10 @@ export class Export {
   }
 
   refresh() {
-    const { run } = this.stage;
+    const { run, beside } = this.stage;
     this.panel.hidden = !run;
-    for (const button of this.buttons) button.disabled = !run || run.state === "running" || this.busy;
+    const carving = [run, beside].some((one) => one?.state === "running");
+    for (const button of this.buttons) button.disabled = !run || carving || this.busy;
   }
 
   /**
@@ -77,65 +79,16 @@ export class Export {
   }
 
   async share() {
-    const { run, byHand, tokens } = this.stage;
+    const { run, beside, way, position, byHand, tokens } = this.stage;
     const hand = byHand.size > 0;
-    const ending = hand ? WITH_HAND : ".";
-    const answer = await this.server.share({ run: run.id, tokens: hand ? pack(tokens, Int32Array) : null });
+    /** @type {Record<string, any>} */
+    const data = { run: run.id, tokens: hand ? pack(tokens, Int32Array) : null };
+    if (beside) Object.assign(data, { beside: beside.id, way, step: position + run.offset });
+    const answer = await this.server.share(data);
     if (answer.error) return answer.error;
-    const url = this.linked.put(run.id, answer.hash);
-    try {
-      await navigator.clipboard.writeText(url);
-    } catch {
-      // no permission here (a frame, a plain http address): show it to be copied by hand
-      this.address.value = url;
-      this.address.hidden = false;
-      this.address.select();
-      return `Copy the link from the field${ending}`;
-    }
-    return `Link copied${ending}`;
+    const url = this.linked.put(run.id, answer.hash, beside?.id);
+    return copied(url, this.address, hand ? WITH_HAND : beside ? ", with both pictures." : ".");
   }
-}
-
-/**
- * The address stands for one run: the one that it brought here, or whose link was made. Another one takes it off again,
- * so that a reload or a copied address never brings back a picture that is no longer there.
- */
-class Address {
-  /** @param {import("../stage/stage.js").Stage} stage */
-  constructor(stage) {
-    this.run = ""; // the run that the address stands for
-    this.asked = false; // what comes onto the canvas now was made by a press, not by the address
-    stage.on("ask", () => { this.asked = true; });
-    stage.on("run", (id) => this.shown(id));
-    window.addEventListener("hashchange", () => Object.assign(this, { run: "", asked: false }));
-  }
-
-  /** @param {string} run @param {string} hash */
-  put(run, hash) {
-    this.run = run;
-    // written out: a bare #... is taken from the page's base, which knows no ?class=1 and no signature
-    history.replaceState(history.state, "", `${location.href.split("#")[0]}#${hash}`);
-    return linkTo(location, hash);
-  }
-
-  /** @param {string} run */
-  shown(run) {
-    if (!/^#c\d+(=|%3D)/i.test(location.hash)) return;
-    if (!this.run && !this.asked) this.run = run;
-    if (this.run === run) return;
-    this.run = "";
-    history.replaceState(history.state, "", location.href.split("#")[0]);
-  }
-}
-
-/**
- * A link as it is given away: the page with its prefix, class mode where it is on, the run; nothing that others hung onto
- * the address. There it stays, for Gradio reads a signature from it that a Space gives to its one visitor.
- * @param {{origin: string, pathname: string, search: string}} page @param {string} hash
- */
-export function linkTo({ origin, pathname, search }, hash) {
-  const lesson = new URLSearchParams(search).get("class") === "1" ? "?class=1" : "";
-  return `${origin}${pathname}${lesson}#${hash}`;
 }
 
 /** Hands a file to the browser. @param {{name: string, type: string, bytes: Uint8Array<ArrayBuffer>}} file */

@@ -18,7 +18,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mdm_core.diffusion.trajectory import Trajectory, given
-from ui.export import draw, replay, sharelink
+from ui.export import draw, envelope, gamelink, replay, sharelink
+from ui.inspector.lookups import whole
 from ui.server import asks
 from ui.server.form import Refused
 from ui.server.runs import largest_run
@@ -134,7 +135,7 @@ def file_name(run: Any, kind: str, step: int | None = None, tokens: Any = None) 
     held = [record.tokens for record in records] if tokens is None else [tokens]
     last = step is None or step == len(run.records) - 1
     at = "" if last else f"-step{step}"
-    what = sharelink.digest(np.concatenate([*held, np.zeros(0, np.int32)]))
+    what = envelope.digest(np.concatenate([*held, np.zeros(0, np.int32)]))
     return f"chisel-{words or 'picture'}-{run.seed}{at}-{what}.{kind}"
 
 
@@ -179,13 +180,31 @@ class Exports:
         }
 
     def link(self, data: Any) -> dict[str, str]:
-        """{"run": id} -> {"hash": ...}, what the page appends to its own address; "tokens" as in `make`."""
-        run = self.studio.store.get(data.get("run") if isinstance(data, dict) else None)
-        if run.state == "running" or not run.records:
-            raise Refused("This picture is still being carved: copy the link when it is finished.")
-        if data.get("tokens") is not None:
-            return {"hash": sharelink.encode_given(run, asks.tokens(data["tokens"], run.cells, run.vocab))}
-        return {"hash": sharelink.encode(run, self.studio.store)}
+        """{"run": id} -> {"hash": ...}, what the page appends to its own address; "tokens" as in `make`.
+
+        With "beside": id, "way" and "step" the link holds both runs, and how they are looked at.
+        """
+        store = self.studio.store
+        run = store.get(data.get("run") if isinstance(data, dict) else None)
+        hand = data.get("tokens")
+        tokens = None if hand is None else asks.tokens(hand, run.cells, run.vocab)
+        beside = None if data.get("beside") is None else store.get(data["beside"])
+        for one in (run, beside):
+            if one is not None and (one.state == "running" or not one.records):
+                raise Refused("This picture is still being carved: copy the link when it is finished.")
+        if run.request.kind == "hand" and tokens is None:
+            return {"hash": gamelink.encode(run)}
+        # the page puts something beside a run only once that is done
+        if beside is not None and run.state == "done":
+            return {"hash": sharelink.encode_pair(run, beside, self._seen(data), store, tokens)}
+        made = sharelink.encode(run, store) if tokens is None else sharelink.encode_given(run, tokens)
+        return {"hash": made}
+
+    def _seen(self, data: dict[str, Any]) -> tuple[str, int]:
+        way, step = data.get("way", sharelink.WAYS[0]), data.get("step", 0)
+        if way not in sharelink.WAYS:
+            raise Refused("Two pictures cannot be looked at in this way.")
+        return way, whole(step, sharelink.MAX_STEPS, "step")
 
 
 def functions(studio: Any) -> list[Callable[..., Any]]:

@@ -1,7 +1,5 @@
 """A run as the hash of an address: what was asked, its branches and edits, compact enough to be sent in a message.
 
-    #c2=<base64url of deflated JSON>
-
     {"m": [h, w, V], "f": digest of the last tokens, "r": [entry, ...], "by": [model's name, fingerprint]}
     entry = [kind, prompt, settings, at, change, locked, shown]
     settings = {"seed": n, "steps": n, "order": name, ...}, the seed and fields of `SampleConfig`
@@ -14,14 +12,12 @@ when a table of ours is sorted. Links that begin with c1= wrote them as numbers 
 read for ever and written no more. A setting that older links lack is as the model has it. Older links have no "by";
 with it, a link is refused by every other model, also by one of the same shape. Nothing is kept on the server: the
 link is the whole recipe, carved anew by whoever opens it. What arrives is hostile until each value was checked.
+
+A link that begins with c3= holds a second run to be put beside the first, and how both were looked at. To what c2=
+says it adds {"b": [entry, ...], "g": digest of its last tokens, "w": [way, step]}. How all this is packed, and read
+again, stands in `ui.export.envelope`.
 """
 
-import base64
-import binascii
-import hashlib
-import json
-import re
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +25,15 @@ import numpy as np
 
 from mdm_core.diffusion.trajectory import MadeBy
 from mdm_core.settings import SETTINGS
+from ui.export import envelope
+from ui.export.envelope import BROKEN, MOST_RUNS, NEWER, array, digest, id_type, ids, read, written
 from ui.server import asks
 from ui.server import form as limits
 from ui.server.form import Refused, RunSettings
 from ui.server.runs import Request, Run, Store
 
-PREFIX = "c2="
-# A link alone or in its address, as messengers and mail programs pass it on: "=" as %3D, parameters hung behind it.
-LINK = re.compile(r"\s*(?:[^#]*#)?c(\d{1,4})(?:=|%3[Dd])([A-Za-z0-9_-]*)")
+PREFIX, PAIR = "c2=", "c3="
+WAYS = ("side", "wipe", "difference")  # to look at two runs, see stage/beside
 # What the numbers of a c1= link mean, by their place. Frozen: every link ever copied depends on it.
 C1 = (
     ("seed", None),
@@ -53,20 +50,13 @@ C1 = (
     ("polish", None),
 )
 FIRST = tuple(name for name, _ in C1)  # what every link names
-# What every c2= link says, known to the packer beforehand so that names cost hardly more than places. Frozen too.
-COMMON = (
-    b'"off""remask""t""d""threshold""random""margin""entropy""halton""shift""arccos""linear""given""heal""repaint"'
-    b'"branch"],"f":","r":[["generate",","m":[16,16,16384],"f":"{"seed":,"steps":12,"guidance":1.5,"temperature":0.4,'
-    b'"order":"confidence","schedule":"cosine","gumbel":1.0,"edit":"overwrite","edit_threshold":0.3,'
-    b'"edit_margin":0.0,"edit_budget":0.15,"polish":4},0,[],"",0]]}'
-)
-MAX_ENTRIES = 12
+MAX_ENTRIES = MOST_RUNS
 MAX_STEPS = 512  # of the whole chain, start states and polish passes among them: what opening a link may cost
 CARVED = ("generate", "repaint", "heal", "branch")
 # "given": tokens as they are, for pictures that were uploaded or opened from a file
 KINDS = (*CARVED, "given")
-BROKEN = "This link is damaged or was cut off: ask for it again."
-NEWER = "This link was made by a newer version of Chisel: bring this one up to date to open it."
+TOO_LONG = "This run is too long for a link: save it as a replay page or as JSON instead."
+TOO_LONG_PAIR = "These two runs are too long for one link: stop comparing, and copy the link of each."
 
 
 @dataclass(frozen=True)
@@ -110,27 +100,8 @@ class Link:
 
     entries: tuple[Entry, ...]
     digest: str
-
-
-def most_characters(cells: int) -> int:
-    """How long a link may be: what the settings of a chain take, and once all tokens of the grid, packed twice."""
-    return max(6000, 2000 + 8 * cells)
-
-
-def most_json(cells: int) -> int:
-    """Bytes that the JSON inside a link may have: a chain of prompts, and all tokens of the grid at each entry."""
-    return max(48 * 2**10, 2**15 + 6 * cells * MAX_ENTRIES)
-
-
-def another(what: str, by: MadeBy | None) -> str:
-    """The refusal of what another model made; says which, where that is known."""
-    which = "another model" if by is None else f"another model, {by}"
-    return f"{what} was made with {which}, whose tokens mean something else here."
-
-
-def digest(tokens: Any) -> str:
-    """Eight hex digits of final tokens: tells whether a rebuilt run is the one that was shared."""
-    return hashlib.sha256(np.ascontiguousarray(tokens, "<i4").tobytes()).hexdigest()[:8]
+    beside: "Link | None" = None  # what stands beside it
+    seen: tuple[str, int] | None = None  # where there is such: how both are looked at, and at which step
 
 
 # ---- run -> link --------------------------------------------------------------------------------------------
@@ -138,34 +109,47 @@ def digest(tokens: Any) -> str:
 
 def encode_given(run: Run, tokens: np.ndarray) -> str:
     """The hash that shows `tokens` [L] as they stand, those of `run` with what was changed by hand."""
-    entry = ["given", run.prompt, _by_name(_asked(run)), 0, ["t", _ids(tokens, run.vocab)], "", 0]
-    return _told(run, [entry], tokens)
+    return _told(run, _given(run, tokens), tokens)
+
+
+def _given(run: Run, tokens: np.ndarray) -> list[Any]:
+    return [["given", run.prompt, by_name(_asked(run)), 0, ["t", ids(tokens, run.vocab)], "", 0]]
 
 
 def encode(run: Run, store: Store) -> str:
     """The hash (without #) that rebuilds `run`; Refused where it would not fit an address."""
+    return _told(run, _entries(run, store), run.records[-1].tokens)
+
+
+def encode_pair(
+    run: Run, beside: Run, seen: tuple[str, int], store: Store, tokens: np.ndarray | None = None
+) -> str:
+    """The hash that rebuilds two runs side by side; Refused where it would not fit an address.
+
+    seen: how both are looked at, one of `WAYS`, and at which step. `tokens` [L] stand for `run`, where some were
+    changed by hand.
+    """
+    first = _entries(run, store) if tokens is None else _given(run, tokens)
+    more = {"b": _entries(beside, store), "g": digest(beside.records[-1].tokens), "w": list(seen)}
+    return _told(run, first, run.records[-1].tokens if tokens is None else tokens, more)
+
+
+def _entries(run: Run, store: Store) -> list[Any]:
     chain = _ancestors(run, store)
     entries = []
     for i, (one, parent) in enumerate(zip(chain, [None, *chain], strict=False)):
         grown = chain[i + 1].request.parent if i < len(chain) - 1 else None
         entries.append(_entry(one, parent, grown[1] if grown else None))
-    return _told(run, entries, run.records[-1].tokens)
+    return entries
 
 
-def _told(run: Run, entries: list[Any], last: Any) -> str:
-    data = {"m": [*run.grid, run.vocab], "f": digest(last), "r": entries}
+def _told(run: Run, entries: list[Any], last: Any, more: dict[str, Any] | None = None) -> str:
+    """`more`: of the run beside it."""
+    data = {"m": [*run.grid, run.vocab], "f": digest(last), "r": entries, **(more or {})}
     if run.made_by is not None:
         data["by"] = list(run.made_by)
-    link = sealed(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
-    if len(link) > most_characters(run.cells):
-        raise Refused("This run is too long for a link: save it as a replay page or as JSON instead.")
-    return link
-
-
-def sealed(text: bytes) -> str:
-    """The link that holds this JSON."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=COMMON)
-    return PREFIX + _written(packer.compress(text) + packer.flush()).rstrip("=")
+    prefix, words = (PREFIX, TOO_LONG) if more is None else (PAIR, TOO_LONG_PAIR)
+    return envelope.addressed(data, run.cells, prefix, words)
 
 
 def _ancestors(run: Run, store: Store) -> list[Run]:
@@ -202,10 +186,10 @@ def _weight(run: Run) -> int:
 def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     """One entry; `at` is the step that the next entry grew from."""
     request, kind = run.request, run.request.kind
-    told = _by_name(_asked(run))
+    told = by_name(_asked(run))
     if kind not in CARVED:
         tokens = run.records[-1 if at is None else at].tokens
-        return ["given", request.prompt, told, 0, ["t", _ids(tokens, run.vocab)], "", 0]
+        return ["given", request.prompt, told, 0, ["t", ids(tokens, run.vocab)], "", 0]
     # the next entry of a "given" picture starts from its only step
     grew = request.parent[1] if parent and request.parent and parent.request.kind in CARVED else 0
     base = np.full(run.cells, run.vocab) if parent is None else parent.record(_step(parent, request)).tokens
@@ -213,16 +197,16 @@ def _entry(run: Run, parent: Run | None, at: int | None) -> list[Any]:
     where = np.flatnonzero(start != base)
     change: list[Any] = []
     if len(where) > run.cells // 2:
-        change = ["t", _ids(start, run.vocab)]
+        change = ["t", ids(start, run.vocab)]
     elif len(where):
-        change = ["d", _ids(np.stack([where, start[where]], 1), run.vocab)]
-    locked = "" if request.locked is None else _written(np.packbits(request.locked).tobytes())
+        change = ["d", ids(np.stack([where, start[where]], 1), run.vocab)]
+    locked = "" if request.locked is None else written(np.packbits(request.locked).tobytes())
     # stopped, failed, or left behind by a connection that was lost: the link tells no more than there was to see
     shown = 0 if run.state == "done" else len(run.records) - run.prefix
     return [kind, request.prompt, told, grew, change, locked, shown]
 
 
-def _by_name(settings: RunSettings) -> dict[str, Any]:
+def by_name(settings: RunSettings) -> dict[str, Any]:
     """The settings as a link names them: those of the first links in their order, and then the others."""
     told = settings.sampler()
     order = [*FIRST, *(name for name in told if name not in FIRST)]
@@ -233,72 +217,43 @@ def _step(parent: Run, request: Request) -> int:
     return request.parent[1] if request.parent and request.parent[0] == parent.id else 0
 
 
-def _ids(values: Any, vocab: int) -> str:
-    return _written(np.ascontiguousarray(values, _id_type(vocab)).tobytes())
-
-
-def _id_type(vocab: int) -> str:
-    return "<u2" if vocab < 2**16 else "<u4"
-
-
-def _written(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode("ascii")
-
-
 # ---- link -> run --------------------------------------------------------------------------------------------
 
 
 def decode(value: Any, grid: tuple[int, int], vocab: int, here: MadeBy | None = None) -> Link:
-    """The checked chain of a link; Refused with one sentence when anything is out of place.
-
-    `value` is the hash with or without #, or the whole address; what others have hung behind it is left aside.
-    `here` is the opened model.
-    """
+    """The checked runs of a link; Refused with one sentence when anything is out of place. See `envelope.read`."""
+    version, data = read(value, grid, vocab, here)
+    if version > 3:
+        raise Refused("This link holds a game and no run: open it in the page.")
     cells = grid[0] * grid[1]
-    found = LINK.match(value[: 2 * most_characters(cells)]) if isinstance(value, str) else None
-    if found is None:
-        raise Refused("This is no link to a Chisel run.")
-    version, text = int(found[1]), found[2]
-    if version > 2:
-        raise Refused(NEWER)
-    if version < 1 or len(text) > most_characters(cells):
-        raise Refused(BROKEN)
-    data = opened(text, version, most_json(cells))
     try:
-        model, said, raw = data["m"], data["f"], data["r"]
-        by = MadeBy.told(data["by"]) if "by" in data else None
-    except (KeyError, TypeError, ValueError):
+        first = (data["r"], data["f"])
+        other = (data["b"], data["g"], *data["w"]) if version == 3 else None
+    except (KeyError, TypeError):
         raise Refused(BROKEN) from None
-    if not isinstance(said, str) or len(said) != 8 or not isinstance(raw, list):
+    link = _chain(*first, version, cells, vocab)
+    if other is None:
+        return link
+    if len(other) != 4 or other[2] not in WAYS:
         raise Refused(BROKEN)
-    if model != [*grid, vocab] or not same_model(by, here):
-        raise Refused(another("This link", by))
-    if not 1 <= len(raw) <= MAX_ENTRIES:
+    beside = _chain(*other[:2], version, cells, vocab)
+    return Link(link.entries, link.digest, beside, (other[2], _step_number(other[3])))
+
+
+def _chain(raw: Any, said: Any, version: int, cells: int, vocab: int) -> Link:
+    """The entries that lead to one run."""
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_ENTRIES:
         raise Refused(BROKEN)
     entries = tuple(_checked(entry, version, i == 0, cells, vocab) for i, entry in enumerate(raw))
     if sum(_cost(e.settings) for e in entries if e.kind in CARVED) > MAX_STEPS:
         raise Refused("This link asks for too many steps.")
-    return Link(entries, said)
+    return Link(entries, envelope.told_digest(said))
 
 
-def same_model(by: MadeBy | None, here: MadeBy | None) -> bool:
-    """False where two models are known and they differ."""
-    return by is None or here is None or by.fingerprint == here.fingerprint
-
-
-def opened(text: str, version: int, most: int) -> Any:
-    """The JSON inside; what unpacks to more than `most` bytes is refused while it unpacks."""
-    try:
-        packed = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        opener = zlib.decompressobj(-15, zdict=COMMON) if version > 1 else zlib.decompressobj(-15)
-        data = opener.decompress(packed, most)
-        if not opener.eof:
-            raise Refused(BROKEN)
-        return json.loads(data)
-    except (ValueError, binascii.Error, zlib.error, RecursionError) as error:
-        if isinstance(error, Refused):
-            raise
-        raise Refused(BROKEN) from None
+def _step_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_STEPS:
+        raise Refused(BROKEN)
+    return value
 
 
 def _checked(entry: Any, version: int, first: bool, cells: int, vocab: int) -> Entry:
@@ -307,19 +262,19 @@ def _checked(entry: Any, version: int, first: bool, cells: int, vocab: int) -> E
     kind, prompt, told, at, change, locked, shown = entry
     if kind not in KINDS or (kind == "given" and not first):
         raise Refused(BROKEN)
-    settings = _settings(prompt, _of_numbers(told) if version == 1 else _of_names(told))
+    settings = asked_for(prompt, _of_numbers(told) if version == 1 else of_names(told))
     pairs = tokens = None
     if change != []:
         if not (isinstance(change, list) and len(change) == 2 and change[0] in ("d", "t")):
             raise Refused(BROKEN)
-        ids = _array(change[1], _id_type(vocab)).astype(np.int64)
+        found = array(change[1], id_type(vocab)).astype(np.int64)
         if change[0] == "t":
-            tokens = ids.astype(np.int32)
-            wrong = len(ids) != cells or ids.max(initial=0) > vocab
+            tokens = found.astype(np.int32)
+            wrong = len(found) != cells or found.max(initial=0) > vocab
         else:
-            wrong = not ids.size or ids.size % 2 or ids.size > 2 * cells
+            wrong = not found.size or found.size % 2 or found.size > 2 * cells
             if not wrong:
-                pairs = ids.reshape(-1, 2)
+                pairs = found.reshape(-1, 2)
                 wrong = pairs[:, 0].max() >= cells or pairs[:, 1].max() > vocab
                 wrong = wrong or len(np.unique(pairs[:, 0])) != len(pairs)
         if wrong:
@@ -328,14 +283,11 @@ def _checked(entry: Any, version: int, first: bool, cells: int, vocab: int) -> E
         raise Refused(BROKEN)
     held = None
     if locked != "":
-        bits = _array(locked, "u1")
+        bits = array(locked, "u1")
         if len(bits) != (cells + 7) // 8:
             raise Refused(BROKEN)
         held = np.unpackbits(bits)[:cells].astype(bool)
-    for number in (at, shown):
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_STEPS:
-            raise Refused(BROKEN)
-    return Entry(kind, settings, at, pairs, tokens, held, shown)
+    return Entry(kind, settings, _step_number(at), pairs, tokens, held, _step_number(shown))
 
 
 def _of_numbers(told: Any) -> dict[str, Any]:
@@ -353,7 +305,7 @@ def _picked(value: Any, table: tuple[str, ...] | None) -> Any:
     return table[value]
 
 
-def _of_names(told: Any) -> dict[str, Any]:
+def of_names(told: Any) -> dict[str, Any]:
     """The settings of a c2= link, the first all there; a name that is not known here is a newer version's."""
     if not isinstance(told, dict) or not all(name in told for name in FIRST):
         raise Refused(BROKEN)
@@ -362,17 +314,8 @@ def _of_names(told: Any) -> dict[str, Any]:
     return told
 
 
-def _settings(prompt: Any, told: dict[str, Any]) -> RunSettings:
+def asked_for(prompt: Any, told: dict[str, Any]) -> RunSettings:
+    """Prompt, seed and settings of a link, each one checked."""
     chosen = {name: limits.taken(name, told[name]) for name in SETTINGS if name in told}
     seed = int(limits.number(told["seed"], limits.SEED_CONTROL))
     return RunSettings(limits.prompt(prompt), seed, chosen)
-
-
-def _array(text: Any, dtype: str) -> np.ndarray:
-    try:
-        data = base64.urlsafe_b64decode(text.encode("ascii"))
-    except (AttributeError, ValueError, binascii.Error):
-        raise Refused(BROKEN) from None
-    if len(data) % np.dtype(dtype).itemsize:
-        raise Refused(BROKEN)
-    return np.frombuffer(data, dtype)

@@ -175,7 +175,7 @@ export class Tour {
       if (this.ringed && performance.now() - this.opened < COMES_MS) { bring(this.ringed); this.stand(); }
     }).observe(element.closest("#learn") ?? element);
     window.addEventListener("scroll", () => { if (this.covers()) this.stand(); }, { passive: true });
-    window.addEventListener("pagehide", () => this.company.leave(), true); // see stage/kept: the tour does not outlive a reload
+    this.stage.on("leave", () => this.company.leave()); // the tour does not outlive a reload, see stage/kept
   }
 
   /** @returns {Seen} */

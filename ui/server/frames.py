@@ -21,6 +21,8 @@ steps of a branch are its parent's own: the browser has them and they are not se
 An `image` is "" where there is nothing to see, and null where it was not decoded, or is too heavy to be sent once
 more: who looks at that step asks `Studio.functions`' picture for it.
 
+The last message of a run that a link holds together with another tells in "seen" how both were looked at: [way, step].
+
 Two more messages. Waiting for the model: {"v": 1, "state": "waiting", "ahead": n}. Variations of a region:
 {"v": 1, "role": "variation", "state": ..., "of": n, "variations": [message, ...]}, those finished so far.
 """

@@ -91,6 +91,9 @@ class Run:
     made_by: MadeBy | None = None  # the model whose tokens these are
     prefix: int = 0  # this many first steps are the parent's own, see `branch`
     ground: Any = None  # picture.Ground: the uploaded picture under the tokens
+    heats: tuple[
+        float | None, ...
+    ] = ()  # of a run decided by hand: each step's temperature, None for its own
     state: str = "running"
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     started: float = field(default_factory=time.perf_counter)

@@ -62,8 +62,8 @@ class Live(Static):
     """A static piece of the page that the server also tells things to: its value is a message for its script."""
 
     def postprocess(self, value: Any) -> Any:
-        """The message as it is: a dict, or None."""
-        return value
+        """The message with a number that differs each time, or None: the page hears the same refusal twice."""
+        return {**value, "said": time.monotonic_ns()} if isinstance(value, dict) else value
 
     def api_info(self) -> dict[str, Any]:
         """The message is an object."""

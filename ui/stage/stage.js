@@ -7,12 +7,12 @@
 //   select   another cell, -1 for none                         edit     something was changed by hand
 //   done     a run has ended (its id)                          compare  a run was put beside, or taken away (its id)
 //   ask      a model event starts                              message  a run's message arrived
-//   task     create, edit or learn                             look     cells may lack their picture
+//   task     create, edit or learn; leave: the page will go    look     cells may lack their picture
 //   picture  a step is looked at that came without its picture (its run, k)
 //   say      one line about what is on screen              tell     the same for those who cannot see the canvas
 //   hover    the pointer is over another cell                  reveal   the panel of the chosen cell should be in sight
 //   follow   the form goes along with this run                 chapter  a chapter of Learn was opened ("": left)
-//   fill     the form shows this run's prompt, seed and settings, whatever was there
+//   fill     the form shows this run's prompt, seed and settings   linked, paired   a game has a link; a link brought two runs
 //   show-chapter  a chapter of Learn should open               chapter-part  a part of the open chapter was opened
 
 import { Listening } from "../layout/listening.js";

@@ -32,6 +32,7 @@ export class Twin {
     this.find("details").addEventListener("toggle", () => this.offer());
     stage.on("done", (id) => this.after(id));
     stage.on("change", () => this.show());
+    stage.on("paired", () => this.opened());
   }
 
   /** @param {string} name */
@@ -92,6 +93,14 @@ export class Twin {
     if (this.stage.run !== run) return;
     const { ask, changes } = again(facts().form, run);
     this.say(this.stage.asks.start({ ...ask, role: "beside" }, { ...changes, prompt: other }) ? "" : "Try again in a moment.");
+  }
+
+  /** A link has brought two runs: where they are two prompts' own, the second stands in the field. */
+  opened() {
+    const { run, beside } = this.stage;
+    if (!twins(run, beside)) return;
+    this.field.value = beside.prompt;
+    this.find("details").open = true;
   }
 
   // ---- what came of it -----------------------------------------------------------------------------------------

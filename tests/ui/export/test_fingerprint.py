@@ -15,7 +15,7 @@ from studio_hands import Tab, carve, settings
 from mdm_core.diffusion.trajectory import MadeBy, Trajectory
 from mdm_core.pipeline import Pipeline
 from ui.bring.opening import Opening
-from ui.export import export, replay, sharelink
+from ui.export import envelope, export, replay, sharelink
 from ui.server.runs import Request
 from ui.server.studio import Studio
 
@@ -101,7 +101,7 @@ def test_a_link_of_another_shape_says_whose_it_is_too(made):
 def test_a_changed_maker_is_refused(tiny, made, by):
     studio, run = made
     link = change(sharelink.encode(run, studio.store), lambda d: d.update(by=by))
-    assert followed(of(tiny, OURS), link) == (None, sharelink.BROKEN)
+    assert followed(of(tiny, OURS), link) == (None, envelope.BROKEN)
     answer = brought(of(tiny, OURS), {**json.loads(export.as_json(run)), "made_by": by})
     assert answer["error"].startswith("This file is no saved run")
 
@@ -135,6 +135,6 @@ def test_pictures_and_replay_pages_say_it_too(tiny, made):
 
 
 def test_what_a_link_may_weigh_grows_with_the_grid():
-    assert sharelink.most_characters(GRID[0] * GRID[1]) == sharelink.most_characters(256) == 6000
-    assert sharelink.most_json(16) == 48 * 2**10 < sharelink.most_json(4096) < 2**19
-    assert sharelink.most_characters(4096) > 17_364  # an uploaded picture at 64 x 64, measured
+    assert envelope.most_characters(GRID[0] * GRID[1]) == envelope.most_characters(256) == 6000
+    assert envelope.most_json(16) == 48 * 2**10 < envelope.most_json(4096) < 2**19
+    assert envelope.most_characters(4096) > 17_364  # an uploaded picture at 64 x 64, measured

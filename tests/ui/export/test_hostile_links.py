@@ -9,8 +9,8 @@ import pytest
 from link_hands import change, family, opened
 from studio_hands import carve, settings
 
-from ui.export import sharelink
-from ui.export.sharelink import sealed
+from ui.export import envelope, sharelink
+from ui.export.envelope import sealed
 from ui.server.runs import Request
 from ui.server.studio import Studio
 
@@ -22,7 +22,7 @@ def studio(tiny):
 
 def older(link):
     """The same link as it was written before settings had names."""
-    data = sharelink.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
+    data = envelope.opened(link.removeprefix(sharelink.PREFIX), 2, 10**6)
     for entry in data["r"]:
         told = [(entry[2][name], table) for name, table in sharelink.C1]
         entry[2] = [value if table is None else table.index(value) for value, table in told]
@@ -158,8 +158,8 @@ def test_a_changed_link_of_the_older_format_is_refused_too(tiny, plain, how):
 
 
 def test_a_link_of_a_newer_version_says_so(tiny, plain):
-    for link in ("c3=abc", "#c12=A-_", change(plain, lambda d: d["r"][0][2].update(warmth=2))):
-        assert opened(tiny, link)[2][0][1] == sharelink.NEWER
+    for link in ("c5=abc", "#c12=A-_", change(plain, lambda d: d["r"][0][2].update(warmth=2))):
+        assert opened(tiny, link)[2][0][1] == envelope.NEWER
 
 
 @pytest.mark.parametrize(

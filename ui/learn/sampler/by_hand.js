@@ -2,15 +2,17 @@
 // You are the sampler: one look of the model at a time, and the visitor decides what becomes of it. The decisions travel to
 // the server, where the sampler's own functions carry them out; going back needs nobody, as every step is still here.
 
-import { find, findAll, make, until } from "../../layout/dom.js";
+import { find, findAll, until } from "../../layout/dom.js";
 import { facts } from "../../layout/facts.js";
 import { again } from "../../stage/ask/ask.js";
-import { count, course, place } from "../../stage/run/words.js";
+import { course, place } from "../../stage/run/words.js";
 import { Board } from "./board.js";
 import { Company } from "../company.js";
 import { Choice, differing } from "./choice.js";
 import { EndPair, same, verdict } from "./end.js";
-import { decoded, gather, turnsOf } from "./saved.js";
+import { GameLink } from "./link.js";
+import { decoded, gather, reopened } from "./saved.js";
+import { stepList } from "./steps.js";
 import { cellWords, polishOf, RULES, stepWords } from "./words.js";
 
 /** @typedef {import("./choice.js").Told} Told */
@@ -46,6 +48,7 @@ export class ByHand {
     this.asked = 0;
     this.timer = 0;
     this.freeAt = 0; // when the next decision may be sent
+    this.hearing = Promise.resolve(); // answers are taken one after another: each waits for its pictures
     /** @type {Run | null} the finished run */
     this.made = null;
     this.company = new Company(stage);
@@ -62,6 +65,7 @@ export class ByHand {
       rest: () => this.rest(),
       beside: () => this.compare(),
       last: () => this.back(this.turns.length - 1),
+      link: () => this.link?.share(),
     };
     for (const button of findAll("[data-hand]", element)) button.addEventListener("click", acts[button.dataset.hand]);
     for (const button of findAll("[data-rule]", element)) {
@@ -78,11 +82,15 @@ export class ByHand {
     const voice = this.find(".cz-by-hand-cell");
     canvas.addEventListener("focus", () => voice.setAttribute("aria-live", "polite"));
     canvas.addEventListener("blur", () => voice.setAttribute("aria-live", "off"));
-    stage.on("chapter", (name) => { if (name !== "sampler") this.company.leave(); else kept ? this.reopened(kept) : this.entered(); });
-    // before the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
-    window.addEventListener("pagehide", () => this.company.leave(), true);
+    stage.on("chapter", (name) => { if (name !== "sampler") this.company.leave(); else kept ? reopened(this, kept) : this.entered(); });
+    // the page remembers what stands on the stage (stage/kept): the game itself does not outlive a reload
+    stage.on("leave", () => this.company.leave());
     for (const name of ["run", "done", "compare"]) stage.on(name, () => this.follow());
-    watch("value", () => { if (props.value) this.heard(props.value); });
+    watch("value", () => {
+      const told = props.value;
+      if (told) this.hearing = this.hearing.then(() => this.heard(told));
+    });
+    this.link = kept ? null : new GameLink(this);
     if (!kept) this.entered();
   }
 
@@ -91,15 +99,22 @@ export class ByHand {
     return find(name, this.element);
   }
 
+  /** Where something is said: while it is played, and before and after that. */
+  get lines() {
+    return findAll(".cz-by-hand-say, .cz-by-hand-first", this.element);
+  }
+
   /** @param {string} words */
   say(words) {
-    this.find(".cz-by-hand-say").textContent = words;
+    for (const line of this.lines) line.textContent = words;
+    this.find(".cz-by-hand-address").hidden = true;
   }
 
   // ---- to and from the server --------------------------------------------------------------------------------
 
   /** The form to begin with: that of the picture on the stage, or the prompt in its box with what the form starts with. */
   form() {
+    if (this.link?.form) return this.link.form;
     const { run } = this.stage;
     const { form } = facts();
     const typed = find("#prompt textarea")?.value.trim();
@@ -121,6 +136,7 @@ export class ByHand {
     if (this.busy) return;
     if (this.stage.busy) return this.say("A picture is being carved: wait until it is done.");
     this.setBusy(true);
+    this.link?.left(data);
     this.stage.listening.expect();
     // Gradio never reads the answers to an event that comes while the last one's stream closes
     setTimeout(() => this.trigger("decide", data), Math.max(this.freeAt - performance.now(), 0));
@@ -158,6 +174,7 @@ export class ByHand {
   async heard(told) {
     this.stage.listening.heard();
     this.freeAt = performance.now() + CLOSES_MS;
+    this.link?.heard(told);
     if (told.state === "waiting") return this.say("Waiting for the model …");
     if (told.error || told.state === "stopped") {
       this.auto = false;
@@ -167,13 +184,15 @@ export class ByHand {
     this.run = told.run;
     if (told.state === "over") {
       this.setBusy(false);
-      return this.ended(told);
+      this.ended(told);
+      return this.say(told.words ?? "");
     }
     const turn = { told, image: await decoded(told.image), guess: await decoded(told.guess) };
     this.turns.length = told.k;
     this.turns[told.k] = turn;
-    this.setBusy(false);
+    this.setBusy(Boolean(told.more));
     this.open(told.k);
+    if (told.more || told.words) return this.say(told.words ?? "Playing the choices of the link …");
     if (!this.auto) return this.find(".cz-by-hand-step").focus({ preventScroll: true });
     this.take();
   }
@@ -306,14 +325,7 @@ export class ByHand {
 
   /** The steps so far: each leads back to itself. */
   list() {
-    const buttons = this.turns.map((turn, k) => {
-      const set = turn.told.grid[0] * turn.told.grid[1] - new Choice(turn.told).masked;
-      const label = `Back to step ${k}, with ${count(set, "cell")} set`;
-      const button = make("button", { textContent: String(k), title: label, "aria-label": label, onclick: () => this.back(k) });
-      if (k === this.k) button.setAttribute("aria-current", "step");
-      return make("li", {}, button);
-    });
-    this.find(".cz-by-hand-steps").replaceChildren(...buttons.filter(Boolean));
+    this.find(".cz-by-hand-steps").replaceChildren(...stepList(this.turns, this.k, (k) => this.back(k)));
   }
 
   // ---- a saved lesson ------------------------------------------------------------------------------------------
@@ -325,21 +337,6 @@ export class ByHand {
       await until(() => !this.busy, GATHER_MS);
     }
     return gather(this.server, this.run, this.turns);
-  }
-
-  /** In a file: the steps as they were, to be looked at and thought over. @param {import("../lesson/recorder.js").Kept} kept */
-  async reopened(kept) {
-    for (const name of ["begin", "take", "rest", "beside"]) {
-      for (const button of findAll(`[data-hand=${name}]`, this.element)) button.hidden = true;
-    }
-    this.turns = await turnsOf(kept, this.stage.shelf);
-    const first = this.turns.findIndex(Boolean);
-    if (first < 0) {
-      this.find(".cz-by-hand-with").textContent = "No step had been decided when this file was saved.";
-      return;
-    }
-    this.run = this.turns[first].told.run;
-    this.open(first);
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------

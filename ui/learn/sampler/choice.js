@@ -11,7 +11,7 @@ import { count } from "../../stage/run/words.js";
  * @typedef {{error?: string, state: string, run: string, k: number, phase: string, steps: number, seed: number, prompt: string,
  *   grid: [number, number], vocab: number, image?: string, guess: string, tokens: string, drawn: string, p: string,
  *   order: string, chance: string, commits: string, edits: string, temperature: number, form: Record<string, any>,
- *   message?: import("../../stage/run/run.js").Message, ahead?: number}} Told
+ *   message?: import("../../stage/run/run.js").Message, ahead?: number, more?: boolean, words?: string}} Told
  * @typedef {{at: number, from: number, to: number}} Edit
  */
 

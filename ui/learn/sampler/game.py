@@ -25,11 +25,14 @@ import gradio as gr
 from mdm_core.explain.by_hand import ByHand, Turn
 from mdm_core.explain.outlook import Outlook
 from ui.assemble import markup
+from ui.export import envelope, gamelink
+from ui.export.gamelink import GameLink
 from ui.inspector import lookups
 from ui.inspector.lookups import whole
 from ui.server import form as limits
-from ui.server.form import Refused
+from ui.server.form import Refused, RunSettings
 from ui.server.frames import fixed_point, pack
+from ui.server.line import Ticket
 from ui.server.runs import MAX_RECORDS, Request, Run
 from ui.server.studio import BROKEN, answered, complaint, made_by, session_of, told
 from ui.stage.component import Live
@@ -39,6 +42,7 @@ log = logging.getLogger("chisel")
 KIND = "hand"
 WRONG = "The page sent something that the studio does not understand: reload the page and try again."
 OVER = "This picture is done: go back to an earlier step, or begin anew."
+UNFIT = "The next choice of this link does not fit what the model offers here: go on by your own."
 FULL = (
     f"A picture can have up to {MAX_RECORDS} steps: go back to an earlier one and set more cells at a time."
 )
@@ -57,12 +61,17 @@ class Game:
         """Streams what comes next, or {"error": sentence}; one of these comes with the event:
 
         {"form": {field: value}} begins; {"run": id, "step": k, "temperature": t, "set": [cell, ...],
-        "edit": [cell, ...], "back": [cell, ...]} decides the step after record k.
+        "edit": [cell, ...], "back": [cell, ...]} decides the step after record k; {"link": hash} plays the choices of a
+        link, each with the "turn" that it was made at, which says "more" until the last.
         """
         try:
-            data = told(event, "form", "run", "step", "temperature", "set", "edit", "back")
-            session = session_of(request)
-            if "run" in data:
+            data = told(event, "form", "run", "step", "temperature", "set", "edit", "back", "link")
+            session, link = session_of(request), None
+            if "link" in data:
+                pipe = self.studio.pipe
+                link = gamelink.decode(data["link"], tuple(pipe.grid), int(pipe.vocab_size), made_by(pipe))
+                run, decision = self.begun_with(link.settings, session), None
+            elif "run" in data:
                 run, decision = self.found(data), self.decision(data)
             else:
                 run, decision = self.begun(data.get("form"), session), None
@@ -76,7 +85,8 @@ class Game:
             if ticket.cancelled:
                 yield {"state": "stopped"}
                 return
-            yield from ticket.at_work(self.carried_out(run, decision))
+            work = self.carried_out(run, decision) if link is None else self.played(run, link, ticket)
+            yield from ticket.at_work(work)
 
     def carried_out(
         self, run: Run, decision: tuple[int, float | None, list[list[int]]] | None
@@ -87,12 +97,14 @@ class Game:
             if decision is not None:
                 step, temperature, cells = decision
                 game = game.rewound(step)
+                heats = run.heats[:step]
                 if step < len(run.records) - 1:  # decided anew: what was seen of the other run stays true
                     run = Run(
                         run.request, run.grid, run.vocab, run.role, run.session, run.planned, run.made_by
                     )
                 game.take(game.turn(self.seen(run, game), temperature), *cells)
                 run.records = game.records
+                run.heats = (*heats, None if temperature == game.config.temperature else temperature)
                 run.state = "done" if game.over else "running"
             said = self.over(run) if game.over else self.offer(run, game, None)
             self.studio.store.keep(run)  # only now: one that could not be offered takes no room
@@ -100,12 +112,50 @@ class Game:
         except Exception as error:
             yield refused(error)
 
+    def played(self, run: Run, link: GameLink, ticket: Ticket) -> Iterator[dict[str, Any]]:
+        """The choices of a link, carried out one after another; what no longer fits leaves the game where it stands."""
+        try:
+            game = self.game(run)
+            for heat, cells in link.choices:
+                if game.over or (not any(cells) and self.leaves(run, -1)):
+                    raise Refused(envelope.BROKEN)
+                said = self.offer(run, game, heat)
+                self.studio.store.keep(run)
+                yield {**said, "more": True}
+                if ticket.cancelled:
+                    yield {"state": "stopped"}
+                    return
+                turn = game.turn(self.seen(run, game), heat)
+                try:
+                    game.take(turn, *cells)
+                except ValueError:
+                    raise Refused(UNFIT) from None
+                run.records, run.heats = list(game.records), (*run.heats, heat)
+                run.state = "done" if game.over else "running"
+            said = self.over(run) if game.over else self.offer(run, game, None)
+            self.studio.store.keep(run)
+            same = envelope.digest(run.records[-1].tokens) == link.digest
+            yield said if same else {**said, "words": envelope.ROUNDED}
+        except Exception as error:
+            yield refused(error)
+
+    def share(self, data: Any) -> dict[str, str]:
+        """The link of a game as far as step k: {"run": id, "step": k} -> {"hash": ...}."""
+        data = data if isinstance(data, dict) else {}
+        run = self.found(data)
+        run.record(data.get("step"))
+        return {"hash": gamelink.encode(run, data["step"])}
+
     def begun(self, form: Any, session: str) -> Run:
         """A run with nothing set, of the form's prompt, seed and settings; the surest come first in it."""
         if not isinstance(form, dict):
             raise Refused(WRONG)
         given = dict(form)
         settings = limits.check_run(given.pop("prompt", None), given.pop("seed", None), **given)
+        return self.begun_with(settings, session)
+
+    def begun_with(self, settings: RunSettings, session: str) -> Run:
+        """The same from settings that are checked."""
         settings = settings.having(order="confidence")
         if settings.passes >= MAX_RECORDS:
             raise Refused(FULL)
@@ -237,12 +287,16 @@ def put(studio: Any) -> None:
         """See `Game.again`."""
         return answered(lambda: game.again(data))
 
+    def share_game(data: Any) -> dict[str, Any]:
+        """See `Game.share`."""
+        return answered(lambda: game.share(data))
+
     piece = Live(
         markup("learn/sampler/sampler.html"),
         "by_hand",
         events=("decide",),
         elem_id="by-hand",
-        server_functions=[again],
+        server_functions=[again, share_game],
     )
     piece.decide(
         game.decide,

@@ -1,6 +1,8 @@
 // @ts-check
 // The steps of a game with their pictures decoded, and how they go into a saved lesson and come out of it.
 
+import { findAll } from "../../layout/dom.js";
+
 /** @typedef {import("./choice.js").Told} Told */
 /** @typedef {{told: Told, image: HTMLImageElement | null, guess: HTMLImageElement | null}} Turn a step, its pictures decoded */
 /** @typedef {{find: (id: string) => import("../../stage/run/run.js").Run | undefined}} Shelf */
@@ -32,7 +34,7 @@ export async function gather(server, run, turns) {
  * The steps that a lesson was saved with, by their numbers; the pictures are those of the run, where it came along.
  * @param {import("../lesson/recorder.js").Kept} kept @param {Shelf} shelf @returns {Promise<Turn[]>}
  */
-export async function turnsOf(kept, shelf) {
+async function turnsOf(kept, shelf) {
   /** @type {Turn[]} */
   const turns = [];
   for (const [name, , told] of kept.calls) {
@@ -42,4 +44,22 @@ export async function turnsOf(kept, shelf) {
     turns[told.k] = { told, image: frame?.image ?? null, guess: await decoded(told.guess) };
   }
   return turns;
+}
+
+/**
+ * In a file: the steps as they were, to be looked at and thought over.
+ * @param {import("./by_hand.js").ByHand} hand @param {import("../lesson/recorder.js").Kept} kept
+ */
+export async function reopened(hand, kept) {
+  for (const name of ["begin", "take", "rest", "beside", "link"]) {
+    for (const button of findAll(`[data-hand=${name}]`, hand.element)) button.hidden = true;
+  }
+  hand.turns = await turnsOf(kept, hand.stage.shelf);
+  const first = hand.turns.findIndex(Boolean);
+  if (first < 0) {
+    hand.find(".cz-by-hand-with").textContent = "No step had been decided when this file was saved.";
+    return;
+  }
+  hand.run = hand.turns[first].told.run;
+  hand.open(first);
 }

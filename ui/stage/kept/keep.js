@@ -4,6 +4,7 @@
 // to the canvas, with the locks and what was changed by hand, is handed over to the new page, in this tab's own storage.
 // A reload by hand finds its pictures through session.js.
 
+import { gameLinked, linked } from "../../export/address.js";
 import { find, findAll, whenThere } from "../../layout/dom.js";
 import { recall, remember } from "../../layout/storage.js";
 
@@ -63,6 +64,7 @@ export class Keeper {
   save() {
     if (!this.message || !this.lost) return;
     const { stage, message } = this;
+    stage.emit("leave");
     const prompt = find("#prompt textarea")?.value;
     const run = stage.shelf.find(message.run);
     const k = run && (run === stage.run ? stage.shown : run.last) + run.offset;
@@ -79,7 +81,7 @@ export class Keeper {
     const { stage } = this;
     const kept = recall("sessionStorage", KEPT);
     remember("sessionStorage", KEPT, null);
-    if (!kept || /^#c\d+(=|%3D)/i.test(location.hash)) return;
+    if (!kept || (linked() && !gameLinked())) return;
     const { message, prompt, hand } = JSON.parse(kept);
     stage.take({ ...message, role: "main", state: message.state === "running" ? "stopped" : message.state });
     const run = stage.shelf.find(message.run);

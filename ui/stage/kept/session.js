@@ -2,6 +2,7 @@
 // A reload loses nothing: this tab remembers which pictures it had, which of them was on the canvas and what was done to
 // it by hand. Only their names are kept here; the server still has the runs, and tells them again.
 
+import { gameLinked, linked } from "../../export/address.js";
 import { facts } from "../../layout/facts.js";
 import { recall, remember } from "../../layout/storage.js";
 
@@ -62,6 +63,7 @@ export class Sessions {
   }
 
   save() {
+    this.stage.emit("leave");
     const { run, shown, shelf, sheet, task, busy, asks } = this.stage;
     const cut = busy ? { run: run?.state === "running" ? run.id : "", sent: asks.sent } : null;
     if (!run) {
@@ -84,17 +86,17 @@ export class Sessions {
     const session = read(recall("sessionStorage", KEPT));
     if (!session) return;
     const { stage } = this;
-    const linked = /^#c\d+(=|%3D)/i.test(location.hash);
+    const brings = linked() && !gameLinked();
     for (const id of order(session)) {
       if (stage.shelf.find(id)) continue; // brought over by keep.js, which had its pictures
       const told = await this.server.recall({ run: id }).catch(() => ({ error: "" }));
-      if (told.error !== undefined || (linked && id === session.run)) continue;
+      if (told.error !== undefined || (brings && id === session.run)) continue;
       if (id === session.run && !stage.run && !stage.busy) this.show(told.message, session);
       else stage.shelve(told.message);
     }
     const place = (/** @type {Run} */ run) => session.runs.indexOf(run.id);
     stage.shelf.runs.sort((a, b) => place(a) - place(b));
-    if (session.cut && !linked && !stage.busy) this.tellCut(session.cut, session.prompt);
+    if (session.cut && !brings && !stage.busy) this.tellCut(session.cut, session.prompt);
     stage.changed();
   }
 

@@ -11,7 +11,7 @@ import { count, course, planned } from "./words.js";
  * @typedef {{v: number, state: string, role: string, run: string, kind: string, seed: number, prompt: string,
  *   settings: Record<string, any>, grid: [number, number], vocab: number, planned: number,
  *   parent: [string, number] | null, prefix: number, ground: boolean, frames: Raw[], variations?: Message[],
- *   of?: number, form?: Record<string, any>, told?: [string, any][]}} Message
+ *   of?: number, form?: Record<string, any>, told?: [string, any][], seen?: [string, number]}} Message
  *
  * One step unpacked: tokens, p (of 65535) and h (in thousandths of a nat) hold a value for each cell.
  * @typedef {{at: number, from: number, to: number}} Edit
