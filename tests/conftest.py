@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+from collections.abc import Iterator
 
 # Waiting threads sleep instead of spinning, so that two cores can also serve a browser. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,7 +24,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is first imported, by whichever test comes first
 
 from quick_interpreter import quicken
-from tiny_model import build_tiny
+from tiny_model import build_tiny, fp32_products
 
 from mdm_core.families.chisel.backbone import TransformerBackbone
 from mdm_core.pipeline import Pipeline
@@ -110,3 +111,11 @@ def pytest_report_header() -> str:
 def tiny() -> Pipeline:
     config, codec, model, text = build_tiny()
     return Pipeline(codec, text, TransformerBackbone(model), config)
+
+
+@pytest.fixture
+def exact() -> Iterator[Pipeline]:
+    """The same in fp32, whatever this machine is fast in: for tokens that are pinned."""
+    with fp32_products():
+        config, codec, model, text = build_tiny()
+        yield Pipeline(codec, text, TransformerBackbone(model), config)

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tiny_model import build_tiny
+from tiny_model import build_tiny, fp32_products
 from tiny_run import codec_folder, tiny_run
 from tiny_tokenizer import tiny_tokenizer
 from torch import Tensor
@@ -45,9 +45,10 @@ def losses(log: list[dict]) -> dict[str, list[float]]:
 
 def generated():
     """Runs of the tiny pipeline with random weights: with editing, and by masking anew."""
-    config, codec, model, text = build_tiny()
-    pipe = Pipeline(codec, text, TransformerBackbone(model), config)
-    return {edit: pipe.generate(PROMPT, seed=3, steps=6, edit=edit) for edit in ("overwrite", "remask")}
+    with fp32_products():
+        config, codec, model, text = build_tiny()
+        pipe = Pipeline(codec, text, TransformerBackbone(model), config)
+        return {edit: pipe.generate(PROMPT, seed=3, steps=6, edit=edit) for edit in ("overwrite", "remask")}
 
 
 def spread(whole: Path, folder: Path) -> Path:
@@ -88,6 +89,7 @@ def main() -> None:
         shutil.rmtree(SPREAD, ignore_errors=True)
         shutil.copytree(spread(CHECKPOINT, Path(aside) / "spread"), SPREAD)
     generated()["overwrite"].save(TRAJECTORY)
+    numbers["saved"] = numbers["tokens"]["overwrite"]
     (HERE / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n")
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
 import torch
 
+from mdm_core import device
+from mdm_core.families.chisel import backbone
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer
 from mdm_core.families.chisel.text import TextTokenizer
@@ -56,3 +62,11 @@ def build_tiny(
         model.head.weight.mul_(6)
     text = TextTokenizer.train(["a cat on a red background", "two dogs"] * 3, vocab_size=300, length=12)
     return config, ImageTokenizer(config.tokenizer).eval(), model, text
+
+
+@contextmanager
+def fp32_products() -> Iterator[None]:
+    """Machines that are fast in bf16 round logits so coarsely that they draw other tokens than others; not in here."""
+    fp32 = mock.Mock(return_value=torch.float32)
+    with mock.patch.object(device, "fast_dtype", fp32), mock.patch.object(backbone, "fast_dtype", fp32):
+        yield

@@ -68,9 +68,15 @@ def micro_waves(micro: Tensor, width: int) -> Tensor:
 
 def sinusoids(values: Tensor, width: int) -> Tensor:
     """float32 [n] -> float32 [n, width]: cosines, then sines, of wavelengths from 2 pi to 20,000 pi."""
-    half = width // 2
-    rates = torch.exp(
-        torch.arange(half, dtype=torch.float32, device=values.device) * (-math.log(10_000) / half)
-    )
-    angle = values.float()[:, None] * rates
+    angle = values.float()[:, None] * rates(width // 2).to(values.device)
     return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+def rates(count: int) -> Tensor:
+    """float32 [count], radians a unit, on the CPU: from 1 down to 1/10,000.
+
+    Exponentials in double precision: those of float32 differ by a last digit between processors, which for a value of
+    1,024 is a thousand times as much of an angle.
+    """
+    powers = torch.arange(count, dtype=torch.float32) * (-math.log(10_000) / count)
+    return powers.double().exp().float()
