@@ -174,6 +174,21 @@ def edges(
     ranked tokens reach top_p.
     """
     size = logits.shape[1]
+    edge, count = _edge(logits, temperature, top_k, top_p)  # [n, 1] each
+    tied = logits == edge  # [n, V]
+    room = count - (logits > edge).sum(1, keepdim=True)  # [n, 1]  how many of the tied are in the set
+    last = torch.full_like(room, size)  # [n, 1]
+    if bool((tied.sum(1, keepdim=True) > room).any()):
+        ends = tied.cumsum(1, dtype=torch.int32) == room  # [n, V]
+        last = ends.logical_and_(tied).byte().argmax(1, keepdim=True)
+    return edge, last
+
+
+def _edge(
+    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None
+) -> tuple[Tensor, Tensor]:
+    """The smallest logit of each row's set and how many are in it [n, 1]; what is ranked for it is not kept."""
+    size = logits.shape[1]
     limit = size if top_k is None else min(top_k, size)
     depth = limit if top_p is None else min(limit, 256)
     while True:
@@ -189,13 +204,7 @@ def edges(
         if depth == limit or bool((reach[:, -1] >= top_p).all()):
             break
         depth = min(4 * depth, limit)
-    edge = ranked.gather(1, count - 1)  # [n, 1]
-    tied = logits == edge  # [n, V]
-    room = count - (logits > edge).sum(1, keepdim=True)  # [n, 1]  how many of the tied are in the set
-    last = torch.full_like(room, size)  # [n, 1]
-    if bool((tied.sum(1, keepdim=True) > room).any()):
-        last = (tied & (tied.cumsum(1, dtype=torch.int32) == room)).int().argmax(1, keepdim=True)
-    return edge, last
+    return ranked.gather(1, count - 1), count
 
 
 def sample_rows(

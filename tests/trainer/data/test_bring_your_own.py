@@ -55,7 +55,7 @@ def run(tmp_path_factory):
         env=os.environ | {"OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return root / "run", done.stdout
