@@ -73,7 +73,7 @@ class Visitors:
             here.append((kind, profile))
             profile.context.on("request", asked)
             page = profile.context.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(60_000)
             page.set_viewport_size(size)
             page.on("pageerror", lambda error: wrong.append(f"a script failed: {error}"))
             page.goto(address + at)

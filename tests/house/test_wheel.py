@@ -154,7 +154,7 @@ def test_chisel_opens_the_studio(installed):
         page, until = "", time.monotonic() + 90
         while not page and process.poll() is None and time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=120) as answer:
                     page = answer.read().decode()
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
@@ -165,7 +165,7 @@ def test_chisel_opens_the_studio(installed):
             assert part in page, part  # the lessons, a script, a style, an example
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert not list(empty.iterdir())  # nor does anything write where it was started
 
 

@@ -81,7 +81,7 @@ def test_it_starts_in_the_environment_of_a_space_without_a_network(tmp_path, tin
         with serving(
             "--model", tiny_folder, environment=environment(home), port_by="GRADIO_SERVER_PORT"
         ) as app:
-            with urllib.request.urlopen(app.address, timeout=20) as answer:
+            with urllib.request.urlopen(app.address, timeout=120) as answer:
                 page = answer.read().decode()
                 policy = answer.headers["content-security-policy"]
         assert '"title":"Chisel"' in page.replace(" ", "") and "https://*.hf.space" in policy
@@ -155,10 +155,10 @@ def test_spaces_is_imported_before_torch_where_it_exists(tmp_path):
     )
     code = "import app; from ui import launch; print('spaces' in __import__('sys').modules, launch.spaces is not None)"
     env = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=240)
     assert out.stdout.split() == ["spaces", "first", "True", "True"], out.stderr
     env = {k: v for k, v in env.items() if k != "SPACES_ZERO_GPU"}
-    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=240)
     assert out.stdout.split() == ["False", "False"], out.stderr
 
 

@@ -90,14 +90,14 @@ def test_the_card_tells_of_the_folder_and_not_of_the_atlas(run):
 def test_the_app_serves_it(run):
     values = [*sent(text="a red disc", seed=0, steps=2, polish=0), None]
     with serving("--model", str(run[0] / "model")) as app:
-        with urllib.request.urlopen(app.address, timeout=20) as page:
+        with urllib.request.urlopen(app.address, timeout=120) as page:
             assert page.status == 200 and "chisel" in page.read().decode().lower()
         body = json.dumps({"data": values}).encode()
         call = urllib.request.Request(
             f"{app.address}/gradio_api/call/generate", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(call, timeout=20) as answer:
+        with urllib.request.urlopen(call, timeout=120) as answer:
             event = json.load(answer)["event_id"]
-        with urllib.request.urlopen(f"{app.address}/gradio_api/call/generate/{event}", timeout=60) as stream:
+        with urllib.request.urlopen(f"{app.address}/gradio_api/call/generate/{event}", timeout=240) as stream:
             said = stream.read().decode()
     assert '"frames"' in said and "event: error" not in said

@@ -37,11 +37,11 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="module")
 def config(app):
     """What the app tells every browser: its components and events."""
-    with urllib.request.urlopen(f"{app.address}/config", timeout=20) as answer:
+    with urllib.request.urlopen(f"{app.address}/config", timeout=120) as answer:
         return json.load(answer)
 
 
-def post(app, path, data, timeout=60):
+def post(app, path, data, timeout=240):
     """(status, body) of one POST."""
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     request = urllib.request.Request(f"{app.address}{path}", body, {"Content-Type": "application/json"})
@@ -55,7 +55,7 @@ def post(app, path, data, timeout=60):
         return 413, ""
 
 
-def event(app, number, data, session, timeout=20, **more):
+def event(app, number, data, session, timeout=120, **more):
     """All messages of one event, called as a browser calls it; a list with one status where it was turned away."""
     told = {"fn_index": number, "data": data, "session_hash": session, **more}
     status, body = post(app, "/gradio_api/queue/join", told)

@@ -38,7 +38,7 @@ def started(host, port, folder, **variables):
         yield said[-1].split()[1]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def has_ipv6():
@@ -62,7 +62,7 @@ def test_it_starts_on_ipv6_and_behind_proxies(host, proxies, folder):
     with started(host, port, folder, **proxies) as told:
         assert told == f"http://[::1]:{port}/"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(told, timeout=20) as answer:
+        with opener.open(told, timeout=120) as answer:
             assert answer.status == 200 and b"Chisel" in answer.read()
 
 
@@ -78,7 +78,7 @@ class Proxy(BaseHTTPRequestHandler):
             return
         path = self.path if self.keeps else self.path.removeprefix("/chisel") or "/"
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        there = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        there = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         headers = {
             k: v for k, v in self.headers.items() if k.lower() not in ("connection", "accept-encoding")
         }
@@ -137,7 +137,7 @@ def behind(request, prefixed):
 def test_the_bare_prefix_leads_to_the_page(prefixed):
     """What the page asks for is looked for beside its own address, so that address ends in a slash."""
     for query in ("", "?class=1"):
-        with urllib.request.urlopen(f"{prefixed.address}/chisel{query}", timeout=20) as answer:
+        with urllib.request.urlopen(f"{prefixed.address}/chisel{query}", timeout=120) as answer:
             assert answer.url == f"{prefixed.address}/chisel/{query}" and answer.status == 200
 
 
@@ -148,19 +148,19 @@ def client_of(url):
 
 
 def test_the_page_works_behind_a_proxy_with_a_prefix(behind):
-    with urllib.request.urlopen(behind, timeout=20) as answer:
+    with urllib.request.urlopen(behind, timeout=120) as answer:
         assert answer.status == 200 and b"Chisel" in answer.read()
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(f"{behind}monitoring", timeout=20)
+        urllib.request.urlopen(f"{behind}monitoring", timeout=120)
     job = client_of(behind).submit("a blue car", api_name="/generate")
-    assert job.result(timeout=60)[0]["state"] == "done"
+    assert job.result(timeout=240)[0]["state"] == "done"
     assert len(job.outputs()) > 3  # streamed, step by step
 
 
 def test_a_program_names_only_the_prompt_and_all_its_jobs_come_back_whole(prefixed):
     client = client_of(prefixed.address)
     jobs = [client.submit(f"a cat {i}", i, api_name="/generate") for i in range(3)]
-    told = [job.result(timeout=60)[0] for job in jobs]
+    told = [job.result(timeout=240)[0] for job in jobs]
     assert [m["state"] for m in told] == ["done"] * 3 and [m["seed"] for m in told] == [0, 1, 2]
     for m in told:
         assert [f["k"] for f in m["frames"]] == list(range(len(m["frames"])))
@@ -168,7 +168,7 @@ def test_a_program_names_only_the_prompt_and_all_its_jobs_come_back_whole(prefix
 
 
 def policy_of(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         said = answer.headers["content-security-policy"]
         assert answer.headers["x-frame-options"] is None
     (rule,) = [part.split() for part in said.split(";") if part.split()[0] == "frame-ancestors"]
