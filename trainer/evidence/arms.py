@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mdm_core.device import usable
+from mdm_core.device import precision, usable
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import ObjectiveConfig, bits_per_token, objective
 from mdm_core.families.chisel.backbone import TransformerBackbone
@@ -164,7 +164,7 @@ class Bench:
         parts: dict[str, list[float]] = {name: [] for name in BITS}
         for part, words in zip(x0.split(64), text.split(64), strict=True):
             c = corrupt(part, self.model_config.mask_id, plain, generator=generator)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with precision(self.device):
                 hidden = model(c.zt, words)
             parts["masked_bits"].append(bits_per_token(hidden, model.head_weight, part, c.masked))
             parts["flipped_bits"].append(bits_per_token(hidden, model.head_weight, part, c.flipped))
@@ -223,7 +223,7 @@ class ArmObjective(nn.Module):
         corruption = CorruptionConfig(flip_uniform=0.5, flip_group=0.5)
         c = corrupt(x0, model.config.mask_id, corruption, groups=self.flips)
         drop = torch.rand(len(x0), device=device) < 0.1
-        with torch.autocast(device.type, torch.bfloat16):
+        with precision(device):
             hidden = model(c.zt, text, drop)  # [B, L, D]
             # the head costs most at a large V, and the tokens of one picture say much the same: more pictures,
             # fewer tokens of each, teach more in a second

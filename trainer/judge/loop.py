@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdm_core.device import precision
 from mdm_core.paths import located
 from trainer.data.source import Batch
 from trainer.engine import checkpoint
@@ -143,7 +144,7 @@ class Judged(nn.Module):
         self.told: dict[str, Tensor] = {}  # the parts of the last loss
 
     def forward(self, x: Tensor, truth: Lesson) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with precision(x.device):
             maps, _ = self.maps(x)
         loss, self.told = detection_loss(self.model, maps, truth)
         return loss

@@ -34,7 +34,7 @@ class Recipe(Conduct):
     self_flip_steps: float = 0.0  # share of the steps whose flips are the model's own mistakes
     # how fast, and how it is computed; length, rates, guard and checkpoints stand in `Conduct`
     matrix_lr: float = 0.02  # Muon: the blocks' matrices; 0 trains all with AdamW
-    precision: str = "bf16"  # of the products: "bf16" or "fp32"
+    precision: str = "bf16"  # of the products: "bf16" (fp32 where a device is slow in it) or "fp32"
     checkpointing: bool = False  # recompute the blocks in the backward pass: less memory, a third more work
     parallel: str = "ddp"  # with several devices: "ddp", or "fsdp" to shard the states over them
     backend: str = "auto"  # of the fused operators

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdm_core.device import precision
 from mdm_core.families.chisel.config import ImageTokenizerConfig, ModelConfig, PipelineConfig, save_config
 from mdm_core.families.chisel.image_tokenizer import ImageTokenizer, to_float
 from mdm_core.families.weights import load_weights, save_weights
@@ -64,7 +65,7 @@ class Reconstruction(nn.Module):
         if self.frozen:
             with torch.no_grad():  # fp32, so that the codes are those that `encode` gives
                 codes = quantiser.codes(quantiser.ids(self.codec.features(images)))
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with precision(images.device):
             if not self.frozen:
                 codes, besides = quantiser.learn(self.encode(images))
             return self.decode(codes).float(), besides

@@ -82,7 +82,8 @@ def test_error_is_at_most_that_of_plain_pytorch(spread):
 
     exact, single = plain(torch.float64), plain(torch.float32)
     for name, value in exact.items():
-        mine, theirs = ((x.double() - value).norm() for x in (getattr(step, name), single[name]))
+        # as parts of the value: else one row that is surest outweighs all others, and chance decides
+        mine, theirs = ((x.double() / value - 1).norm() for x in (getattr(step, name), single[name]))
         assert mine <= 1.5 * theirs, (name, float(mine / theirs))
 
 

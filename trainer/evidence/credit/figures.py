@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdm_core.device import precision
 from mdm_core.diffusion.corruption import Corrupted, CorruptionConfig, corrupt
 from mdm_core.diffusion.loss import guesses, right_by_ratio
 from mdm_core.families.chisel.transformer import MaskedDiffusionTransformer
@@ -58,7 +59,7 @@ def token_figures(
     for part, words in zip(x0.split(batch), text.split(batch), strict=True):
         part, words = part.to(device).long(), words.to(device).long()
         c = corrupt(part, model.config.mask_id, CorruptionConfig(flip_uniform=1.0), generator=generator)
-        with torch.autocast(device.type, torch.bfloat16):
+        with precision(device):
             hidden = model(c.zt, words)  # [B, L, D]
         _masked(model, part, c, hidden, near, add)
         if bool(c.flipped.any()):
