@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mdm_core.device import fast_dtype
+from mdm_core.device import precision
 from mdm_core.diffusion.corruption import corrupt
 from mdm_core.diffusion.loss import objective
 from mdm_core.families.chisel.config import MOST_GUIDANCE
@@ -135,10 +135,9 @@ def one_thing(things: Tensor, generator: torch.Generator) -> Tensor:
     return things[torch.arange(len(things), device=things.device), chosen]
 
 
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+def autocast(recipe: Recipe, device: torch.device) -> contextlib.AbstractContextManager[None]:
     """bf16 products where they are asked for and native to the device: another CPU takes ten times as long for them."""
-    asked = recipe.precision == "bf16" and fast_dtype(device) == torch.bfloat16
-    return torch.autocast(device.type, torch.bfloat16, enabled=asked)
+    return precision(device) if recipe.precision == "bf16" else contextlib.nullcontext()
 
 
 def blocks_of(model: MaskedDiffusionTransformer) -> list[nn.Module]:

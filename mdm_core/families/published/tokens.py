@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -68,15 +69,16 @@ def micro_waves(micro: Tensor, width: int) -> Tensor:
 
 def sinusoids(values: Tensor, width: int) -> Tensor:
     """float32 [n] -> float32 [n, width]: cosines, then sines, of wavelengths from 2 pi to 20,000 pi."""
-    angle = values.float()[:, None] * rates(width // 2).to(values.device)
+    angle = values.float()[:, None] * rates(width // 2, values.device)
     return torch.cat([angle.cos(), angle.sin()], 1)
 
 
-def rates(count: int) -> Tensor:
-    """float32 [count], radians a unit, on the CPU: from 1 down to 1/10,000.
+@functools.cache
+def rates(count: int, device: torch.device) -> Tensor:
+    """float32 [count], radians a unit: from 1 down to 1/10,000.
 
     Exponentials in double precision: those of float32 differ by a last digit between processors, which for a value of
     1,024 is a thousand times as much of an angle.
     """
-    powers = torch.arange(count, dtype=torch.float32) * (-math.log(10_000) / count)
-    return powers.double().exp().float()
+    powers = torch.arange(count, dtype=torch.float32, device="cpu") * (-math.log(10_000) / count)
+    return powers.double().exp().float().to(device)

@@ -151,7 +151,7 @@ def test_the_forecast_scales_the_best_by_what_a_whole_step_reached(tmp_path):
 def test_what_a_block_keeps_is_what_the_plan_says(tmp_path, monkeypatch, recomputed):
     """Peak memory of a training step at two depths: their difference is what the blocks between them keep."""
     # as on the devices that are planned for, whatever this one is fast in
-    monkeypatch.setattr("trainer.engine.step.fast_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("mdm_core.device.fast_dtype", lambda device: torch.bfloat16)
     found, names = [], ["activations (estimate)"]
     if not recomputed:  # else each block's copies are gone before the next one's are made
         names.append("copies of the weights, bf16")
