@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+LONGEST = 600  # seconds that processes may take for which a test gives no time
 PRELOADED = ["accelerate", "tiny_run", "tiny_tokenizer", "torch._dynamo"]
 
 
@@ -51,24 +53,29 @@ class Crew:
 
     def results(self) -> list[Any]:
         """What each of them returned; AssertionError where one ended by an error, which stands in the output."""
-        found = []
-        for pipe in self.pipes:
-            try:
-                found.append(pipe.recv())
-            except EOFError:
-                found.append(None)
-        self.join()
-        assert all(p.exitcode == 0 for p in self.processes), [p.exitcode for p in self.processes]
+        found = self.wait()
+        assert found is not None, [p.exitcode for p in self.processes]
         return found
 
     def wait(self, seconds: float | None = None) -> list[Any] | None:
-        """`results` where all end well; None, and all are killed, where one does not, or not within so many seconds."""
-        wait([p.sentinel for p in self.processes], seconds)
-        ended = [p.exitcode for p in self.processes if not p.is_alive()]
-        if ended and not any(ended):
-            return self.results()
-        self.kill()
-        return None
+        """`results` where all end well; None, and all are killed, where one does not, or not within so many seconds.
+
+        What they return is read as it comes: who returns more than a pipe holds cannot end before.
+        """
+        end = time.monotonic() + (LONGEST if seconds is None else seconds)
+        found: dict[Connection, Any] = {}
+        while len(found) < len(self.pipes):
+            ready = wait([p for p in self.pipes if p not in found], max(0.0, end - time.monotonic()))
+            try:
+                found.update({pipe: pipe.recv() for pipe in self.pipes if pipe in ready})
+            except EOFError:  # ended without an answer
+                ready = []
+            if not ready:
+                self.kill()
+                assert seconds is not None or time.monotonic() < end, f"nobody ended in {LONGEST} seconds"
+                return None
+        self.join()
+        return None if any(p.exitcode for p in self.processes) else [found[pipe] for pipe in self.pipes]
 
     def kill(self) -> None:
         """SIGKILL to all, and wait until they are gone."""
