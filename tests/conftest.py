@@ -48,8 +48,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         and given.numprocesses is None
     ):
         given.numprocesses, given.dist = PROCESSES, "loadfile"
-        # A process that ends by a crash, or by `faulthandler_timeout`, ends the line with its summary: xdist would start
-        # another one in its place and wait for it for ever, as it gets nothing to do.
+        # A process that crashes, or hangs until `faulthandler_timeout`, ends the line with its summary: xdist would
+        # start another one in its place, give it nothing to do and wait for it for ever.
         given.maxworkerrestart = "0"
         given.loadscopereorder = False  # the browser's folder, which is the longest, comes first as it is
         end_after(LONGEST_LINE)
