@@ -33,7 +33,7 @@ PROCESSES = 2  # that the whole line runs in
 # Seconds after which a line that hangs says where and fails: all of it, and from its last test to its end.
 LONGEST_LINE, LONGEST_END = 4500, 300
 BROWSER = "tests/browser/"
-TERMINAL = os.dup(2)  # as it was before pytest captures it
+WHOLE = pytest.StashKey[bool]()  # whether this is the whole line, shared out
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,7 +52,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         # start another one in its place, give it nothing to do and wait for it for ever.
         given.maxworkerrestart = "0"
         given.loadscopereorder = False  # the browser's folder, which is the longest, comes first as it is
-        end_after(LONGEST_LINE)
+        config.stash[WHOLE] = True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -74,24 +74,37 @@ def pytest_runtest_setup() -> None:
     quicken()
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A failure is told as it happens: a line that is ended from outside comes to no summary."""
-    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
-        crash = getattr(report.longrepr, "reprcrash", None)
-        why = getattr(crash, "message", None) or str(report.longrepr)
-        told = f"\nFAILED in {report.when} after {report.duration:.0f} s: {report.nodeid}: {why[:300]}\n"
-        os.write(TERMINAL, told.encode())
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Watch(config))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process of xdist's still waits for the other; within a test, `faulthandler_timeout` watches."""
-    end_after(LONGEST_LINE if hasattr(session.config, "workerinput") else LONGEST_END)
+class Watch:
+    """Says what goes wrong the moment it does, and ends a line that hangs: one ended from outside has no summary."""
 
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        # pytest captures while it imports this file, and while tests run, but not when it asks for this
+        self.terminal = os.dup(2)
 
-def end_after(seconds: float) -> None:
-    """Ends this process, with the place of every thread on the terminal, unless it ends before."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=TERMINAL)
+    def pytest_sessionstart(self) -> None:
+        if self.config.stash.get(WHOLE, False):
+            self.end_after(LONGEST_LINE)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not hasattr(self.config, "workerinput"):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = getattr(crash, "message", None) or str(report.longrepr)
+            told = f"\nFAILED in {report.when} after {report.duration:.0f} s: {report.nodeid}: {why[:300]}\n"
+            os.write(self.terminal, told.encode())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """A process of xdist's still waits for the other; within a test, `faulthandler_timeout` watches."""
+        self.end_after(LONGEST_LINE if hasattr(self.config, "workerinput") else LONGEST_END)
+
+    def end_after(self, seconds: float) -> None:
+        """Ends this process, with the place of every thread on the terminal, unless it ends before."""
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self.terminal)
 
 
 def pytest_report_header() -> str:

@@ -60,8 +60,7 @@ class Muon(torch.optim.Optimizer):
             for rows, columns, members in same_shape(params, LOT * among.count):
                 lots.append(Lot(self, group, [params[i] for i in members], rows, columns, among))
                 if among.count == 1:  # nothing to wait for: one lot at a time is in memory
-                    key = rows, columns, len(members)
-                    lots.pop().alone(self.iterations.setdefault(key, Iteration()))
+                    lots.pop().alone()
             for stage in (Lot.send, Lot.iterate, Lot.finish):
                 for lot in lots:
                     stage(lot)
@@ -112,6 +111,7 @@ class Lot:
         among: Among,
     ) -> None:
         self.group, self.rows, self.columns, self.among = group, rows, columns, among
+        self.iterations = optimizer.iterations
         self.weights = [local(p) for p in params]
         self.grads = [local(p.grad) for p in params if p.grad is not None]
         self.buffers = [local(optimizer.state[p]["momentum_buffer"]) for p in params]
@@ -120,12 +120,17 @@ class Lot:
         # where rows travel they stay rows; else tall matrices are turned as they are read
         self.turned = self.kernels and not among.sharded and rows > columns
 
-    def alone(self, iteration: Iteration) -> None:
+    def alone(self) -> None:
         """The whole step in this process."""
         if not self.kernels:
             self.apply(orthogonalise(self.updates()))
             return
+        iteration = self.iteration(len(self.weights))
         self.apply(iteration(self.updates(iteration.given)))
+
+    def iteration(self, count: int) -> Iteration:
+        """The record of as many matrices of this shape."""
+        return self.iterations.setdefault((self.rows, self.columns, count), Iteration())
 
     def updates(self, out: Tensor | None = None) -> Tensor:
         """Momentum's updates [n, rows of this process, columns], or turned; bf16 where the kernels make them."""
@@ -178,7 +183,9 @@ class Lot:
         """Make this process's matrices orthogonal and send them off."""
         among, mine = self.among, self.counts[self.among.rank]
         if not among.sharded:
-            done = orthogonalise(self.mine).contiguous() if mine else self.mine
+            done = self.mine
+            if mine:
+                done = self.iteration(mine)(done) if self.kernels else orthogonalise(done)
             most = max(self.counts)
             padded = done.new_zeros(most, *done.shape[1:])
             padded[:mine] = done
@@ -239,7 +246,8 @@ class Iteration:
             self.given = updates
             torch.cuda.synchronize(updates.device)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # a thread of NCCL's may ask the device for something meanwhile
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.result = orthogonalise(self.given)
             self.graph = graph
         elif updates is not self.given:

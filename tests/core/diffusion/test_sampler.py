@@ -182,20 +182,19 @@ def test_one_token_a_step_in_random_order_samples_the_exact_joint():
     joint = g.dirichlet(np.ones(v**n) * 0.7).reshape((v,) * n)
 
     def predict(tokens, seeds, step):
-        fields = []
-        for row, seed in zip(tokens.tolist(), seeds, strict=True):
-            p = np.zeros((n, v))
+        p = np.zeros((len(tokens), n, v))
+        for k, row in enumerate(tokens.tolist()):
             for i in range(n):
                 index = tuple(slice(None) if (t == v or j == i) else t for j, t in enumerate(row))
                 m = joint[index]
                 free = [j for j, t in enumerate(row) if t == v or j == i]
                 m = m.sum(axis=tuple(k for k, j in enumerate(free) if j != i))
-                p[i] = m / m.sum()
-            z = torch.tensor(np.log(p), dtype=torch.float32)
-            fields.append(
-                sample_step(z, torch.eye(v), torch.tensor(row), seed=seed, step=step, row_ids=torch.arange(n))
-            )
-        return SampleStep(*(torch.stack(c) for c in zip(*fields, strict=True)))
+                p[k, i] = m / m.sum()
+        z = torch.tensor(np.log(p), dtype=torch.float32).view(-1, v)
+        own = torch.tensor(list(seeds)).repeat_interleave(n)
+        rows = torch.arange(n).repeat(len(tokens))
+        drawn = sample_step(z, torch.eye(v), tokens.flatten(), seed=own, step=step, row_ids=rows)
+        return SampleStep(*(part.view(len(tokens), n) for part in drawn))
 
     count = 3000
     config = SampleConfig(steps=n, order="random", schedule="linear", edit="off", polish=0)
