@@ -33,7 +33,9 @@ def test_one_that_hangs_and_one_that_fails(tmp_path):
         [sys.executable, "-m", "pytest"], cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120
     )
     assert line.returncode == 1, line.stdout + line.stderr
-    assert "FAILED in call" in line.stderr and "test_fails.py::test_it: AssertionError: a reason" in line.stderr
+    assert (
+        "FAILED in call" in line.stderr and "test_fails.py::test_it: AssertionError: a reason" in line.stderr
+    )
     assert "Timeout (0:00:02)!" in line.stderr and "test_hangs.py" in line.stderr  # where it hung
     assert "crashed while running 'tests/test_hangs.py::test_it'" in line.stdout
     assert "2 failed, 1 passed" in line.stdout
