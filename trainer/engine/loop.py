@@ -39,6 +39,7 @@ from trainer.engine.step import (
 )
 from trainer.files import replacing
 from trainer.recipes.recipe import Recipe
+from trainer.timeline import Trace
 from trainer.transfer import onto
 
 
@@ -86,6 +87,9 @@ class Trainer(Run[Drawn]):
         )
         self.export_every = recipe.export_every
         self.reporter = ModelReporter(self)
+        self.trace = None
+        if recipe.trace_steps and self.parallel.main:
+            self.trace = Trace(out, recipe.trace_steps, self.device, self.reporter.say)
         self.assemble(model, net, optimizers, source, recipe.data.batch_size, recipe.data.workers)
 
     def neighbourhoods(self) -> Groups | None:
@@ -178,6 +182,8 @@ class Trainer(Run[Drawn]):
         return found
 
     def after(self) -> None:
+        if self.trace is not None:
+            self.trace.step()
         if self.recipe.sheet_every and self.step % self.recipe.sheet_every == 0:
             self.reporter.sheet()
 

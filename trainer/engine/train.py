@@ -12,6 +12,7 @@ any of its fields. trainer/recipes/recipe.py explains them all; often wanted:
     data.batch_size=32     pictures a step; accumulate=4 takes as many batches a step without more memory
     lr=1e-3 matrix_lr=0.01 learning rates; lower both if the loss is not a number
     log_every=10 validate_every=200 sheet_every=200       steps between lines, checks and sheets of pictures
+    trace_steps=5          where the time of a step goes: a table, and a timeline for ui.perfetto.dev
     model.guided=True      guidance in one pass; with --init and a lower lr, a few minutes tune weights to it
     checkpointing=True compile=True parallel=fsdp         less memory; faster on a GPU; shards on several
 

@@ -41,6 +41,7 @@ class Recipe(Conduct):
     # what is shown
     validate_every: int = 500
     sheet_every: int = 0  # steps between sheets of pictures; 0: none
+    trace_steps: int = 0  # record so many early steps, to see where their time goes: trace.txt; 0: none
     export_every: float = 120.0  # seconds between model folders written during the run; 0: only at the end
 
     def __post_init__(self) -> None:
@@ -63,7 +64,7 @@ class Recipe(Conduct):
         if self.groups == "none" and self.corruption.flip_group > 0:
             raise ValueError("without groups corruption.flip_group must be 0")
         checks.wholes(self, ("group_factor", "group_size"), 1, 1 << 20)
-        checks.wholes(self, ("sheet_every",))
+        checks.wholes(self, ("sheet_every", "trace_steps"))
         checks.numbers(self, ("matrix_lr", "export_every"))
         checks.shares(self, ("prompt_dropout", "self_flip_steps"))
         checks.flags(self, "checkpointing")
