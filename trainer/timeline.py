@@ -56,6 +56,7 @@ class Trace:
                 (e.time_range.start, e.time_range.end)
                 for e in record.events() or ()
                 if e.device_type == DeviceType.CUDA
+                and not e.is_user_annotation  # the span of a named region, idle time and all
             ]
             told += f", {len(kernels) / self.steps:,.0f} kernels each"
             told += f", the GPU at work {covered(kernels) / 1e6 / seconds:.0%} of the time"
