@@ -87,6 +87,8 @@ class Watch:
         self.terminal = os.dup(2)
 
     def pytest_sessionstart(self) -> None:
+        if not hasattr(self.config, "workerinput"):
+            os.write(self.terminal, f"{computed_on()}\n".encode())  # pytest's own header is silent with -q
         if self.config.stash.get(WHOLE, False):
             self.end_after(LONGEST_LINE)
 
@@ -107,7 +109,7 @@ class Watch:
         faulthandler.dump_traceback_later(seconds, exit=True, file=self.terminal)
 
 
-def pytest_report_header() -> str:
+def computed_on() -> str:
     """What the numbers of this run were computed on: products differ between processors."""
     able = {"amx": "_is_amx_tile_supported", "amx_fp16": "_is_amx_fp16_supported"}
     able |= {"avx512_bf16": "_is_avx512_bf16_supported"}
