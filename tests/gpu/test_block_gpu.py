@@ -55,6 +55,19 @@ def test_half_swiglu():
     errors_are_those_of_rounding(block_ops.swiglu, plain, plain, (x,), draw(3000, 2816, seed=1))
 
 
+def test_more_rows_and_pictures_than_an_axis_of_a_grid_holds():
+    """Batches of 512 pictures of 1,024 tokens failed: 65,536 programs along the second axis."""
+    x = draw(65_536 * 16 + 5, 2 * 256)
+    gate, up = x[-5:].chunk(2, -1)
+    torch.testing.assert_close(block_ops.swiglu(x)[-5:], F.silu(gate) * up, rtol=2e-2, atol=2e-2)
+    cos, sin = (x.to(GPU) for x in rotary_2d(4, 32, 100.0))
+    weight = torch.ones(32, device=GPU, dtype=torch.bfloat16)
+    qkv = draw(70_000, 16, 3 * 32)
+    y = block_ops.attention(qkv, weight, weight, cos, sin, 1, 1)
+    few = block_ops.attention(qkv[-3:], weight, weight, cos, sin, 1, 1)
+    torch.testing.assert_close(y[-3:], few)
+
+
 @pytest.mark.parametrize(
     "B, heads, kv, dim, text, grid",
     [

@@ -74,7 +74,7 @@ def _softmax(qa, qb, ka, kb, T, scale, BT: tl.constexpr):
 def _forward_kernel(
     qkv, out, q_weight, k_weight, cos, sin, T, heads, scale, eps, HALF: tl.constexpr, BT: tl.constexpr
 ):
-    head, picture = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    head, picture = tl.program_id(0) % heads, (tl.program_id(0) // heads).to(tl.int64)
     HD: tl.constexpr = 2 * HALF
     stride = 3 * heads * HD
     base = qkv + picture * T * stride + head * HD
@@ -128,7 +128,7 @@ def _backward_kernel(
     HALF: tl.constexpr,
     BT: tl.constexpr,
 ):
-    head, picture = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    head, picture = tl.program_id(0) % heads, (tl.program_id(0) // heads).to(tl.int64)
     HD: tl.constexpr = 2 * HALF
     stride = 3 * heads * HD
     here = picture * T * stride + head * HD
@@ -152,7 +152,7 @@ def _backward_kernel(
     _through_norm(ga, gb, base, dbase, part, q_weight, cos, sin, T, stride, eps, HALF, BT)
     ds = tl.trans(ds)
     ga, gb = tl.dot(ds, qa, input_precision="ieee"), tl.dot(ds, qb, input_precision="ieee")
-    part += tl.num_programs(1).to(tl.int64) * heads * HD
+    part += tl.num_programs(0).to(tl.int64) * HD
     _through_norm(
         ga, gb, base + heads * HD, dbase + heads * HD, part, k_weight, cos, sin, T, stride, eps, HALF, BT
     )
@@ -182,7 +182,7 @@ def attention(
     dim = width // (3 * heads)
     out = qkv.new_empty(B, T, heads * dim)
     if B:
-        _forward_kernel[(heads, B)](
+        _forward_kernel[(heads * B,)](
             qkv,
             out,
             q_weight,
@@ -215,7 +215,7 @@ def attention_backward(
     dim = width // (3 * heads)
     dqkv, parts = torch.empty_like(qkv), qkv.new_zeros(2, B, heads, dim, dtype=torch.float32)
     if B:
-        _backward_kernel[(heads, B)](
+        _backward_kernel[(heads * B,)](
             upstream,
             qkv,
             dqkv,

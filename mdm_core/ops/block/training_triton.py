@@ -82,8 +82,9 @@ def _norm_backward_kernel(
 
 @triton.jit
 def _swiglu_kernel(gate_up, out, M, C, R: tl.constexpr, W: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64) * R + tl.arange(0, R)  # [R]
-    column = tl.program_id(0) * W + tl.arange(0, W)  # [W]
+    across = tl.cdiv(C, W)
+    row = (tl.program_id(0) // across).to(tl.int64) * R + tl.arange(0, R)  # [R]
+    column = tl.program_id(0) % across * W + tl.arange(0, W)  # [W]
     inside = (row < M)[:, None] & (column < C)[None, :]  # [R, W]
     at = gate_up + row[:, None] * (2 * C) + column[None, :]  # [R, W]
     gate = tl.load(at, mask=inside, other=0.0).to(tl.float32)
@@ -94,8 +95,9 @@ def _swiglu_kernel(gate_up, out, M, C, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def _swiglu_backward_kernel(upstream, gate_up, dgate_up, M, C, R: tl.constexpr, W: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64) * R + tl.arange(0, R)  # [R]
-    column = tl.program_id(0) * W + tl.arange(0, W)  # [W]
+    across = tl.cdiv(C, W)
+    row = (tl.program_id(0) // across).to(tl.int64) * R + tl.arange(0, R)  # [R]
+    column = tl.program_id(0) % across * W + tl.arange(0, W)  # [W]
     inside = (row < M)[:, None] & (column < C)[None, :]  # [R, W]
     g = tl.load(upstream + row[:, None] * C + column[None, :], mask=inside, other=0.0).to(tl.float32)
     at = row[:, None] * (2 * C) + column[None, :]  # [R, W]
@@ -268,11 +270,11 @@ def norm_backward(
     return dx, parts.sum(0).to(weight.dtype)
 
 
-def _pieces(rows: int, columns: int) -> tuple[int, int, tuple[int, int]]:
-    """(R, W, grid) over [M, C] in tiles."""
+def _pieces(rows: int, columns: int) -> tuple[int, int, tuple[int]]:
+    """(R, W, grid) over [M, C] in tiles, along the one axis of a grid that holds more than 65,535 programs."""
     W = min(512, triton.next_power_of_2(int(columns)))
     R = TILE // W
-    return R, W, (triton.cdiv(columns, W), triton.cdiv(rows, R))
+    return R, W, (triton.cdiv(columns, W) * triton.cdiv(rows, R),)
 
 
 def swiglu(gate_up: Tensor) -> Tensor:

@@ -143,3 +143,31 @@ def test_operators_are_well_formed():
     check(block_ops._swiglu, (numbers(3, 32),))
     check(block_ops._short_attention, (numbers(1, 4, 96), weight, weight, cos, sin, 1))
     check(block_ops._heads, (numbers(1, 4, 96), weight, weight, cos, sin, 1, 1))
+
+
+def test_grids_grow_along_their_first_axis_alone(monkeypatch):
+    """The others of a GPU's grid hold 65,535 programs, which a large batch has of rows and of pictures."""
+    from mdm_core.ops.block import attention_triton, training_triton
+
+    grids = []
+
+    class Recorder:
+        def __getitem__(self, grid):
+            grids.append(grid)
+            return lambda *args, **kwargs: None
+
+    monkeypatch.setattr(training_triton, "wrap_triton", lambda kernel: Recorder())
+    for kernel in ("_forward_kernel", "_backward_kernel"):
+        monkeypatch.setattr(attention_triton, kernel, Recorder())
+    rows, count = 1 << 20, 1 << 17
+    meta = {"device": "meta", "dtype": torch.bfloat16}
+    x = torch.empty(rows, 64, **meta)
+    training_triton.swiglu(torch.empty(rows, 128, **meta))
+    training_triton.swiglu_backward(x, torch.empty(rows, 128, **meta))
+    angles = torch.empty(4, 16, **meta)
+    qkv, w = torch.empty(count, 4, 3 * 2 * 32, **meta), torch.empty(32, **meta)
+    attention_triton.attention(qkv, w, w, angles, angles, 2, 1e-6)
+    attention_triton.attention_backward(torch.empty(count, 4, 64, **meta), qkv, w, w, angles, angles, 2, 1e-6)
+    training_triton.heads(qkv, w, w, angles, angles, 2, 2, 1e-6)
+    assert len(grids) == 5 and all(max(grid[1:], default=1) < 65_536 for grid in grids), grids
+    assert all(grid[0] >= count for grid in grids[:4]), grids
