@@ -14,7 +14,7 @@ def located(path: str | os.PathLike[str]) -> Path:
 
 
 def shipped(name: str) -> Path:
-    """The folder of that name: "model", "atlas", "verifier", "verifier_256", "emojieval", "benchmarks" or "teaching".
+    """The folder of that name: "model", "atlas", "atlas_256", "verifier", "verifier_256", "emojieval", ...
 
     In a clone it lies in `assets/` beside the packages, in a wheel inside mdm_core. pyproject.toml maps
     these folders; the others are for readers of the clone.

@@ -98,8 +98,8 @@ def test_the_wheel_holds_what_runs_and_no_more(built):
         licences = [name for name in wheel.namelist() if "/licenses/" in name]
     code = {name for name in files_of("mdm_core", "ui", "trainer") if not name.startswith("ui/record/")}
     assert {name for name in names if not name.startswith("mdm_core/assets/")} == code
-    assert "mdm_core/py.typed" in names and len(licences) == 2  # of the code, and of the art
-    for folder in ("model", "teaching", "atlas", "verifier", "verifier_256", "emojieval"):
+    assert "mdm_core/py.typed" in names and len(licences) == 3  # of the code, and of the art of both atlases
+    for folder in ("model", "teaching", "atlas", "atlas_256", "verifier", "verifier_256", "emojieval"):
         shipped = {f"mdm_core/{name}" for name in files_of(f"assets/{folder}")}
         assert shipped and shipped <= names, shipped - names
     assert "mdm_core/assets/benchmarks/gce_cuda.json" in names

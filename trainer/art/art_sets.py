@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 # Sets that carry no index of code points but use the names of another set.
-INDEX_OF = {"fluent-emoji": "fluent-emoji-flat", "fluent-emoji-high-contrast": "fluent-emoji-flat"}
+INDEX_OF = {"fluent-emoji": "fluent-emoji-flat"}
 
 
 def slug(text: str) -> str:
@@ -113,10 +113,9 @@ OLD_NAMES: dict[str, dict[str, str]] = {
         "1f432": "dragonhead",
         "1f330": "acorn",
     },
-    "streamline-emojis": {"1f42b": "", "1f42a": "camel"},
 }
 
-# Pictures that show something else than the name, or show it in a frame of its own (comic, streamline-emojis), seen
+# Pictures that show something else than the name, or show it in a frame of its own, seen
 # when the sheets were looked at: package -> names.
 OTHERWISE: dict[str, set[str]] = {
     "twemoji": {"tennis racket", "pair of headphones", "statue of liberty"},
@@ -177,23 +176,5 @@ OTHERWISE: dict[str, set[str]] = {
         "water pistol",
         "monorail",
         "trackball",
-    },
-    "streamline-emojis": {
-        "rainbow",
-        "tent",
-        "castle",
-        "fountain",
-        "ferris wheel",
-        "factory",
-        "ship",
-        "carousel horse",
-        "roller coaster",
-        "tennis racket",
-        "pair of headphones",
-        "necktie",
-        "water pistol",
-        "turkey",
-        "angry speech bubble",
-        "bowl of shaved ice",
     },
 }

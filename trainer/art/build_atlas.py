@@ -2,14 +2,14 @@
 
     npm install --prefix DIR emojibase-data@17.0.0 @resvg/resvg-js@2.6.2 @lobehub/fluent-emoji-3d@1.1.0 \\
         @iconify-json/{noto@1.2.9,noto-v1@1.2.5,twemoji@1.2.5,fluent-emoji@1.2.7,fluent-emoji-flat@1.2.6} \\
-        @iconify-json/{fluent-emoji-high-contrast@1.2.6,emojione@1.2.3,fxemoji@1.2.2,streamline-emojis@1.2.4}
+        @iconify-json/{emojione@1.2.3,fxemoji@1.2.2}
     python -m trainer atlas build world --npm DIR
 
-Two atlases are known: `emoji` (311 objects in cells of 96 pixels, the one under `assets/atlas/`) and `world` (more than
-800 in cells of 192, with a rendered 3D style). Reads the curated list `assets/atlas/<list>` (order = curriculum),
-finds each object in each set, draws its SVG larger than needed, trims it to its content, fits it into its cell, and
-writes WebP sheets per style plus `index.json`. On one machine the same packages give the same bytes. `--keep` names
-a folder for the drawings, so that a second build only draws what is new.
+Two atlases are known: `emoji` (311 objects in cells of 96 pixels, under `assets/atlas/`) and `world` (806 in cells of
+192, with a rendered 3D style, under `assets/atlas_256/`). Reads the curated list `assets/atlas/<list>` (order =
+curriculum), finds each object in each set, draws its SVG larger than needed, trims it to its content, fits it into
+its cell, and writes WebP sheets per style plus `index.json`. On one machine the same packages give the same bytes.
+`--keep` names a folder for the drawings, so that a second build only draws what is new.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from mdm_core.paths import shipped
 from trainer.art.art_sets import OTHERWISE, PictureSet, open_set
 from trainer.art.object_list import read_objects
-from trainer.art.sprites import backed, content, fit, mean_colour, near_lossless
+from trainer.art.sprites import content, fit, mean_colour, near_lossless
 from trainer.command import ask, out_folder, run_command
 from trainer.scenes.atlas import ATLAS_DIR
 from trainer.settings.atlas import Build
@@ -43,7 +44,6 @@ class Style:
     name: str  # as said in captions
     aliases: tuple[str, ...]
     package: str  # npm package of the art: one of @iconify-json, or by its full name one of pictures
-    rim: int = 0  # pixels of white around a line drawing, which then is white inside too
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class AtlasPlan:
     smooth: int = 1  # steps of the values, see `sprites.near_lossless`; 1 keeps every bit
     edge: int = 1
     effort: int = 90  # of the packer: 100 takes ten times as long, for up to a fifth less in flat art
+    folder: Path = ATLAS_DIR  # where it is shipped
 
 
 PLANS = {
@@ -89,17 +90,14 @@ PLANS = {
         rows=10,
         smooth=4,
         edge=12,
+        folder=shipped("atlas_256"),
         styles=(
             Style("3d", ("rendered",), "@lobehub/fluent-emoji-3d"),
             Style("flat", ("minimal",), "fluent-emoji-flat"),
             Style("cartoon", ("soft",), "noto"),
             Style("simple", ("sticker",), "twemoji"),
             Style("glossy", ("shiny",), "fluent-emoji"),
-            Style("ink", ("stencil",), "fluent-emoji-high-contrast", rim=2),
-            Style("classic", ("retro",), "noto-v1"),
             Style("bright", ("clip art",), "emojione"),
-            Style("playful", ("storybook",), "fxemoji"),
-            Style("comic", ("doodle",), "streamline-emojis"),
         ),
     ),
 }
@@ -238,8 +236,6 @@ def pack(
         for i, obj in enumerate(objects[first * COLUMNS : (first + rows) * COLUMNS]):
             cell = cells.get((style.name, obj["code"]))
             if cell is not None:
-                if style.rim:
-                    cell = backed(cell, style.rim)
                 row, column = divmod(i, COLUMNS)
                 obj["cells"][style.name] = [first + row, column]
                 obj["means"][style.name] = mean_colour(cell)
@@ -286,7 +282,7 @@ def build(npm: Path, plan: AtlasPlan, out: Path, keep: Path, lists: Path = ATLAS
 
 def main() -> None:
     args = ask(Build, __doc__)
-    out = args.out or (ATLAS_DIR if args.atlas == "emoji" else ATLAS_DIR.with_name(args.atlas))
+    out = args.out or PLANS[args.atlas].folder
     if not (args.npm / "node_modules").is_dir():
         raise ValueError(f"{args.npm} holds no node_modules: install the packages there first")
     out_folder(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image
 
 
 def content(image: Image.Image) -> tuple[int, int, int, int]:
@@ -25,36 +25,6 @@ def fit(image: Image.Image, cell: int = 96, margin: int = 2) -> Image.Image:
     sprite = Image.new("RGBA", (cell, cell), (0, 0, 0, 0))
     sprite.paste(image, ((cell - size[0]) // 2, (cell - size[1]) // 2))
     return sprite
-
-
-def backed(sprite: Image.Image, rim: int) -> Image.Image:
-    """A line drawing with white inside its lines and a white rim, so that it can be seen on every ground.
-
-    What a line closes off from outside becomes white. rim: pixels around the drawing, and
-    one more of its soft edge: two less than its margin at most.
-    """
-    alpha = sprite.getchannel("A")
-    walls = Image.new("L", (sprite.width + 2, sprite.height + 2), 0)
-    walls.paste(alpha.point(lambda a: 255 if a > 127 else 0), (1, 1))
-    ImageDraw.floodfill(walls, (0, 0), 128)
-    inside = walls.crop((1, 1, sprite.width + 1, sprite.height + 1)).point(lambda a: 0 if a == 128 else 255)
-    white = Image.new("RGBA", sprite.size, "white")
-    # the greatest value within a disc; a square would give corners
-    grown = alpha
-    for dy in range(-rim, rim + 1):
-        for dx in range(-rim, rim + 1):
-            if dx * dx + dy * dy <= rim * rim:
-                grown = ImageChops.lighter(grown, shifted(alpha, dx, dy))
-    white.putalpha(ImageChops.lighter(inside, grown.filter(ImageFilter.BoxBlur(0.5))))
-    white.alpha_composite(sprite)
-    return white
-
-
-def shifted(alpha: Image.Image, dx: int, dy: int) -> Image.Image:
-    """The channel moved by whole pixels; what comes in is empty."""
-    moved = Image.new("L", alpha.size, 0)
-    moved.paste(alpha, (dx, dy))
-    return moved
 
 
 def mean_colour(sprite: Image.Image) -> list[int]:

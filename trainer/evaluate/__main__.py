@@ -3,7 +3,7 @@
     python -m trainer evaluate --quick                              five minutes on two cores
     python -m trainer evaluate --json assets/evidence/emojieval.json        all 2,400 prompts
     python -m trainer evaluate --model runs/emoji/model --tags counting position --limit 50 --set steps=16
-    python -m trainer evaluate --model runs/world/model --world world_256 --atlas ATLAS --verifier runs/judge_256
+    python -m trainer evaluate --model runs/world/model --world world_256
 
 The world is that of the model's card where it says so, and the judge is that of the world. Prints the table with its
 control rows, and what the judge itself is worth: its accuracy on real renders, the round trip through the image

@@ -1,7 +1,7 @@
 """The prompts of EmojiEval, in GenEval's jsonl form, each with the scene it was written for.
 
     python -m trainer evaluate prompts [--objects 311] [--out assets/emojieval]
-    python -m trainer evaluate prompts --world world_256 --atlas ATLAS --out runs/prompts
+    python -m trainer evaluate prompts --world world_256 --out runs/prompts
 
 400 prompts for each tag (six at 128 pixels; at 256 two more, counts of two kinds and five or six things), from lots of
 the scene generator that training never draws. Half of each tag combines what training combined (`seen`), half what was

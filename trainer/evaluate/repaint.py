@@ -1,8 +1,8 @@
 """The repaint benchmark: is one thing added, removed, replaced or recoloured, and does the rest stay?
 
     python -m trainer evaluate repaint                                  300 tasks on the shipped weights
-    python -m trainer evaluate repaint --model runs/world/model --world world_256 --atlas ATLAS \\
-        --verifier runs/judge_256 --json assets/evidence/repaint.json --beside assets/evidence/repaint_128.json
+    python -m trainer evaluate repaint --model runs/world/model --world world_256 \\
+        --json assets/evidence/repaint.json --beside assets/evidence/repaint_128.json
     python -m trainer evaluate repaint --limit 5                        a few of each kind
 
 75 tasks of each kind. A picture is drawn and encoded, the cells of the region are masked and made anew with the

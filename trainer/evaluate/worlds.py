@@ -35,7 +35,7 @@ def world_of(pipe: Pipeline, asked: str | None = None) -> SceneSpec:
 
 
 def open_atlas(spec: SceneSpec, folder: Path | None) -> Atlas:
-    """The sprites of a world. ValueError where they are not shipped and no folder is given."""
+    """The sprites of a world: the shipped ones unless a folder is given. ValueError where that holds none."""
     return SceneDataConfig(spec=spec.name, atlas=None if folder is None else str(folder)).load_atlas()
 
 

@@ -1,7 +1,7 @@
 """Prompts as people type them: how often is the picture right, by the kind of difficulty?
 
     python -m trainer evidence freeform --out assets/evidence/freeform.json
-    python -m trainer evidence freeform --model runs/world/model --verifier runs/judge_256 --out runs/freeform.json
+    python -m trainer evidence freeform --model runs/world/model --out runs/freeform.json
 
 The 100 prompts of a world (assets/emojieval/freeform.jsonl; freeform_world_256.jsonl for the one at 256 pixels) were
 written by an AI before any picture of theirs was looked at, and have not been changed since. A prompt that names

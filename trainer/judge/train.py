@@ -1,7 +1,7 @@
 """Train EmojiEval's judge from scratch.
 
     python -m trainer judge --out runs/verifier --minutes 2.3
-    python -m trainer judge --world world_256 --atlas ATLAS --minutes 15 --out runs/judge_256
+    python -m trainer judge --world world_256 --minutes 15 --out runs/judge_256
     torchrun --nproc-per-node 4 -m trainer judge --minutes 2 --out runs/verifier                    several GPUs
 
 Scenes are drawn on the machine that trains. Writes verifier.safetensors and card.json (budget, accuracy, thresholds,

@@ -1,22 +1,20 @@
 """The world at 256 pixels: 806 objects in 3D and drawn styles, 32x32 tokens of 16,384, on one to eight GPUs.
 
-    python -m trainer.art.build_atlas world --npm DIR --out ATLAS
-    python -m trainer tokenizer --world world_256 --atlas ATLAS --encoder-width 1024 --decoder-width 320 \\
+    python -m trainer tokenizer --world world_256 --encoder-width 1024 --decoder-width 320 \\
         --decoder-depth 8 --minutes 3 --batch 128 --workers 10 --compile --out runs/world_codec
-    python -m trainer train world_gpu data.atlas=ATLAS minutes=3 --codec runs/world_codec --out runs/world_pilot
-    accelerate launch --multi_gpu --num_processes 4 -m trainer train world_gpu data.atlas=ATLAS \\
+    python -m trainer train world_gpu minutes=3 --codec runs/world_codec --out runs/world_pilot
+    accelerate launch --multi_gpu --num_processes 4 -m trainer train world_gpu \\
         minutes=25 --codec runs/world_codec --out runs/world
 
 The tokenizer is frozen before the long run: its figures stand in runs/world_codec/tokenizer.json (`unseen.scenes`:
 psnr_db and psnr_p05_db, over scenes whose seed training never draws), its pictures in unseen-scenes.png. Each command
 goes on where it was cut.
 
-A machine that can only be sent files needs six styles of the atlas (34 MB: index.json and the sheets of 3d, flat,
-cartoon, simple, glossy and bright); with other styles set data.styles. The sprites take 0.7 GB of each GPU.
+The sprites (assets/atlas_256, 32 MB) take 0.7 GB of each GPU; `data.atlas=DIR` draws with others.
 
 Guidance in one pass instead of two is a phase of its own, for a tenth of the time or less, from the weights that came:
 
-    accelerate launch --multi_gpu --num_processes 4 -m trainer train world_gpu data.atlas=ATLAS minutes=3 \\
+    accelerate launch --multi_gpu --num_processes 4 -m trainer train world_gpu minutes=3 \\
         model.guided=True lr=4e-4 matrix_lr=0.004 decay=0.8 --init runs/world/model --out runs/world_one_pass
 
 Cost: four H200 train on 11,400 scenes/s together (batch 384, 135 ms a step; batch 192: 106 ms, 7,250 scenes/s) after a

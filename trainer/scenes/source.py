@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mdm_core.families.chisel.text import TextTokenizer
+from mdm_core.paths import shipped
 from trainer import checks
 from trainer.data.source import Batch
 from trainer.scenes.atlas import Atlas
@@ -32,7 +33,7 @@ class SceneDataConfig:
     """Which scenes are drawn. `n_objects` and `styles` select a part of the atlas (None: all of it);
     objects from index `favour_from` on are drawn twice as often; `reword`: share of training captions in the
     wordings and misspellings of `trainer/scenes/wordings.py`; `spec`: the world, by its name in
-    `trainer/scenes/spec.py`; `atlas`: the folder of its sprites (None: the shipped ones, where they suit)."""
+    `trainer/scenes/spec.py`; `atlas`: the folder of its sprites (None: the shipped ones)."""
 
     n_objects: int | None = None
     styles: tuple[str, ...] | None = None
@@ -70,17 +71,12 @@ class SceneDataConfig:
     def load_atlas(self) -> Atlas:
         """The sprites of the world. Raises ValueError where there are none, or smaller ones than it draws."""
         spec = scene_spec(self.spec)
-        if self.atlas is None and spec.atlas == "":
-            raise ValueError(
-                f"the sprites of {spec.name} are not shipped: give their folder (data.atlas=DIR of a recipe, else "
-                "--atlas DIR), which python -m trainer.art.build_atlas world makes"
-            )
-        atlas = Atlas.load(self.atlas)
+        atlas = Atlas.load(self.atlas or shipped(spec.atlas))
         largest = max([*spec.sizes, *(high for _, high in spec.free_sizes)])
         if spec is not EMOJI_128 and atlas.cell < largest:
             raise ValueError(
                 f"{atlas.root} holds sprites of {atlas.cell} pixels, and {spec.name} draws them at {largest}: "
-                "build its own atlas with python -m trainer.art.build_atlas world"
+                "leave the atlas out, its own is shipped"
             )
         return atlas
 

@@ -101,7 +101,7 @@ class SceneSpec:
     looks: int = 1  # pictures of one ground: other horizons, other clouds
     # ground -> height of its horizon in each look, as a share of the picture
     horizons: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    atlas: str | None = None  # folder of the sprites; None: the shipped ones, "": must be named
+    atlas: str = "atlas"  # name of the shipped folder of its sprites, see `mdm_core.paths.shipped`
 
     @property
     def held_out_kinds(self) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ WORLD_256 = SceneSpec(
     shadows=True,
     looks=LOOKS,
     horizons=WORLD_HORIZONS,
-    atlas="",
+    atlas="atlas_256",
 )
 SPECS = {spec.name: spec for spec in (EMOJI_128, WORLD_256)}
 

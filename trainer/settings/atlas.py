@@ -14,7 +14,7 @@ ATLASES = ("emoji", "world")
 class Build(Settings):
     atlas: str = word("emoji", ATLASES, "which atlas to build", place=True)
     npm: Path = path(about="folder that holds node_modules")
-    out: Path | None = path(None, "folder to write into (default: assets/atlas, or beside it assets/world)")
+    out: Path | None = path(None, "folder to write into (default: assets/atlas or assets/atlas_256)")
     keep: Path | None = path(None, "folder to keep the drawings in (default: none kept)")
 
 

@@ -26,7 +26,7 @@ class OfModel(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class WithSprites(Settings):
-    atlas: Path | None = path(None, "folder of the sprites of a --world not shipped")
+    atlas: Path | None = path(None, "folder of the sprites (default: those shipped for the --world)")
 
     @property
     def sprites(self) -> str | None:

@@ -2,7 +2,7 @@
 
     python -m trainer tokenizer measure [--model assets/model] [--out assets/benchmarks/image_tokenizer.json]
     python -m trainer tokenizer measure --model OLD NEW --photos runs/photos.safetensors --sheet photos.png
-    python -m trainer tokenizer measure --model runs/world_codec --world world_256 --atlas ATLAS --photos PICTURES
+    python -m trainer tokenizer measure --model runs/world_codec --world world_256 --photos PICTURES
 
 Scenes are those of --world, whose pictures must be as large as the tokenizer's; where things can lie anywhere, `free`
 are scenes in which all do. Photographs are a packed file of that size, or a folder, of which the part is taken that

@@ -1,8 +1,8 @@
 """Train the image tokenizer on scenes, on pictures of your own, or on both.
 
     python -m trainer tokenizer --minutes 3 --out runs/tokenizer
-    python -m trainer tokenizer --world world_256 --atlas ATLAS --minutes 3 --out runs/world_codec
-    python -m trainer tokenizer --world world_256 --atlas ATLAS --patch 16 --codebook 131072 --out runs/learned_codec
+    python -m trainer tokenizer --world world_256 --minutes 3 --out runs/world_codec
+    python -m trainer tokenizer --world world_256 --patch 16 --codebook 131072 --out runs/learned_codec
     python -m trainer tokenizer --images my_pictures --images-share 1 --minutes 60 --out runs/tokenizer
     python -m trainer tokenizer --init assets/model/image_tokenizer.safetensors --freeze-encoder \\
         --images runs/photos.safetensors --images-share 0.4 --minutes 2 --lr 1e-3 --out runs/photos_tokenizer

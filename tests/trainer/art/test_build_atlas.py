@@ -10,8 +10,9 @@ from mdm_core.explain.vocabulary import Vocabulary
 from trainer.art.art_sets import IconSet, open_set
 from trainer.art.build_atlas import PLANS, AtlasPlan, Style, build
 from trainer.art.look_at_atlas import contact_sheet, distances, nearest_pairs
-from trainer.art.sprites import backed, fit, near_lossless
+from trainer.art.sprites import fit, near_lossless
 from trainer.scenes.atlas import ATLAS_DIR, Atlas
+from trainer.scenes.spec import WORLD_256
 from trainer.scenes.words import words
 
 PLAN = AtlasPlan("list.txt", "art.md", 32, 2, 64, (Style("solid", ("dense",), "@made/up"),), rows=1)
@@ -85,10 +86,14 @@ def test_a_broader_word_leads_a_visitor_to_the_objects_it_may_mean(tmp_path):
     assert unknown.word == "round" and unknown.near == ("thing1", "thing3")
 
 
-def test_the_emoji_plan_is_that_of_the_shipped_atlas():
-    index = json.loads((ATLAS_DIR / "index.json").read_text(encoding="utf-8"))
-    plan = PLANS["emoji"]
-    assert index["cell"] == plan.cell and (plan.smooth, plan.edge) == (1, 1)
+@pytest.mark.parametrize("name, smooth", [("emoji", (1, 1)), ("world", (4, 12))])
+def test_the_plans_are_those_of_the_shipped_atlases(name, smooth):
+    plan = PLANS[name]
+    index = json.loads((plan.folder / "index.json").read_text(encoding="utf-8"))
+    assert index["cell"] == plan.cell and (plan.smooth, plan.edge) == smooth
+    assert (plan.folder / "LICENSES.md").read_bytes() == (ATLAS_DIR / plan.licences).read_bytes()
+    assert len(index["objects"]) == {"emoji": 311, "world": 806}[name]
+    assert sum(file.stat().st_size for file in plan.folder.iterdir()) < 45 * 2**20
     assert [(s["name"], s["aliases"], s["package"]) for s in index["styles"]] == [
         (s.name, list(s.aliases), s.package) for s in plan.styles
     ]
@@ -96,6 +101,7 @@ def test_the_emoji_plan_is_that_of_the_shipped_atlas():
 
 def test_the_world_is_drawn_in_3d_and_in_five_styles_more():
     plan = PLANS["world"]
+    assert tuple(style.name for style in plan.styles) == WORLD_256.styles
     assert plan.cell == 192 and len(plan.styles) >= 6 and plan.styles[0].name == "3d"
     spoken = [w for s in plan.styles for w in (s.name, *s.aliases)]
     assert len(spoken) == len(set(spoken)), "a word names one style only"
@@ -146,16 +152,6 @@ def test_near_lossless_moves_no_value_by_more_than_half_a_step():
     assert not np.asarray(near_lossless(clear, 4, 12)).any()
 
 
-def test_a_line_drawing_is_white_inside_and_at_its_rim_alone():
-    sprite = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
-    ImageDraw.Draw(sprite).rectangle((12, 12, 52, 52), outline=(0, 0, 0, 255), width=4)
-    pixels = np.asarray(backed(sprite, 3))
-    assert pixels[32, 32].tolist() == [255, 255, 255, 255]
-    assert pixels[14, 32].tolist() == [0, 0, 0, 255]
-    assert pixels[10, 32].tolist() == [255, 255, 255, 255]
-    assert pixels[5, 32, 3] == 0 and pixels[0, 0, 3] == 0
-
-
 def test_look_alikes_are_found_mirrored_ones_too(tmp_path):
     write_art(tmp_path)
     assets = tmp_path / "node_modules/@made/up/assets"
@@ -174,9 +170,3 @@ def test_look_alikes_are_found_mirrored_ones_too(tmp_path):
     assert len(pairs) == 253 and ("thing4", "thing9") in [p[1:] for p in pairs if p[0] < 0.2]
     sheet = contact_sheet(atlas, "solid", range(3, 23), columns=5, side=40)
     assert sheet.size == (200, 4 * 66)
-
-
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_the_rim_of_a_line_drawing_fits_into_the_margin(plan):
-    # one pixel more for its soft edge, one stays empty
-    assert all(style.rim + 2 <= plan.margin for style in plan.styles if style.rim)

@@ -193,8 +193,6 @@ def test_the_card_tells_the_words_of_this_world(atlas):
 
 
 def test_sprites_that_do_not_suit_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="not shipped: give their folder"):
-        SceneDataConfig(spec="world_256").open(None)
     with pytest.raises(ValueError, match="holds sprites of 96 pixels, and world_256 draws them at 192"):
         SceneDataConfig(spec="world_256", atlas=str(ATLAS_DIR)).open(None)
     with pytest.raises(ValueError, match="spec must be one of"):

@@ -1,9 +1,9 @@
 """Draw the ground that arms are compared on: scenes as tokens, prompts with their true pictures, groups of codes.
 
-    python -m trainer evidence ground --codec runs/lattice_codec --world world_256 --atlas ATLAS --objects 40 \\
-        --styles 3d flat --verifier runs/judge_256 --out runs/ground_lattice
-    python -m trainer evidence ground --codec runs/learned_codec --world world_256 --atlas ATLAS --objects 40 \\
-        --styles 3d flat --verifier runs/judge_256 --out runs/ground_learned
+    python -m trainer evidence ground --codec runs/lattice_codec --world world_256 --objects 40 \\
+        --styles 3d flat --out runs/ground_lattice
+    python -m trainer evidence ground --codec runs/learned_codec --world world_256 --objects 40 \\
+        --styles 3d flat --out runs/ground_learned
 
 Where things can lie anywhere they all do (`--snapped 1` puts them back on the lattice): a thing at a free place leaves
 several codes equally right, which is where credit for neighbours could help. The folder holds everything that

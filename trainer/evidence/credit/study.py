@@ -8,17 +8,17 @@ card takes the next run that is not done, seed by seed, so that all arms of a se
 on a machine without a GPU one run goes at a time. credit.json in --out holds what there is at every moment;
 `python -m trainer evidence tables` makes pages and plots of such records in its folder.
 
-All of the question, with one to four GPUs; ATLAS and runs/judge_256 as in trainer/recipes/world_gpu.py, minutes of one
-card. `--predict` says what a study will cost before it begins.
+All of the question, with one to four GPUs; minutes are of one card. `--predict` says what a study will cost before it
+begins.
 
     tokenizers, one a card                                                                        4 minutes each
-        python -m trainer tokenizer --world world_256 --atlas ATLAS --patch 16 --levels 16 16 16 8 4 --encoder-width \\
+        python -m trainer tokenizer --world world_256 --patch 16 --levels 16 16 16 8 4 --encoder-width \\
             1024 --decoder-width 384 --decoder-depth 8 --minutes 4 --batch 128 --workers 8 --out runs/codec_131072
         the same with --codebook 131072 for --levels ..., and for the vocabulary question with --levels 8 8 8 8,
         --levels 8 8 8 8 4 and --levels 16 16 16 16
     grounds, one a card                                                                           2 minutes each
-        python -m trainer evidence ground --codec runs/codec_131072 --world world_256 --atlas ATLAS --objects 40 \\
-            --styles 3d --scenes 262144 --verifier runs/judge_256 --out runs/ground_131072
+        python -m trainer evidence ground --codec runs/codec_131072 --world world_256 --objects 40 \\
+            --styles 3d --scenes 262144 --out runs/ground_131072
         python -m trainer evidence ambiguity --ground runs/ground_131072 --json runs/ambiguity_131072.json
     a pilot: is CE accepted half of the time?  Take its steps for all that follows.               3 minutes
         python -m trainer evidence credit --ground runs/ground_131072 --arms ce --seeds 1 --steps 2000 --out runs/pilot
