@@ -1,24 +1,25 @@
 """The real app in a process of its own, and the system's Chromium in front of it.
 
 Without a browser these tests fail with one sentence rather than skip: a page that nobody opened is not a
-tested page. CHISEL_TEST_MODEL names a folder of weights to use instead of the shipped ones, which run here
-with fewer steps unless a test sets them.
+tested page. The model is a tiny one made for tests (tests/helpers/studio_model.py), whose long runs take their time
+(tests/helpers/studio_app.py); test_as_shipped.py looks at the shipped one.
 """
 
-import os
+from pathlib import Path
 
 import pytest
-from quick_model import quick_model
+from studio_model import FOLDER
 from visitors import Visitors
 
 from ui.record.browser import NoBrowser, chromium, serving
 
+PROGRAM = Path(__file__).parents[1] / "helpers" / "studio_app.py"
+
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
+def address():
     """Where the app serves its page."""
-    model = os.environ.get("CHISEL_TEST_MODEL") or quick_model(tmp_path_factory.mktemp("studio") / "model")
-    with serving("--model", str(model)) as app:
+    with serving("--model", str(FOLDER), program=PROGRAM) as app:
         yield app.address
 
 

@@ -1,8 +1,11 @@
 """The one command of the README, with nothing set: the shipped model's own defaults on the page that opens."""
 
+import io
+import re
 from itertools import pairwise
 
 import pytest
+from PIL import Image
 
 from mdm_core.families.chisel.config import load_config
 from ui.record.browser import ROOT, dataset, serving, settled
@@ -42,3 +45,10 @@ def test_generate_is_all_that_one_presses(studio):
         }"""
     )
     assert 10 < deviation < 110
+
+
+def test_the_palette_shows_what_the_weights_draw(studio):
+    studio.locator(".cz-palette summary").press("Enter")
+    panda = studio.locator(".cz-word", has_text=re.compile("^panda$"))
+    shown = Image.open(io.BytesIO(panda.locator(".cz-word-picture").screenshot())).convert("L")
+    assert shown.getextrema()[0] < 90  # a panda's black, out of the sheet, not an empty disc

@@ -4,6 +4,7 @@ import math
 
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top, painted, window
+from studio_model import CONFIG, LEVELS, MASK
 
 from ui.record.browser import CANVAS, arrived, dataset, scrub, settled
 
@@ -110,7 +111,7 @@ def test_formula_code_model_card_and_paper_are_one_click_away(studio):
         studio.locator("[data-behind=code]").click()
         panel.locator("code", has_text="def ").first.wait_for()
     studio.locator("[data-behind=card]").click()
-    panel.locator("dd", has_text="Chisel's emoji world").first.wait_for()
+    panel.locator("dd", has_text=CONFIG.card["name"]).first.wait_for()
     assert lies_on_top(panel.locator("dt").first)
     studio.locator("[data-behind=card]").press("Enter")
     assert panel.is_hidden()
@@ -158,8 +159,9 @@ def test_a_dial_of_the_codebook_turns_the_cell_on_the_stage(studio):
     carved(studio)
     chapter(studio, "token")
     studio.locator(".tk-turn").first.wait_for()
-    sizes = [studio.locator(".tk-turn").nth(i).locator("button").count() for i in range(5)]
-    assert sizes == [8, 8, 8, 8, 4] and math.prod(sizes) == 16_384
+    dials = studio.locator(".tk-turn")
+    sizes = [dials.nth(i).locator("button").count() for i in range(dials.count())]
+    assert sizes == list(LEVELS) and math.prod(sizes) == MASK
     cell = int(dataset(studio)["cell"])
     before, colour = studio.evaluate("c => window.chisel.tokens()[c]", cell), cell_colour(studio, cell)
     dial = studio.locator(".tk-turn").first.locator("button[aria-pressed=false]").first
@@ -204,7 +206,9 @@ def test_the_noise_sliders_spoil_the_picture_as_training_does(studio):
         expected = round(round(math.cos(math.pi / 2 * (1 - t / 100)), 4) * 256)
         studio.wait_for_function(f"n => {CANVAS}.masked === n", arg=str(expected))
         masked = set(
-            studio.evaluate("window.chisel.tokens().reduce((a, t, c) => t === 16384 ? [...a, c] : a, [])")
+            studio.evaluate(
+                "m => window.chisel.tokens().reduce((a, t, c) => t === m ? [...a, c] : a, [])", MASK
+            )
         )
         assert reached < masked, "what is stone at some level is stone at every higher one"
         reached = masked
@@ -233,8 +237,8 @@ def test_the_model_goes_back_from_the_noise_and_it_is_counted(studio):
     settled(studio, other_than=before["run"])
     said = studio.locator(".fw-say", has_text="came back exactly").inner_text()
     after = studio.evaluate("Array.from(window.chisel.tokens())")
-    masked = [c for c in range(256) if start[c] == 16384]
-    flipped = [c for c in range(256) if start[c] not in (16384, whole[c])]
+    masked = [c for c in range(256) if start[c] == MASK]
+    flipped = [c for c in range(256) if start[c] not in (MASK, whole[c])]
     assert f"{sum(after[c] == whole[c] for c in masked)} of {len(masked)} masked tokens" in said
     assert f"{sum(after[c] == whole[c] for c in flipped)} of {len(flipped)} flipped ones" in said
     studio.locator(".fw-whole").click()

@@ -1,6 +1,7 @@
 """A visitor who edits: tools by mouse, brush, rectangle, keys and finger; locks, repaint, break and heal, undo."""
 
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, inner, make, point, press, until
+from studio_model import MASK
 
 from ui.record.browser import CANVAS, dataset, scrub
 
@@ -65,7 +66,7 @@ def test_repaint_makes_the_masked_cells_anew_and_no_others(studio):
     frames = studio.evaluate(FRAMES)
     for frame in frames:
         assert all(frame[c] == tokens[c] for c in set(range(256)) - cells)
-    assert all(token < 16384 for token in frames[-1])
+    assert all(token < MASK for token in frames[-1])
     outside = set(range(256)) - cells
     # the tokens are exact; the decoder looks around, and its smoothing can be seen two cells away
     assert not apart(centres(studio), before) & inner(inner(outside))

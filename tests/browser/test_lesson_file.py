@@ -4,6 +4,7 @@ import os
 
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top
+from studio_model import MASK
 
 from ui.record.browser import CANVAS, dataset, scrub, settled
 
@@ -97,8 +98,8 @@ def test_the_runs_in_the_file_are_the_visitors_own(studio, alone, tmp_path):
     page.wait_for_function(f"() => {CANVAS}.step === String({CANVAS}.last - 1)")
     page.locator(".cz-view[data-view=picture]").click()
     scrub(page, 3)
-    assert page.evaluate(f"{CANVAS}.masked") == str(own[3][0].count(16384))
-    stone = own[3][0].index(16384)
+    assert page.evaluate(f"{CANVAS}.masked") == str(own[3][0].count(MASK))
+    stone = own[3][0].index(MASK)
     page.locator(".cz-range").press("End")
     page.wait_for_function(f"() => {CANVAS}.step === {CANVAS}.last")
     # the sliders of the chapter work on it, without a server: a cell is stone where it was none

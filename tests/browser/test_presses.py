@@ -93,6 +93,7 @@ def test_generate_pressed_the_moment_it_is_free_is_not_lost(studio):
 
 def test_a_double_click_on_generate_makes_one_picture(studio):
     make(studio, steps=2)
+    studio.locator("#steps input[type=number]").fill("40")
     studio.locator("#generate").dblclick()
     studio.locator("#generate:disabled").wait_for()
     studio.locator("#generate:enabled").wait_for()

@@ -1,6 +1,7 @@
 """A visitor who goes through time: overlays, branches, two runs side by side, variations, the shelf, many tabs."""
 
 from hands import FRAMES, TOKENS, apart, centres, drag, edit, hold, make, point, press, until
+from studio_model import MASK
 
 from ui.record.browser import CANVAS, dataset, scrub, settled
 
@@ -42,7 +43,7 @@ def test_a_branch_leaves_its_run_at_the_step_on_screen(studio):
     told = studio.evaluate(FRAMES)
     assert run != first and told[:3] == frames[:3] and told[-1] != frames[-1]
     assert "branch from step 2 · seed 77" in studio.locator(".cz-caption span >> nth=0").inner_text()
-    assert all(token < 16384 for token in told[5])
+    assert all(token < MASK for token in told[5])
     scrub(studio, 1)
     early = centres(studio)
     studio.locator(".cz-thumb").nth(1).click()  # the shelf leads back to the run before
@@ -63,7 +64,7 @@ def test_two_runs_stand_side_by_side_on_one_timeline(studio):
     for step in (2, 4):
         scrub(studio, step)
         left, right = pictures(studio)
-        revealed = [sum(token < 16384 for token in side[step]) for side in (frames, other)]
+        revealed = [sum(token < MASK for token in side[step]) for side in (frames, other)]
         assert (left > 0 and right > 0) == (min(revealed) > 0)
     range_ = studio.locator(".cz-range")
     assert int(range_.get_attribute("max")) == max(len(frames), len(other)) - 1

@@ -5,11 +5,11 @@ import re
 
 import pytest
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, inner, make, point, press, until
+from studio_model import MASK
 
 from ui.record.browser import CANVAS, dataset, settled
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-MASK = 16384
 BOX = "() => { const b = document.querySelector('#generate').getBoundingClientRect(); return [b.x, b.y, b.height]; }"
 
 # Buttons that a finger can hardly meet, with their sizes.

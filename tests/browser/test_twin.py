@@ -1,5 +1,7 @@
 """Two prompts on the same noise, from one field in Create: asked by one press, counted step by step, drawn as bars."""
 
+from studio_model import MASK
+
 from ui.record.browser import dataset, settled
 
 DONE = "() => document.querySelector('.cz-canvas').dataset.besideState === 'done'"
@@ -35,7 +37,7 @@ def test_one_press_makes_both_and_the_second_is_the_same_but_for_its_words(studi
     for k in range(last):
         a, b = (one["tokens"][min(k, len(one["tokens"]) - 1)] for one in pair)
         differ = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
-        alone = sum(16384 in both for both in differ)
+        alone = sum(MASK in both for both in differ)
         bar = bars.nth(k)
         assert (bar.get_attribute("data-other"), bar.get_attribute("data-alone")) == (
             str(len(differ) - alone),
