@@ -127,12 +127,12 @@ def test_a_link_to_an_edited_branch_rebuilds_it_too(visit):
     page = visit()
     generate(page, steps=5)
     scrub(page, 3)
-    page.evaluate("() => { window.chisel.task('edit'); window.chisel.put([[10, 4000], [77, 123]]); }")
+    page.evaluate("() => { window.chisel.task('edit'); window.chisel.put([[10, 1400], [77, 123]]); }")
     before = dataset(page)["run"]
     page.evaluate("() => window.chisel.ask({ kind: 'branch' })")
     settled(page, other_than=before)
     tokens = page.evaluate(TOKENS)
-    assert tokens[3][10] == 4000
+    assert tokens[3][10] == 1400
     other = visit(at=f"/{link_of(page)}")
     settled(other)
     assert other.evaluate(TOKENS) == tokens
@@ -193,7 +193,7 @@ def test_the_address_stands_for_the_picture_on_the_canvas_or_for_none(visit):
 def test_what_was_changed_by_hand_is_saved_or_said_to_be_left_out(studio):
     generate(studio, steps=2)
     plain = download(studio, "png")[1]
-    studio.evaluate("() => { window.chisel.task('edit'); window.chisel.put([[10, 4000], [11, 77]]); }")
+    studio.evaluate("() => { window.chisel.task('edit'); window.chisel.put([[10, 1400], [11, 77]]); }")
     studio.wait_for_function(f"() => {CANVAS}.drafted === '2' && {CANVAS}.pending === '0'")
     assert re.search("2 (changed )?by hand$", studio.locator(".cz-status").inner_text())
     before, after = (
