@@ -117,8 +117,7 @@ export class Bring {
     if (!file) return;
     this.reading = true;
     this.line.textContent = "Reading …";
-    await this.read(kind, file);
-    this.reading = false;
+    await this.read(kind, file).finally(() => { this.reading = false; });
   }
 
   /** @param {"picture" | "run"} kind @param {Blob} file */
