@@ -2,7 +2,7 @@
 // Bring your own: a picture to retouch, a saved run, or a link in the address. The server checks what arrives.
 
 import { gameLinked, linked } from "../export/address.js";
-import { find } from "../layout/dom.js";
+import { find, intoSight } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";
 import { fitting } from "./shrink.js";
 
@@ -41,6 +41,9 @@ export class Bring {
     this.pair = null;
     this.server = server;
     this.line = find(".up-say", element);
+    this.reading = false;
+    // what is said of a file is over as soon as the visitor goes on
+    for (const name of ["ask", "run", "edit", "task"]) stage.on(name, () => { if (!this.reading) this.line.textContent = ""; });
     const { pictureBytes, runBytes } = facts();
     this.most = { picture: pictureBytes, run: runBytes };
     for (const kind of /** @type {("picture" | "run")[]} */ (["picture", "run"])) {
@@ -101,8 +104,9 @@ export class Bring {
 
   /** The sentence stands in the Retouch task: whoever dropped a file elsewhere is taken there. @param {string} words */
   refuse(words) {
-    this.line.textContent = words;
     this.stage.choose("edit");
+    this.line.textContent = words;
+    intoSight(this.line);
   }
 
   /**
@@ -111,7 +115,13 @@ export class Bring {
    */
   async bring(kind, file) {
     if (!file) return;
+    this.reading = true;
     this.line.textContent = "Reading …";
+    await this.read(kind, file).finally(() => { this.reading = false; });
+  }
+
+  /** @param {"picture" | "run"} kind @param {Blob} file */
+  async read(kind, file) {
     const most = this.most[kind];
     const sent = kind === "picture" ? await fitting(file, most) : file;
     if (!sent || sent.size > most) return this.refuse(`${NAMES[kind]} is too large: files can have up to ${most / MIB} MiB.`);

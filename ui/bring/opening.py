@@ -224,7 +224,7 @@ class Opening:
                     yield (_alone(message(run, "running")) if shown else gr.skip()), words
                     if n == entry.shown:
                         break
-                state = "stopped" if ticket.cancelled or entry.shown else "done"
+                state = "done" if run.whole and not entry.shown else "stopped"
             except Exception:
                 state = "failed"
                 raise

@@ -67,6 +67,14 @@ export async function until(met, ms) {
   return met();
 }
 
+/**
+ * A sentence that answers a press comes where it is seen, wherever the page is scrolled to; what is in sight moves nothing.
+ * @param {HTMLElement} node
+ */
+export function intoSight(node) {
+  node.scrollIntoView({ block: "nearest" });
+}
+
 export const isDark = () => document.body.classList.contains("dark");
 
 /** Where text is typed or chosen: keys are its own. */

@@ -1,7 +1,7 @@
 // @ts-check
 // One sentence under the prompt, written as text, so that it may quote what a visitor typed. It lies over what can wait.
 
-import { find } from "./dom.js";
+import { find, intoSight } from "./dom.js";
 import { covering } from "./covering.js";
 
 /**
@@ -14,6 +14,7 @@ export function notice(stage, { element, props, watch }) {
   const say = (words = "") => {
     line.textContent = words;
     cover();
+    if (words) intoSight(line);
   };
   watch("value", () => say(String(props.value?.text ?? "")));
   // a complaint is over as soon as the visitor goes on

@@ -17,7 +17,7 @@ from ui.assemble import markup
 from ui.inspector.lookups import whole
 from ui.server.form import SEED_LAST, Refused
 from ui.server.runs import Run
-from ui.server.studio import BROKEN, session_of, told
+from ui.server.studio import BROKEN, over, session_of, told
 from ui.stage.component import Live
 
 log = logging.getLogger("chisel")
@@ -102,7 +102,7 @@ class Lab:
                 told["on"], told["passes"] = fixed(record.tokens), int(record.step)
                 told["harmed"] = int((record.tokens[whole_before] != tokens[whole_before]).sum())
                 told["pictures"] = {**pictures, "on": self.studio.picture(run, record.tokens)}
-                if ticket.cancelled:
+                if ticket.cancelled and not over(record, run.vocab, records):
                     yield {**told, "state": "stopped"}
                     return
                 yield {**told, "state": "healing"}

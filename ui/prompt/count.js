@@ -1,7 +1,7 @@
 // @ts-check
 // How much of a prompt there is and may be, while it is typed: characters, and text tokens as the model counts them.
 
-import { find } from "../layout/dom.js";
+import { find, make } from "../layout/dom.js";
 import { facts } from "../layout/facts.js";
 import { whenTyped } from "./prompt_box.js";
 
@@ -35,9 +35,10 @@ export class Count {
     const tokens = told.most === undefined ? "" : ` · ${told.tokens}/${told.most}`;
     const short = `${prompt.length}/${this.longest}${tokens}`;
     const words = counted(prompt.length, this.longest, told);
-    this.line.replaceChildren(over ? `${words}: too long` : short);
-    this.line.title = `${words}. The model reads no more.`;
-    this.line.setAttribute("aria-label", words);
+    const heard = make("span", { className: "cz-say", textContent: over ? "" : words });
+    this.line.replaceChildren(make("span", { "aria-hidden": String(!over), textContent: over ? `${words}: too long` : short }), heard);
+    const pieces = told.most === undefined ? "" : " Tokens are the words and pieces of words that the model reads your prompt in.";
+    this.line.title = `${words}.${pieces} Neither may be more.`;
     this.line.classList.toggle("is-over", over);
   }
 }

@@ -95,6 +95,7 @@ class Run:
         float | None, ...
     ] = ()  # of a run decided by hand: each step's temperature, None for its own
     state: str = "running"
+    whole: bool = False  # it came to its end by itself, whatever was pressed meanwhile
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     started: float = field(default_factory=time.perf_counter)
     records: list[Any] = field(default_factory=list)

@@ -108,7 +108,7 @@ class Studio:
                 changed = ("", *buttons(running=True), seed) if first else (gr.skip(),) * 4
                 first = False
                 yield message(run, "running"), *changed
-            state = "stopped" if ticket.cancelled else "done"
+            state = "done" if run.whole else "stopped"
         except Exception as error:
             state, words = "failed", complaint(error)
         finally:
@@ -133,7 +133,7 @@ class Studio:
             try:
                 for _ in self.steps(run, asked.parent, ticket):
                     yield gr.skip(), *(gr.skip(),) * 4  # a closed tab is noticed here
-                state = "stopped" if ticket.cancelled else "done"
+                state = "done" if run.whole else "stopped"
             except Exception as error:
                 state, words = "failed", complaint(error)
             finally:
@@ -168,7 +168,10 @@ class Studio:
         return self.store.keep(run)
 
     def steps(self, run: Run, parent: Run | None, ticket: Ticket) -> Iterator[None]:
-        """Carves step by step into run.records and run.frames. Stop is looked at between two steps."""
+        """Carves step by step into run.records and run.frames. Stop is looked at between two steps.
+
+        A Stop that comes after the last step has ended nothing: the run is whole.
+        """
         records, pace = run.request.stream(self.pipe), Pace()
         try:
             for record in records:
@@ -177,8 +180,9 @@ class Studio:
                 image = self.at_pace(pace, run, record)
                 run.frames.append(pack_record(record, image, run.elapsed_ms()))
                 yield
-                if ticket.cancelled:
+                if ticket.cancelled and not over(record, run.vocab, records):
                     return
+            run.whole = True
         finally:
             records.close()
 
@@ -281,6 +285,11 @@ def endpoint(work: Callable[..., Iterator[tuple[Any, ...]]]) -> Callable[..., It
     generate.__signature__ = inspect.Signature([*plain, *more])  # type: ignore[attr-defined]  # which parameters Gradio sees
     generate.__annotations__ = {**dict.fromkeys(limits.FIELDS, Any), **kinds}
     return generate
+
+
+def over(record: Any, vocab: int, records: Iterator[Any]) -> bool:
+    """No step follows this one. Where nothing is masked only the sampler knows, so one more step is asked of it."""
+    return not (record.tokens == vocab).any() and next(records, None) is None
 
 
 def made_by(pipe: Any) -> MadeBy | None:

@@ -173,9 +173,8 @@ export class Stage extends EventTarget {
 
   /** @param {Run} next */
   setRun(next) {
-    this.run = next;
-    this.follow = true;
-    this.holding = true;
+    Object.assign(this, { run: next, follow: true, holding: true });
+    this.sheet.turn(next); // its own locks
     this.shown = Math.min(this.shown, next.last);
     this.position = Math.min(this.position, this.longest);
   }
@@ -199,7 +198,7 @@ export class Stage extends EventTarget {
 
   /** The state to redo to where only the run matters. @param {Run} run @returns {import("./kept/sheet.js").State} */
   whole(run) {
-    return { run, k: null, draft: null, locks: this.sheet.locks };
+    return { run, k: null, draft: null, locks: this.sheet.locksOf(run) };
   }
 
   /** Undo, or redo. @param {boolean} back */
@@ -343,13 +342,14 @@ export class Stage extends EventTarget {
     run.take(message);
     if (run.last < 0) return null;
     this.asks.waiting = false;
+    this.sheet.inherit(run, this.asks.locks);
     this.shelf.add(run);
     return run;
   }
 
   /** One of equal runs stays on the shelf, the one that is shown or worked on. @param {Run} run @param {boolean} now it has just ended */
   settle(run, now = false) {
-    this.shelf.settle(run, (one) => one === this.run || this.sheet.keep(one).drafts.length > 0);
+    this.shelf.settle(run, (one) => one === this.run || this.sheet.touched(one));
     if (now) this.emit("done", run.id);
   }
 

@@ -25,6 +25,8 @@ export class Asks {
     this.sent = ""; // the form as it was last sent
     this.finished = ""; // the form of the last run that ended well
     this.waiting = false; // for the first step
+    /** @type {Int32Array | null} the locks of the picture that the last event started from: what it makes may keep them */
+    this.locks = null;
     /** @type {{run: string, words: string} | null} what a reload cut off, until something else is asked; run: "" without one */
     this.cut = null;
     this.pressed = false; // Generate, or Enter in the prompt, was pressed and no event has begun yet
@@ -124,6 +126,7 @@ export class Asks {
     if (!ask && stage.task === "edit" && stage.free && stage.countMasked() > 0) ask = this.wish("repaint");
     if (!ask && stage.run && stage.sheet.countLocked()) ask = this.wish("generate");
     this.waiting = true;
+    this.locks = stage.sheet.locks;
     stage.listening.expect();
     const keep = find("#keep-seed input")?.checked;
     const filled = fill(Object.keys(facts().form), values, ask, changes, this.finished, keep);

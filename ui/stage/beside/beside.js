@@ -54,10 +54,12 @@ export class BesideView {
   }
 
   tell() {
-    const { run, beside, position, shelf } = this.stage;
+    const { run, beside, position, shelf, sheet } = this.stage;
     const parent = run?.parent ? shelf.find(run.parent[0]) : null;
-    const words = !run ? "" : this.stage.asks.cutWords
-      || (beside ? compared(run, beside, position) : outcome(run, parent));
+    // it counts what the run left there: of a picture that a hand has changed since it would be false
+    const changed = run && (sheet.draft(run, run.last) || this.stage.draft);
+    const came = () => (beside ? compared(run, beside, position) : outcome(run, parent));
+    const words = !run ? "" : this.stage.asks.cutWords || (changed ? "" : came());
     const line = this.find(".cz-outcome");
     const forms = words || !run ? [words] : quoted(run.prompt, run.note());
     line.classList.toggle("is-news", Boolean(words));

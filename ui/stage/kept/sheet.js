@@ -1,6 +1,7 @@
 // @ts-check
 // What a visitor did to the canvas by hand, on top of the runs: changed tokens, locks, and every state before, so that
-// undo and redo need no server. States are never altered once made; an undo just shows an earlier one again.
+// undo and redo need no server. States are never altered once made; an undo just shows an earlier one again. Both are the
+// picture's own: another picture on the canvas has its own changes and its own locks, or none.
 
 /** @typedef {import("../run/run.js").Run} Run */
 /**
@@ -19,8 +20,9 @@ export class Sheet {
   constructor() {
     /** @type {Map<string, Draft>} by "run step" */
     this.drafts = new Map();
-    /** @type {Int32Array | null} the token held by a locked cell, -1 where free; null when nothing is locked */
-    this.locks = null;
+    /** @type {Map<string, Int32Array>} by run: the token held by a locked cell, -1 where free; absent when nothing is locked */
+    this.held = new Map();
+    this.at = ""; // the run on the canvas: its locks are meant where no run is named
     /** @type {{before: State, after: State}[]} */
     this.past = [];
     /** @type {{before: State, after: State}[]} */
@@ -28,6 +30,54 @@ export class Sheet {
     /** @type {State | null} where the change under way began */
     this.open = null;
     this.made = 0;
+  }
+
+  /** Another run is on the canvas. @param {Run} run */
+  turn(run) {
+    this.at = run.id;
+  }
+
+  // ---- locks ------------------------------------------------------------------------------------------------
+
+  /** Those of the picture on the canvas; null when nothing is locked. */
+  get locks() {
+    return this.held.get(this.at) ?? null;
+  }
+
+  set locks(locks) {
+    this.hold(this.at, locks);
+  }
+
+  /** @param {string} id of a run @param {Int32Array | null} locks */
+  hold(id, locks) {
+    if (locks) this.held.set(id, locks);
+    else this.held.delete(id);
+  }
+
+  /** @param {Run} run */
+  locksOf(run) {
+    return this.held.get(run.id) ?? null;
+  }
+
+  /**
+   * A run that was made around the locks of another picture keeps them: it holds the same tokens there. Any other run, also
+   * one that comes from elsewhere while the locks wait for theirs, has none of them.
+   * @param {Run} run @param {Int32Array | null} locks that were asked for
+   */
+  inherit(run, locks) {
+    const start = run.frames[run.base];
+    if (!locks || !start || locks.length !== run.cells) return;
+    const holds = (/** @type {number} */ token, /** @type {number} */ cell) => {
+      return start.locked[cell] ? token === start.tokens[cell] : token < 0;
+    };
+    if (locks.every(holds)) this.hold(run.id, locks);
+  }
+
+  /** Something was done to it that a twin of it does not have. @param {Run} run */
+  touched(run) {
+    const locks = this.locksOf(run);
+    const own = locks && locks.some((token, cell) => (token >= 0) !== Boolean(run.frames[run.base]?.locked[cell]));
+    return Boolean(own) || run.frames.some((_, k) => this.draft(run, k));
   }
 
   /** @param {Run} run @param {number} k */
@@ -47,7 +97,7 @@ export class Sheet {
    */
   start(run, k) {
     const tokens = Int32Array.from(this.tokens(run, k));
-    if (this.locks) this.locks.forEach((token, cell) => { if (token >= 0) tokens[cell] = token; });
+    this.locksOf(run)?.forEach((token, cell) => { if (token >= 0) tokens[cell] = token; });
     return tokens;
   }
 
@@ -79,7 +129,8 @@ export class Sheet {
    */
   put(run, k, pairs) {
     const before = this.tokens(run, k);
-    const wanted = pairs.filter(([cell, token]) => !this.isLocked(cell) && before[cell] !== token);
+    const locks = this.locksOf(run);
+    const wanted = pairs.filter(([cell, token]) => !(locks?.[cell] >= 0) && before[cell] !== token);
     if (!wanted.length) return false;
     const old = this.draft(run, k);
     const tokens = Int32Array.from(before);
@@ -99,12 +150,13 @@ export class Sheet {
   /** @param {Run} run @param {number} k @param {number[]} cells @param {boolean} on */
   lock(run, k, cells, on) {
     const tokens = this.tokens(run, k);
-    const locks = this.locks ? Int32Array.from(this.locks) : new Int32Array(run.cells).fill(-1);
+    const before = this.locksOf(run);
+    const locks = before ? Int32Array.from(before) : new Int32Array(run.cells).fill(-1);
     for (const cell of cells) {
       if (!on) locks[cell] = -1;
       else if (tokens[cell] !== run.maskId && locks[cell] < 0) locks[cell] = tokens[cell];
     }
-    this.locks = locks.some((token) => token >= 0) ? locks : null;
+    this.hold(run.id, locks.some((token) => token >= 0) ? locks : null);
   }
 
   // ---- from one page to the next ----------------------------------------------------------------------
@@ -121,7 +173,8 @@ export class Sheet {
       const pairs = Array.from(this.changed(run, k), (cell) => [cell, tokens[cell]]);
       if (pairs.length) drafts.push([k + run.offset, pairs]);
     });
-    return { drafts, locks: this.locks && Array.from(this.locks) };
+    const locks = this.locksOf(run);
+    return { drafts, locks: locks && Array.from(locks) };
   }
 
   /**
@@ -130,14 +183,14 @@ export class Sheet {
    */
   resume(run, { drafts, locks }) {
     for (const [k, pairs] of drafts) if (run.frames[k - run.offset]) this.put(run, k - run.offset, pairs);
-    this.locks = locks && Int32Array.from(locks);
+    this.hold(run.id, locks && Int32Array.from(locks));
   }
 
   // ---- undo and redo --------------------------------------------------------------------------------
 
   /** @param {Run | null} run @param {number} k @returns {State} */
   snapshot(run, k) {
-    return { run, k, draft: run ? this.draft(run, k) : null, locks: this.locks };
+    return { run, k, draft: run ? this.draft(run, k) : null, locks: run ? this.locksOf(run) : null };
   }
 
   /** @param {Run} run @param {number} k */
@@ -189,8 +242,9 @@ export class Sheet {
 
   /** @param {State} state */
   restore(state) {
-    this.locks = state.locks;
-    if (!state.run || state.k === null) return;
+    if (!state.run) return;
+    this.hold(state.run.id, state.locks);
+    if (state.k === null) return;
     const key = `${state.run.id} ${state.k}`;
     if (state.draft) this.drafts.set(key, state.draft);
     else this.drafts.delete(key);

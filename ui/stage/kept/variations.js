@@ -31,6 +31,7 @@ export class Variations {
     for (const told of message.variations.slice(this.runs.length)) {
       const run = new Run(told);
       run.take(told);
+      stage.sheet.inherit(run, stage.asks.locks);
       this.runs.push(run);
     }
     this.of = message.of;

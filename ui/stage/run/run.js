@@ -179,7 +179,9 @@ export class Run {
       : `step ${k} of ${planned(this.planned, this.polish)}`;
     const set = `${this.cells - frame.masked} of ${this.cells} tokens set`;
     const time = frame.ms ? ` · ${(frame.ms / 1000).toFixed(1)} s` : "";
-    const stopped = this.state === "stopped" && k === this.last ? (this.cut ? ", cut off by the reload" : ", stopped") : "";
+    // all tokens are set: nothing is left to carve on, and so there is no Continue
+    const early = frame.phase === "unmask" && !frame.masked ? ", stopped before polishing" : ", stopped";
+    const stopped = this.state === "stopped" && k === this.last ? (this.cut ? ", cut off by the reload" : early) : "";
     const hand = byHand ? ` · ${byHand} changed by hand` : "";
     return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
   }
