@@ -5,6 +5,7 @@ import io
 import pytest
 from hands import FRAMES, TOKENS, apart, block, centres, drag, edit, make, press, until
 from PIL import Image
+from studio_model import MASK
 
 from ui.record.browser import CANVAS, dataset, settled
 
@@ -120,7 +121,7 @@ def test_generate_holds_locks_of_the_picture_on_view_and_of_no_other(studio):
     settled(studio, other_than=own)
     studio.locator("#tasks [data-task=create]").click()
     make(studio, seed=9)
-    assert studio.evaluate(FRAMES)[0] == [16384] * 256
+    assert studio.evaluate(FRAMES)[0] == [MASK] * 256
     # A once more: its locks are there, said, and kept in what Generate makes of it
     studio.locator(".cz-shelf .cz-thumb").nth(1).click()
     studio.wait_for_function(f"own => {CANVAS}.run === own", arg=own)
