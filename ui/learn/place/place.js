@@ -22,7 +22,7 @@ export class Place {
     /** @type {string | null} what is shown of what stands behind the chapter */
     this.behind = null;
     this.panel = this.find(".cz-behind-panel");
-    this.history = new History(stage, (chapter, task) => this.back(chapter, task));
+    this.history = new History((chapter, task) => this.back(chapter, task));
     for (const name of without) this.find(`[data-open="${name}"]`)?.closest("li").remove();
     this.tabs = findAll("[data-open]", element);
     this.number();

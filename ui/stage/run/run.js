@@ -195,8 +195,9 @@ export class Run {
     const short = full.replace(/ · [\d.]+ s(?= · |$)/, "").replace(" tokens set", " set").replace(" changed by hand", " by hand");
     // of a picture without a mask the count says nothing more
     const bare = masked || phase === "start" ? short.replace(` of ${this.cells} set`, " set") : short.replace(/ · \d+ of \d+ set/, "");
-    const least = bare.replace(" so far", "").replace(/ \+ \d+ polish/, "").replace(/step \d+, polish pass/, "polish pass");
-    return [full, short, bare, least, ...(byHand ? [least.replace(/ · \d+ edited/, "")] : [])];
+    const few = bare.replace(/ \+ \d+ polish/, "").replace(/step \d+, polish pass/, "polish pass");
+    const least = few.replace(" so far", "");
+    return [full, short, bare, ...(few === least ? [] : [few]), least, ...(byHand ? [least.replace(/ · \d+ edited/, "")] : [])];
   }
 
   /** What this run is, for captions: the prompt stands apart. @param {boolean} whole the polish passes too */
