@@ -30,7 +30,7 @@ def clearest_gain(seen: Outlook, targets: Tensor, groups: Groups, weight: float)
 
 
 def _guess(seen: Outlook, target: Tensor, groups: Groups, weight: float) -> Tensor:
-    """About what a step with the group gives to the neighbours above a plain one: float32 [L].
+    """About what `_gain` will be: float32 [L].
 
     All neighbours count as one token, and all other tokens as too unlikely to be moved.
     """
@@ -46,7 +46,7 @@ def _guess(seen: Outlook, target: Tensor, groups: Groups, weight: float) -> Tens
         beside = rest * (rest * (lam / whole - 1 - lam)).exp()
         return beside / (right + beside + (1 - whole).clamp(min=0))
 
-    return after(weight) - after(0.0)
+    return after(weight) - torch.maximum(after(0.0), rest)
 
 
 def _gain(seen: Outlook, cell: int, token: int, groups: Groups, weight: float) -> float:

@@ -21,7 +21,10 @@ CROSSING = """() => {
     return found;
 }"""
 # the words of the prompt, as high as they need, and the box
-CUT = """() => { const box = document.querySelector("#prompt textarea"); return box.scrollHeight - box.clientHeight; }"""
+CUT = """() => {
+    const box = document.querySelector("#prompt textarea");
+    return box.scrollHeight - box.clientHeight;
+}"""
 
 
 def made(page, prompt="a castle on a beach"):

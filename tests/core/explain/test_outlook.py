@@ -255,7 +255,7 @@ def test_a_token_s_group_holds_all_its_smaller_groups():
 
 def test_the_clearest_gain_is_that_of_the_case_whose_neighbours_gain_most(tiny, run, groups):
     pass_ = core.look(tiny, run, 1)
-    targets = torch.arange(16 * 4).reshape(16, 4) * 7 % 32
+    targets = torch.arange(16)[:, None] * 7 % 32  # as many as are computed exactly
     gains = {}
     for cell in range(16):
         z = pass_.logits(cell)
@@ -266,4 +266,4 @@ def test_the_clearest_gain_is_that_of_the_case_whose_neighbours_gain_most(tiny, 
             gains[cell, token] = grouped - max(plain, before)
     found = clearest_gain(pass_, targets, groups, 0.2)
     assert found == clearest_gain(pass_, targets, groups, 0.2)
-    assert gains[found] == pytest.approx(max(gains.values()), abs=1e-4)
+    assert gains[found] == pytest.approx(max(gains.values()), abs=1e-9)
