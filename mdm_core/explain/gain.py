@@ -26,7 +26,7 @@ def clearest_gain(seen: Outlook, targets: Tensor, groups: Groups, weight: float)
     guessed = torch.stack([_guess(seen, targets[:, j], groups, weight) for j in range(m)], 1)  # [L, m]
     best = guessed.flatten().argsort(descending=True, stable=True)[:TRIED].tolist()
     cases = [(i // m, int(targets[i // m, i % m])) for i in best]
-    return max(cases, key=lambda case: _gain(seen, *case, groups, weight))
+    return max(cases, key=lambda case: _gain(seen, case[0], case[1], groups, weight))
 
 
 def _guess(seen: Outlook, target: Tensor, groups: Groups, weight: float) -> Tensor:

@@ -87,7 +87,7 @@ def test_the_example_is_ringed_and_told_apart_from_the_inspected_cell(studio):
         """(cells) => { const c = document.querySelector(".cz-canvas"), side = c.width / 16;
             return cells.map((cell) => {
                 const x = Math.round((cell % 16) * side), y = Math.round(Math.floor(cell / 16) * side);
-                const d = c.getContext("2d").getImageData(Math.max(x - 1, 0), Math.max(y - 1, 0), 3, 3).data;
+                const d = c.getContext("2d").getImageData(Math.max(x - 2, 0), Math.max(y - 2, 0), 5, 5).data;
                 for (let i = 0; i < d.length; i += 4) if (Math.max(d[i], d[i + 1], d[i + 2]) < 60) return true;
                 return false;
             }); }""",

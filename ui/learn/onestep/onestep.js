@@ -139,7 +139,8 @@ export class OneStep {
   decide(run, frame, before) {
     const set = new Set(frame.set);
     const edited = new Map(frame.edited.map((edit) => [edit.at, edit]));
-    this.find(".os-decide-n").textContent = `${frame.set.length} set, ${frame.edited.length} ${this.masks(frame, run) ? "taken back" : "replaced"}`;
+    const became = this.masks(frame, run) ? "masked again" : "replaced";
+    this.find(".os-decide-n").textContent = `${frame.set.length} set, ${frame.edited.length} ${became}`;
     this.find(".os-decide-say").textContent = before.masked
       ? `The schedule asks for ${count(frame.set.length, "token")} in this step, of ${before.masked} that are masked: few at first, `
         + "when little is known, and many at the end."
@@ -150,7 +151,7 @@ export class OneStep {
     });
     this.sorted(run, frame, before, set);
     const n = frame.edited.length;
-    this.find(".os-edits-say").textContent = n ? `${count(n, "token")} that stood there already ${n === 1 ? "is" : "are"} ${this.masks(frame, run) ? "masked again" : "replaced"}:`
+    this.find(".os-edits-say").textContent = n ? `${count(n, "token")} that stood there already ${n === 1 ? "is" : "are"} ${became}:`
       : this.stage.revises ? "No token that stood there already is replaced in this step."
       : "This model never replaces a token that stands there.";
     this.find(".os-edits").replaceChildren(...frame.edited.slice(0, EDITS_TOLD).map(({ at, from, to }) => make("li", {},
