@@ -59,7 +59,7 @@ class SampleConfig:
         1.5,
         Number(
             label="Guidance",
-            help="How strongly the prompt steers; 0 is no guidance. Weights that hold guidance take more than 5 as 5.",
+            help="How strongly the prompt steers; 0 is no guidance. Some models learnt it up to 5: more adds nothing.",
             where="main",
             low=0,
             high=50,

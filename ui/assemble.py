@@ -28,6 +28,7 @@ STYLES = (
     "inspector/edits.css",
     "learn/learn.css",
     "learn/place/place.css",
+    "learn/place/prompt.css",
     "learn/place/formula.css",
     "learn/one_token/token.css",
     "learn/forward/forward.css",

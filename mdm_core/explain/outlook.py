@@ -25,8 +25,10 @@ from mdm_core.ops import linear_grouped_cross_entropy
 TILE = 2**21  # numbers held at a time while the vocabulary is walked: 8 MiB
 PIXELS = 2**21  # decoded at a time: 32 blocks of 7x7 cells of 36 pixels a side, or two pictures of 1,024
 LARGE_BOOK = 2**23  # numbers of a codebook, up to which clusters are made of it as it is
-# lattice steps merged per dimension -> groups of that many codes
-FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2), 64: (4, 4, 4)}
+# lattice steps merged per dimension -> groups of that many codes; each holds the smaller ones, so that the chance of a
+# token's group only grows with its size
+FACTORS = {2: (2,), 4: (2, 2), 8: (2, 2, 2), 16: (4, 2, 2), 64: (4, 4, 4)}
+FEWEST = 4  # groups of a lattice
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,9 @@ def group_sizes(pipe: Any) -> list[int]:
         return [
             size
             for size, merged in FACTORS.items()
-            if len(merged) <= len(levels) and all(n % m == 0 for n, m in zip(levels, merged, strict=False))
+            if len(merged) <= len(levels)
+            and FEWEST * size <= math.prod(levels)
+            and all(n % m == 0 for n, m in zip(levels, merged, strict=False))
         ]
     if not callable(getattr(pipe.codec, "codebook", None)):
         return []

@@ -268,3 +268,22 @@ def test_what_the_noise_sliders_spoilt_does_not_leave_its_chapter(studio):
     assert studio.evaluate("() => Array.from(window.chisel.tokens())") == tokens
     studio.evaluate("window.chisel.undo()")  # it was not lost
     studio.wait_for_function("() => document.querySelector('.cz-canvas').dataset.masked === '256'")
+
+
+def test_the_choice_by_hand_stays_and_what_to_do_is_in_sight(studio):
+    begin_alone(studio)
+    how = studio.locator(".cz-by-hand-how")
+    assert "press the button, and it looks again" in how.inner_text()
+    studio.locator("[data-rule=hand]").click()
+    press(studio, 40)
+    take(studio, 2)
+    assert studio.locator("[data-rule=hand]").get_attribute("aria-pressed") == "true"
+    before = int(board(studio)["set"])
+    assert before > 0  # it begins with what the sampler would set
+    press(studio, 200)
+    assert int(board(studio)["set"]) == before + 1
+    take(studio, 3)
+    assert studio.locator("[data-rule=hand]").get_attribute("aria-pressed") == "true" and how.is_visible()
+    studio.locator("[data-rule=least]").click()
+    take(studio, 4)
+    assert studio.locator("[data-rule=least]").get_attribute("aria-pressed") == "true"

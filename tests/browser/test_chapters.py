@@ -257,7 +257,7 @@ def test_one_step_opens_into_its_parts_and_follows_the_timeline(studio):
         frame = studio.evaluate(
             "k => { const f = window.chisel.run().frames[k]; return [f.set.length, f.edited.length]; }", k
         )
-        studio.locator(".os-decide-n", has_text=f"{frame[0]} set, {frame[1]} taken back").wait_for()
+        studio.locator(".os-decide-n", has_text=f"{frame[0]} set, {frame[1]} replaced").wait_for()
     for part in ("words", "cells", "transformer", "chances", "decide", "pixels"):
         studio.locator(f".os-flow [data-part={part}]").click()
         about = studio.locator(f"[data-about={part}]")

@@ -1,6 +1,7 @@
 """A chapter as one file: opened from a disk without network, it shows the visitor's own runs and what was looked at."""
 
 import os
+import re
 
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top
@@ -159,3 +160,41 @@ def test_where_nothing_can_be_tried_the_file_says_so(studio, alone, tmp_path):
         page.locator(".lab-again-say").inner_text() == "Nothing had been compared when this file was saved."
     )
     assert page.locator(".cz-lab-say").inner_text() == "Nothing had been broken when this file was saved."
+
+
+def test_nothing_in_a_file_looks_like_a_way_that_leads_nowhere(studio, alone, tmp_path):
+    carved(studio)
+    for name in CHAPTERS:
+        chapter(studio, name)
+        if name == "neighbours":
+            studio.locator("#explorer [data-now]").wait_for(timeout=60_000)
+        page = alone(saved(studio, tmp_path))
+        assert page.locator("[data-chapter-link], [data-open]").count() == 0
+        if name == "editing":
+            assert page.locator("span", has_text="masks and flips").count() == 1
+
+
+def test_a_game_in_a_file_says_what_can_be_done_there(studio, alone, tmp_path):
+    carved(studio)
+    chapter(studio, "sampler")
+    studio.locator("[data-hand=begin]:visible").click()
+    studio.locator(".cz-by-hand-how", has_text="Choose which guesses are set").wait_for()
+    page = alone(saved(studio, tmp_path))
+    assert "Now it is yours" in page.locator(".cz-by-hand-about").inner_text()
+    assert "go through the steps by their numbers" in page.locator(".cz-by-hand-how").inner_text()
+    page.locator("[data-rule=least]").click()
+    assert page.locator(".cz-by-hand-about").is_visible()
+
+
+def test_the_group_keeps_its_cell_in_a_file(studio, alone, tmp_path):
+    carved(studio)
+    chapter(studio, "neighbours")
+    studio.locator("#explorer [data-now]").wait_for(timeout=60_000)
+    page = alone(saved(studio, tmp_path))
+    host = page.locator("[data-now]").first
+    host.wait_for()
+    start = [host.get_attribute(f"data-{name}") for name in ("token", "cell")]
+    for size in (64, 2, 16, 8):
+        page.locator(".cz-sizes button", has_text=re.compile(f"^{size}$")).click()
+        page.locator(".cz-explore-say", has_text=f"group of {size} together").wait_for()
+        assert [host.get_attribute(f"data-{name}") for name in ("token", "cell")] == start

@@ -107,3 +107,11 @@ test("a step is named by what it is: of the steps, a polish pass, or one more", 
     { editing: true, edit_mode: "remask", polish: 2 },
   ].map(polishOf), [2, 0, 0]);
 });
+
+test("the way to choose goes on to the next step, by hand with what the sampler would set", () => {
+  const choice = new Choice(offered(), "hand");
+  assert.equal(choice.rule, "hand");
+  assert.deepEqual(choice.set, [5, 3]);
+  choice.press(5);
+  assert.deepEqual(choice.set, [3]);
+});

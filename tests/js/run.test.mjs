@@ -93,6 +93,9 @@ test("steps and polish passes are counted apart, and never a step 13 of 12", () 
   run.take({ ...carved, state: "done", frames: [third, polished] });
   assert.equal(run.describe(3).split(" · ")[0], "step 3, polish pass 1 of 1");
   assert.deepEqual(run.described(3, 2).slice(-2), ["polish pass 1 of 1 · 1 edited · 2 by hand", "polish pass 1 of 1 · 2 by hand"]);
+  // before the end the sum is told apart from what the step alone edits, where there is room for it
+  assert.equal(run.describe(2).split(" · ")[2], "1 edited so far");
+  assert.deepEqual(run.described(2, 2).slice(-2), ["step 2 of 2 · 1 edited · 2 by hand", "step 2 of 2 · 2 by hand"]);
   assert.equal(run.note(), "seed 7 · 2 steps");
   assert.equal(run.note(true), "seed 7 · 2 steps + 1 polish");
   assert.equal(new Run({ ...carved, planned: 1 }).note(), "seed 7 · 1 step");

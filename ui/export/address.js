@@ -12,10 +12,23 @@ export const linked = () => LINK.test(location.hash);
 /** It holds a game, and nothing for the stage. */
 export const gameLinked = () => GAME.test(location.hash);
 
+let last = ""; // the hash that stood there when it was last looked at or written
+
+/** Looks at the hash, to know it when the browser has gone to another entry of its history. */
+export function look() {
+  last = location.hash;
+}
+
+/** Puts back the hash that stood there before the browser went to another entry. */
+export function carried() {
+  if (location.hash !== last) write(last.slice(1));
+}
+
 /** Writes a link into the address, "" for none, without a new entry of the history. @param {string} hash */
 function write(hash) {
   // written out: a bare #... is taken from the page's base, which knows no ?class=1 and no signature
   history.replaceState(history.state, "", `${location.href.split("#")[0]}${hash && "#"}${hash}`);
+  look();
 }
 
 export class Address {

@@ -37,6 +37,8 @@ export class Explorer {
     this.size = null;
     /** @type {Place | null} null for the model's first look at an empty grid */
     this.place = null;
+    /** @type {string | null | undefined} the run whose tokens are offered */
+    this.of = undefined;
     /** @type {Told | null} */
     this.told = null;
     this.page = 0;
@@ -56,7 +58,7 @@ export class Explorer {
     this.find("[data-explore=more]").addEventListener("click", () => { this.page += 1; this.handful(); });
     this.find("[data-explore=cell]").addEventListener("click", () => this.explore({ place: this.chosen, token: null }));
     this.find("[data-explore=neighbour]").addEventListener("click", () => this.suppose());
-    for (const name of ["select", "run", "step"]) stage.on(name, () => this.offer());
+    for (const name of ["select", "run", "step"]) stage.on(name, () => { this.offer(); this.whose(); });
     stage.on("done", () => this.open());
   }
 
@@ -99,7 +101,10 @@ export class Explorer {
       "data-token": id,
       onclick: () => this.explore({ token: id, place: null }),
     })));
-    if (this.token === null) await this.explore({});
+    // another picture begins with an example of its own
+    const fresh = this.of !== this.picture.run;
+    this.of = this.picture.run;
+    if (fresh || this.token === null) await this.explore({ token: null, place: null });
   }
 
   /**
@@ -123,16 +128,17 @@ export class Explorer {
     const { told } = this;
     if (!told) return;
     const ids = findAll(".cz-handful button", this.element).map((button) => Number(button.dataset.token));
-    const near = told.members.slice(0, GATHERED).map(([id]) => id);
     const run = { run: this.picture.run };
     // what a file asks first, whatever was looked at here before
     await this.server.handful({ ...this.picture, page: 0 }).catch(() => {});
-    await this.server.explore({ ...run, token: null, size: null }).catch(() => {});
-    const asks = [...new Set([...ids, ...near])].map((token) => ({ token, size: told.size }));
-    for (const size of told.sizes) asks.push({ token: told.token, size });
+    const first = await this.server.explore({ ...run, token: null, size: null }).catch(() => null);
+    const opened = first?.token === undefined ? told : /** @type {Told} */ (first);
+    const near = opened.members.slice(0, GATHERED).map(([id]) => id);
+    const asks = [...new Set([...ids, ...near])].map((token) => ({ token, size: opened.size }));
+    for (const size of opened.sizes) asks.push({ token: opened.token, size });
     for (const ask of asks) {
       await this.server.explore({ ...run, ...ask }).catch(() => {});
-      if (near.includes(ask.token)) await this.server.explore({ ...run, at: told.cell, ...ask }).catch(() => {});
+      if (near.includes(ask.token)) await this.server.explore({ ...run, at: opened.cell, ...ask }).catch(() => {});
       await this.server.lattice({ ...ask, along: this.along }).catch(() => {});
     }
   }
@@ -140,19 +146,35 @@ export class Explorer {
   /** The likeliest of the neighbours in the place of the right token: what then becomes of the one the model would choose? */
   suppose() {
     const other = this.told?.members.find(([id]) => id !== this.told.token);
-    if (other) this.explore({ token: other[0] }, this.place ? null : this.told.cell);
+    if (other) this.explore({ token: other[0] }, this.here);
   }
 
-  /** The buttons of the sizes are new then: the keyboard stays where it was. @param {number} size */
+  /** Another group of the same token at the same cell. The buttons of the sizes are new then: the keyboard stays where it
+   * was. @param {number} size */
   async resize(size) {
-    await this.explore({ size });
+    await this.explore({ size }, this.here);
     this.find(".cz-sizes [aria-pressed=true]").focus({ preventScroll: true });
+  }
+
+  /** The cell of the first look that is told of, to be asked for again; null where a place is. @returns {number | null} */
+  get here() {
+    return this.place || !this.told ? null : this.told.cell;
   }
 
   /** The cell that is told of, ringed on the stage while this chapter is open. @param {boolean} on */
   point(on) {
     this.pointing = on;
-    this.stage.point(on && this.told ? [this.told.cell] : []);
+    this.stage.point(on && this.told ? [this.told.cell] : [], true);
+    this.whose();
+  }
+
+  /** Which frame on the stage is which. */
+  whose() {
+    const { told, stage } = this;
+    this.find(".ex-whose").hidden = !told || !stage.run;
+    if (!told) return;
+    const other = stage.selected >= 0 && stage.selected !== told.cell;
+    this.find(".ex-whose-other").hidden = !other;
   }
 
   /** @param {string} words */
@@ -179,7 +201,7 @@ export class Explorer {
       const button = patchButton(told.patches[id], many ? "" : percent(p), {
         "aria-label": `Token ${id}, ${percent(p)}`,
         title: `#${id}, ${percent(p)}`,
-        onclick: () => this.explore({ token: id }),
+        onclick: () => this.explore({ token: id }, this.here),
       });
       button.classList.toggle("is-here", id === told.token);
       return button;
@@ -287,15 +309,30 @@ export class Explorer {
     const right = ids.indexOf(this.told.token);
     // the term lifts the right token too, so a neighbour gains against all other wrong tokens even where its own chance falls
     const shares = [p, plain, grouped].map((all) => sum(all, 1) / Math.max(1 - all[right], 1e-9));
-    const wrong = shares.map((x) => `${(100 * x).toFixed(2)} %`); // they differ in the third digit
-    this.find(".ex-after-say").textContent = `Suppose training meets this cell once, token #${this.told.token} is right, `
-      + "and the logits (the numbers whose softmax is the chances) take one step downhill. Of all chance that is not the right "
-      + `token's, its neighbours shown here had ${wrong[0]}; after a plain step ${wrong[1]}, after one with λ = ${weight} `
-      + `${wrong[2]}. The right token is pulled harder too, so their own chances may still fall: from ${percent(before)} `
-      + `together to ${percent(then)} and ${percent(now)}.`;
+    const some = inside < this.told.members.length ? `Its ${inside - 1} likeliest neighbours` : "Its neighbours";
+    const near = inside === 2 ? "Its neighbour" : some;
+    const had = `${near} had ${percent(before)}${inside === 2 ? "" : " together"}`;
+    this.find(".ex-after-say").textContent = `Suppose token #${this.told.token} is right here, and training takes one step on this `
+      + `cell alone. ${had}; ${inside === 2 ? "it has" : "they have"} ${percent(then)} after a plain step, and ${percent(now)} after `
+      + `one with the group at λ = ${weight}.`;
+    this.find(".ex-when").textContent = rising(this.told, Number(weight), before, now);
     const figures = { before: before.toFixed(7), then: then.toFixed(7), now: now.toFixed(7), shares: shares.join(" ") };
     Object.assign(this.element.dataset, figures);
   }
+}
+
+/**
+ * When neighbours are lifted at all, and whether they are here: the sign of the pull on each of them is that of
+ * λ / P - (1 + λ), where P is what their whole group has.
+ * @param {Told} told @param {number} lambda @param {number} before what they had @param {number} now after a step with λ
+ */
+function rising({ mass }, lambda, before, now) {
+  if (!lambda) return "With λ = 0 this is plain cross-entropy, which lifts no neighbour.";
+  const most = lambda / (1 + lambda);
+  const [they, lifted] = ["Neighbours are lifted where the model gives their whole group", mass < most];
+  const rule = `${they} less than λ / (1 + λ), here ${percent(most)}. It gives ${percent(mass)}`;
+  if (!lifted) return `${rule}: they are pushed down, but less than by the plain step${now > before ? "; other tokens lose more" : ""}.`;
+  return `${rule}: they are lifted${now < before ? ", but the right token rises faster" : ""}.`;
 }
 
 /** @param {number} p @param {number} most @param {string} className */

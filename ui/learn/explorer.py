@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mdm_core.explain import outlook as core
+from mdm_core.explain.gain import clearest_gain
 from ui import opened
 from ui.assemble import markup
 from ui.inspector import lookups
@@ -24,6 +26,8 @@ from ui.stage.component import Static
 WEIGHTS = tuple(round(i * 0.05, 2) for i in range(21))  # stops of the slider for lambda
 HANDFUL = 12  # tokens offered at a time
 MEMBERS_TOLD, OTHERS_TOLD = 8, 3  # tokens whose chances are told before and after a step
+USUAL_WEIGHT = 0.2  # of the group: where the slider stands at first
+EXAMPLES_KEPT = 64
 STRIDE = 6203  # a prime: steps of it spread over the whole codebook
 NO_LATTICE = "This model's tokens have no lattice, so they have no neighbours to show."
 
@@ -34,12 +38,13 @@ class Explorer:
     def __init__(self, lookups: Lookups) -> None:
         self.lookups = lookups
         self.studio = lookups.studio
+        self._examples: dict[str, tuple[int, int]] = {}
 
     def handful(self, data: Any) -> dict[str, Any]:
         """Tokens to choose from: the picture's most frequent ones, or without a picture a spread of all.
 
         {"run": id or null, "step": k, "page": n} -> {"tokens": [id, ...], "patches": {...}}
-        The first page is led by the token whose neighbours matter most to this prompt.
+        The first page is led by the token of the first example.
         """
         data = data if isinstance(data, dict) else {}
         pipe, page = self.studio.pipe, whole(data.get("page", 0), 10_000, "page")
@@ -52,10 +57,8 @@ class Explorer:
             ranked = [int(t) for t, _ in Counter(tokens[tokens < pipe.vocab_size].tolist()).most_common()]
             first = page * HANDFUL % max(len(ranked), 1)
             ids = (ranked + ranked)[first : first + min(HANDFUL, len(ranked))]
-        size = core.usual_size(pipe)
-        if page == 0 and size:
-            _, seen = self.first_look(data.get("run"))
-            _, telling = seen.most_telling(core.code_groups(pipe, size))
+        if page == 0 and core.usual_size(pipe):
+            _, telling = self.telling(data.get("run"))
             ids = [telling, *(i for i in ids if i != telling)][:HANDFUL]
         return {"tokens": ids, "patches": patches(ids, core.patches_alone(pipe, ids))}
 
@@ -69,8 +72,8 @@ class Explorer:
         "by": [[p, ...] after a step for each lambda]}}
 
         Without a cell it is the first look at an all-masked grid, at the cell "at" or at that where the token's
-        neighbours hold most probability; without a token as well, the likeliest token of the place where neighbours
-        matter most.
+        neighbours hold most probability; without a token as well, the first example. Which cell that is does not depend
+        on the size: another size is another group of the same token at the same cell.
         """
         data = data if isinstance(data, dict) else {}
         pipe = self.studio.pipe
@@ -93,12 +96,14 @@ class Explorer:
         else:
             prompt, seen = self.first_look(data.get("run"))
             step = 0
-            if token is None:
-                cell, token = seen.most_telling(groups)
-            elif data.get("at") is not None:
+            example = self.telling(data.get("run"))
+            if data.get("at") is not None:
                 cell = whole(data["at"], pipe.grid[0] * pipe.grid[1] - 1, "cell")
+                token = int(seen.likeliest[cell]) if token is None else token
+            elif token is None or token == example[1]:
+                cell, token = example
             else:
-                near = groups.members(token)
+                near = core.code_groups(pipe, self.usual()).members(token)
                 cell = int(seen.mass(near[near != token]).argmax())
         told = seen.candidates(cell, token, 1, groups)
         logits = seen.logits(cell)
@@ -177,6 +182,41 @@ class Explorer:
         facts = getattr(self.studio.pipe, "facts", None)
         told = opened.examples(facts) if facts is not None else ()
         return min(told, key=len, default="a picture")
+
+    def usual(self) -> int:
+        """Codes of a group by which examples are chosen."""
+        size = core.usual_size(self.studio.pipe)
+        if size is None:
+            raise Refused(NO_LATTICE)
+        return size
+
+    def telling(self, run_id: Any) -> tuple[int, int]:
+        """(cell, right token) of the first example: where neighbours gain most by the group term.
+
+        The right token is one that stands there in the picture. Without a picture it is a neighbour of what the model
+        would choose, whose own chance is then what the group gives back.
+        """
+        pipe = self.studio.pipe
+        run = None if run_id is None else self.studio.store.get(run_id)
+        prompt, seen = self.first_look(run_id)
+        key = f"{run_id} {prompt}"
+        if key not in self._examples:
+            groups, best = core.code_groups(pipe, self.usual()), seen.likeliest  # [L]
+            if (
+                run is not None
+                and run.records
+                and (run.grid, run.vocab) == (tuple(pipe.grid), pipe.vocab_size)
+            ):
+                drawn = torch.from_numpy(np.array(run.records[-1].tokens, dtype=np.int64).reshape(-1))
+                targets = torch.where(drawn < pipe.vocab_size, drawn, best)[:, None]  # [L, 1]
+            else:
+                near = [groups.members(int(token)) for token in best]
+                fewest = min(map(len, near))
+                targets = torch.stack([ids[:fewest] for ids in near])  # [L, m]
+            self._examples[key] = clearest_gain(seen, targets, groups, USUAL_WEIGHT)
+            while len(self._examples) > EXAMPLES_KEPT:
+                self._examples.pop(next(iter(self._examples)), None)
+        return self._examples[key]
 
     def first_look(self, run_id: Any) -> tuple[str, core.Outlook]:
         """(prompt, unguided pass) over an all-masked grid, for the prompt of a run or for one that suits the model."""

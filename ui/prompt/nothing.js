@@ -32,20 +32,26 @@ export class Nothing {
     const asked = Promise.all([this.server.understand(run.prompt), this.server.offers(null)]);
     const [told, offered] = await asked.catch(() => /** @type {any[]} */ ([]));
     if (!told?.nothing || this.stage.run !== run || this.stage.busy) return;
-    this.show(run.prompt, offered?.offers ?? []);
+    this.show(run.prompt, told, offered?.offers ?? []);
   }
 
-  /** @param {string} prompt @param {{prompt: string, image: string}[]} offers */
-  show(prompt, offers) {
+  /**
+   * The prompt with its slips of spelling put right comes first.
+   * @param {string} prompt @param {{some: boolean, mended: string}} told @param {{prompt: string, image: string}[]} offers
+   */
+  show(prompt, { some, mended }, offers) {
     this.close();
     const quoted = prompt.length > LONGEST ? `${prompt.slice(0, LONGEST)}…` : prompt;
-    const choices = offers.map((one) => {
+    const right = offers.find((one) => one.prompt === mended) ?? { prompt: mended, image: "" };
+    const others = offers.filter((one) => one !== right);
+    const choices = (mended ? [right, ...others].slice(0, Math.max(offers.length, 1)) : others).map((one) => {
       const image = one.image.startsWith("data:image/") ? [make("img", { src: one.image, alt: "", width: 72, height: 72 })] : [];
       const words = make("span", { textContent: one.prompt });
-      return make("button", { className: "cz-offer", onclick: () => this.take(one.prompt) }, ...image, words);
+      const meant = mended && one === right ? [make("b", { textContent: "Did you mean" })] : [];
+      return make("button", { className: "cz-offer", onclick: () => this.take(one.prompt) }, ...meant, ...image, words);
     });
     this.node = make("div", { className: "cz-nothing", role: "status" },
-      make("p", {}, make("b", { textContent: `Nothing in “${quoted}” is known here.` }),
+      make("p", {}, make("b", { textContent: `${some ? "No thing" : "Nothing"} in “${quoted}” is known here.` }),
         " So this is what is left of it. Tap one that is:"),
       make("div", { className: "cz-offers" }, ...choices),
       make("button", { className: "cz-icon cz-nothing-close", "aria-label": "Close", onclick: () => this.close() }, "✕"));

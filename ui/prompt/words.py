@@ -2,13 +2,14 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdm_core.explain.spelling import plural, singular
 from mdm_core.explain.vocabulary import Unknown, Vocabulary
 from ui.server.form import PROMPT_CHARACTERS, Refused
 from ui.server.frames import jpeg_uri
@@ -52,7 +53,8 @@ def understand(studio: Any) -> Callable[[Any], dict[str, Any]]:
     def understand(data: Any) -> dict[str, Any]:
         """A prompt -> {"parts": [text or {"start", "end", "word", "near": [name, ...]}, ...], "nothing": bool}.
 
-        parts are [] for no hint; nothing: it names no thing that the model knows.
+        parts are [] for no hint; nothing: it names no thing that the model knows. Then also {"some": it has a word
+        that the model knows, "mended": the prompt with its slips of spelling put right, "" if that names none either}.
         start and end count UTF-16 units, as JavaScript does: prompt.slice(start, end) is the word.
         """
         return answered(lambda: _understood(vocabulary(studio), data))
@@ -122,7 +124,26 @@ def _understood(vocabulary: Vocabulary, prompt: Any) -> dict[str, Any]:
     if not isinstance(prompt, str) or len(prompt) > PROMPT_CHARACTERS:
         raise Refused(f"Prompts can be up to {PROMPT_CHARACTERS} characters long.")
     understood = vocabulary.understand(prompt)
-    return {"parts": [_sent(prompt, part) for part in understood.parts], "nothing": understood.nothing}
+    told: dict[str, Any] = {
+        "parts": [_sent(prompt, part) for part in understood.parts],
+        "nothing": understood.nothing,
+    }
+    if understood.nothing:
+        told["some"] = bool(understood.known)
+        told["mended"] = _mended(vocabulary, prompt, understood.unknown)
+    return told
+
+
+def _mended(vocabulary: Vocabulary, prompt: str, unknown: Sequence[Unknown]) -> str:
+    """The prompt with the likeliest name for each word that is spelt like one, as many of it as were meant."""
+    plurals = {t.name: t.plural or plural(t.name) for t in vocabulary.things}
+    mended = prompt
+    for one in reversed(unknown):
+        if one.how == "spelling" and one.near:
+            name, word = one.near[0], one.word.lower()
+            called = plurals.get(name, name) if singular(word) != word != name else name
+            mended = mended[: one.start] + called + mended[one.end :]
+    return mended if mended != prompt and not vocabulary.understand(mended).nothing else ""
 
 
 def _sent(prompt: str, part: str | Unknown) -> str | dict[str, Any]:

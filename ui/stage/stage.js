@@ -51,8 +51,8 @@ export class Stage extends EventTarget {
     this.moving = false; // the step came from streaming or playing, not from scrubbing
     this.arrived = 0; // when the step on screen came up, for the motion of its changes
     this.selected = -1;
-    /** @type {number[]} cells that a chapter of Learn points at */
-    this.pointed = [];
+    /** @type {{cells: number[], round: boolean}} what a chapter of Learn points at, and whether with rings */
+    this.pointed = { cells: [], round: false };
     this.overlay = "picture";
     this.task = "create";
     this.chapter = ""; // of Learn, that is open
@@ -245,10 +245,10 @@ export class Stage extends EventTarget {
     this.emit("select", cell);
   }
 
-  /** Rings cells on the canvas, or with none takes the rings off. @param {number[]} cells */
-  point(cells) {
-    if (!cells.length && !this.pointed.length) return;
-    this.pointed = cells;
+  /** Frames cells on the canvas, or with none takes the frames off. @param {number[]} cells @param {boolean} round */
+  point(cells, round = false) {
+    if (!cells.length && !this.pointed.cells.length) return;
+    this.pointed = { cells, round };
     this.emit("draw");
   }
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mdm_core.explain import outlook as core
+from mdm_core.explain.gain import clearest_gain
 from mdm_core.ops import linear_grouped_cross_entropy
 
 
@@ -234,3 +235,35 @@ def test_a_step_downhill_is_softmax_of_the_logits_minus_the_gradient(groups):
             core.after_step(z, 9, groups, [0.2], rate=rate)
     with pytest.raises(ValueError, match="target"):
         core.push(z, 32, groups, 0.2)
+
+
+def test_a_token_s_group_holds_all_its_smaller_groups():
+    class Pipe:
+        class codec:
+            levels = (8, 8, 8, 8, 4)
+
+        vocab_size = 16_384
+
+    assert core.group_sizes(Pipe) == [2, 4, 8, 16, 64]
+    for token in (0, 5703, 9402, 16_383):
+        inside: set[int] = set()
+        for size in core.group_sizes(Pipe):
+            members = set(core.code_groups(Pipe, size).members(token).tolist())
+            assert len(members) == size and inside < members
+            inside = members
+
+
+def test_the_clearest_gain_is_that_of_the_case_whose_neighbours_gain_most(tiny, run, groups):
+    pass_ = core.look(tiny, run, 1)
+    targets = torch.arange(16)[:, None] * 7 % 32  # as many as are computed exactly
+    gains = {}
+    for cell in range(16):
+        z = pass_.logits(cell)
+        for token in targets[cell].tolist():
+            near = [n for n in groups.members(token).tolist() if n != token]
+            plain, grouped = core.after_step(z, token, groups, (0.0, 0.2))[:, near].sum(1).tolist()
+            before = float(z.double().softmax(0)[near].sum())
+            gains[cell, token] = grouped - max(plain, before)
+    found = clearest_gain(pass_, targets, groups, 0.2)
+    assert found == clearest_gain(pass_, targets, groups, 0.2)
+    assert gains[found] == pytest.approx(max(gains.values()), abs=1e-9)

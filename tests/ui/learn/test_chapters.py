@@ -204,6 +204,25 @@ def test_another_token_can_be_supposed_right_at_the_cell_of_the_first_look(studi
     assert set(explore({"run": None, "at": 16, "token": 1})) == {"error"}
 
 
+def test_another_size_is_another_group_of_the_same_token_at_the_same_cell(studio, run):
+    handful, explore, _ = explorer.functions(inspect.of(studio))
+    for of in (None, run.id):
+        for chosen in [None, *handful({"run": of, "step": len(run.records) - 1})["tokens"][:4]]:
+            told = [explore({"run": of, "token": chosen, "size": size}) for size in (2, 4, 8)]
+            assert len({(one["token"], one["cell"], round(one["p"], 6)) for one in told}) == 1
+            assert told[0]["mass"] <= told[1]["mass"] <= told[2]["mass"]
+
+
+def test_the_first_example_is_one_of_the_picture_whose_neighbours_gain_by_the_group(studio, run):
+    _, explore, _ = explorer.functions(inspect.of(studio))
+    told = explore({"run": run.id})
+    assert told["token"] == run.records[-1].tokens.reshape(-1)[told["cell"]]
+    after = told["after"]
+    plain, grouped = (sum(after["by"][i][1 : after["inside"]]) for i in (0, 4))
+    assert grouped > plain
+    assert explore({"run": run.id, "token": told["token"], "size": told["size"]}) == explore({"run": run.id})
+
+
 def test_a_plane_of_the_codebook_goes_through_its_token(studio):
     *_, lattice = explorer.functions(inspect.of(studio))
     told = lattice({"token": 9, "size": 8, "along": [1, 0]})

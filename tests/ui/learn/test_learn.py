@@ -314,6 +314,14 @@ def test_a_hint_says_what_is_near():
     assert understand("a pandda")["nothing"]
 
 
+def test_a_prompt_of_slips_is_put_right_with_as_many_as_were_meant():
+    understand = words.understand(Named())
+    told = understand("two pnadas")
+    assert told["nothing"] and told["mended"] == "two pandas"
+    assert understand("pandda")["mended"] == "panda" and understand("pandda")["some"] is False
+    assert understand("blorp zzz")["mended"] == ""
+
+
 def test_a_hint_counts_letters_as_the_browser_does():
     prompt = "😀 a pandda"  # a sign of two units for JavaScript, of one for Python
     (word,) = [part for part in words.understand(Named())(prompt)["parts"] if isinstance(part, dict)]

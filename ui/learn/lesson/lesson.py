@@ -27,6 +27,8 @@ STYLES = (
     "stage/kept/shelf.css",
     "inspector/inspector.css",
 )
+# a button that leads to another chapter, which the file has not got: there it is words
+ELSEWHERE = re.compile(r"<button[^>]*\bdata-chapter-link\b[^>]*>(.*?)</button>", re.DOTALL)
 AFTER = ("learn/lesson/lesson.css",)
 
 # (name of the piece, its template), those of one chapter
@@ -57,7 +59,7 @@ def told(studio: Any, pieces: dict[str, tuple[Chapter, Pieces]], data: Any) -> d
 def page(chapter: Chapter, pieces: Pieces, code: list[list[str]], card: list[list[str]]) -> str:
     """The file of a chapter, but for its data."""
     sections = "\n".join(
-        f'<div data-piece="{html.escape(name)}">{template}</div>' for name, template in pieces
+        f'<div data-piece="{html.escape(name)}">{_alone(template)}</div>' for name, template in pieces
     )
     lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in card)
     source = "".join(
@@ -75,6 +77,11 @@ def page(chapter: Chapter, pieces: Pieces, code: list[list[str]], card: list[lis
     # one pass over the template: what is filled in is never looked at again
     marks = re.compile("|".join(map(re.escape, parts)))
     return marks.sub(lambda found: parts[found[0]], markup("learn/lesson/lesson.html"))
+
+
+def _alone(template: str) -> str:
+    """A section without ways to what the file has not got."""
+    return ELSEWHERE.sub(r"<span>\1</span>", template)
 
 
 @lru_cache(maxsize=1)

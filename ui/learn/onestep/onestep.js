@@ -130,24 +130,30 @@ export class OneStep {
     this.mini("cells", run, before, (cell) => (before.tokens[cell] === run.maskId ? stone() : null));
   }
 
+  /** Whether edits of this step put the mask back, as one of the editing modes does. @param {Frame} frame @param {Run} run */
+  masks(frame, run) {
+    return frame.edited.some(({ to }) => to === run.maskId);
+  }
+
   /** @param {Run} run @param {Frame} frame @param {Frame} before */
   decide(run, frame, before) {
     const set = new Set(frame.set);
     const edited = new Map(frame.edited.map((edit) => [edit.at, edit]));
-    this.find(".os-decide-n").textContent = `${frame.set.length} set, ${frame.edited.length} taken back`;
+    const became = this.masks(frame, run) ? "masked again" : "replaced";
+    this.find(".os-decide-n").textContent = `${frame.set.length} set, ${frame.edited.length} ${became}`;
     this.find(".os-decide-say").textContent = before.masked
       ? `The schedule asks for ${count(frame.set.length, "token")} in this step, of ${before.masked} that are masked: few at first, `
         + "when little is known, and many at the end."
-      : "Nothing is masked any more: this is a polish pass, in which the model only looks again and can take tokens back.";
+      : "Nothing is masked any more: this is a polish pass, in which the model only looks again and can replace tokens.";
     this.mini("decide", run, frame, (cell) => {
       if (edited.has(cell)) return MARK.edit;
       return set.has(cell) ? MARK.set : before.tokens[cell] === run.maskId ? stone() : null;
     });
     this.sorted(run, frame, before, set);
     const n = frame.edited.length;
-    this.find(".os-edits-say").textContent = n ? `${count(n, "token")} that stood there already ${n === 1 ? "is" : "are"} replaced:`
-      : this.stage.revises ? "No token that stood there already is taken back in this step."
-      : "This model never takes back a token that stands there.";
+    this.find(".os-edits-say").textContent = n ? `${count(n, "token")} that stood there already ${n === 1 ? "is" : "are"} ${became}:`
+      : this.stage.revises ? "No token that stood there already is replaced in this step."
+      : "This model never replaces a token that stands there.";
     this.find(".os-edits").replaceChildren(...frame.edited.slice(0, EDITS_TOLD).map(({ at, from, to }) => make("li", {},
       make("button", {
         className: "cz-link",
@@ -299,8 +305,8 @@ export class OneStep {
     second.hidden = !chances.without;
     if (chances.without) this.table(second, chances, chances.without, "without guidance");
     this.find(".os-guide").textContent = g
-      ? `Guidance compares what the model says with your prompt and without any. The way from the one to the other it goes once, as `
-        + `without guidance, and then ${g} times more: 1 + ${g} = ${1 + g} times as far.` : "";
+      ? `Guidance compares what the model says with your prompt and without any. The difference that the prompt makes is then `
+        + `made larger: it counts 1 + ${g} = ${1 + g} times.` : "";
   }
 
   /** @param {HTMLElement} table @param {Chances} chances @param {[number, number][]} rows @param {string} caption */

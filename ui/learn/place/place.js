@@ -3,10 +3,9 @@
 // its name, whoever put it there. Which one is open stands in the address (?chapter=editing), to be put on a board.
 
 import { find, findAll, make } from "../../layout/dom.js";
+import { asked, History } from "./history.js";
 
 /** @typedef {Record<string, (data: any) => Promise<any>>} Server */
-
-const IN_ADDRESS = "chapter";
 
 export class Place {
   /**
@@ -23,6 +22,7 @@ export class Place {
     /** @type {string | null} what is shown of what stands behind the chapter */
     this.behind = null;
     this.panel = this.find(".cz-behind-panel");
+    this.history = new History((chapter, task) => this.back(chapter, task));
     for (const name of without) this.find(`[data-open="${name}"]`)?.closest("li").remove();
     this.tabs = findAll("[data-open]", element);
     this.number();
@@ -38,7 +38,7 @@ export class Place {
     stage.on("show-chapter", (name) => this.lead(name, false));
     stage.on("chapter-part", (part) => { this.part = part; this.show(); });
     stage.on("task", (task) => {
-      this.address(task === "learn");
+      this.history.at(task === "learn" ? this.now : null, task);
       stage.enter(task === "learn" ? this.now : "");
     });
     for (const name of ["run", "change"]) stage.on(name, () => { this.find(".cz-place-none").hidden = Boolean(stage.run); });
@@ -46,9 +46,9 @@ export class Place {
     // Gradio brings some chapters later than the place
     const coming = new MutationObserver(() => { if (this.show()) coming.disconnect(); });
     coming.observe(document.body, { childList: true, subtree: true });
-    const asked = new URLSearchParams(location.search).get(IN_ADDRESS);
-    this.open(this.has(asked) ? asked : this.tabs[0].dataset.open, false);
-    if (this.has(asked)) stage.choose("learn");
+    const first = asked();
+    this.open(this.has(first) ? first : this.tabs[0].dataset.open, false);
+    if (this.has(first)) stage.choose("learn");
   }
 
   /** @param {string} name */
@@ -69,8 +69,9 @@ export class Place {
   /** To another chapter, and to its top. @param {string} name @param {boolean} focus */
   lead(name, focus = true) {
     if (!this.has(name)) return;
-    if (this.stage.task !== "learn") this.stage.choose("learn");
-    if (name !== this.now) this.open(name);
+    const here = this.stage.task === "learn";
+    if (name !== this.now) this.open(name, here);
+    if (!here) this.stage.choose("learn");
     const title = this.find(".cz-chapter-title");
     if (focus) title.focus({ preventScroll: true });
     if (title.getBoundingClientRect().top < 0) this.element.scrollIntoView({ block: "start" });
@@ -91,17 +92,18 @@ export class Place {
     this.find("[data-behind=formula]").hidden = !this.find(`[data-formula="${name}"]`);
     this.find(".cz-behind").hidden = name === "lessons";
     this.element.dataset.chapter = name;
-    if (told) this.address(true);
+    if (told) this.history.at(name, "learn");
     if (this.stage.task === "learn") this.stage.enter(name);
   }
 
-  /** The address names the chapter while Learn is open, and no longer. @param {boolean} on */
-  address(on) {
-    const url = new URL(location.href);
-    if (url.searchParams.get(IN_ADDRESS) === (on ? this.now : null)) return;
-    if (on) url.searchParams.set(IN_ADDRESS, this.now);
-    else url.searchParams.delete(IN_ADDRESS);
-    history.replaceState(history.state, "", url);
+  /** To where one was before: a chapter, or another task. @param {string | null} chapter @param {string} task */
+  back(chapter, task) {
+    if (!this.has(chapter)) {
+      if (this.stage.task !== task && task !== "learn") this.stage.choose(task);
+      return;
+    }
+    if (chapter !== this.now) this.open(chapter, false);
+    if (this.stage.task !== "learn") this.stage.choose("learn");
   }
 
   /** The sections of the open chapter, and no others. Tells whether all chapters are there. */

@@ -35,6 +35,7 @@ export class ByHand {
     this.element = element;
     this.trigger = trigger;
     this.server = server;
+    this.kept = kept;
     /** @type {Turn[]} by the number of the step that they offer; 0 is empty */
     this.turns = [];
     this.k = 0; // the step that is being decided, 0 before the first
@@ -157,7 +158,7 @@ export class ByHand {
 
   take() {
     if (!this.choice?.able) return;
-    this.rule = this.choice.rule === "hand" ? this.rule : this.choice.rule;
+    this.rule = this.choice.rule;
     this.say("The model looks again …");
     const { temperature } = this.turns[this.k].told;
     this.ask({ run: this.run, step: this.k - 1, temperature, ...this.choice.decided });
@@ -229,7 +230,7 @@ export class ByHand {
     this.asked++;
     this.choice = new Choice(told, this.rule);
     this.choice.editing = this.find(".cz-by-hand-edits input").checked;
-    this.find(".cz-by-hand-about").hidden = true;
+    this.find(".cz-by-hand-about").hidden = !this.kept;
     this.find(".cz-by-hand-start").hidden = true;
     this.find(".cz-by-hand-play").hidden = false;
     this.find(".cz-by-hand-end").hidden = true;

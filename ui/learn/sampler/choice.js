@@ -19,7 +19,7 @@ export class Choice {
   /** @param {Told} told @param {Rule} rule */
   constructor(told, rule = "surest") {
     /** @type {Rule} */
-    this.rule = rule === "hand" ? "surest" : rule;
+    this.rule = rule;
     /** @type {Set<number>} cells chosen by hand */
     this.picked = new Set();
     /** @type {Set<number>} cells that are masked again */
@@ -27,6 +27,8 @@ export class Choice {
     this.editing = true; // take the edits that the model would make
     this.offered(told);
     this.many = this.commits.length;
+    // by hand one goes on from what the sampler would set, as where one turns to it
+    if (rule === "hand") this.picked = new Set(this.order.slice(0, this.many));
   }
 
   /** The same step, perhaps at another temperature: what was chosen stays. @param {Told} told */

@@ -54,6 +54,8 @@ export async function reopened(hand, kept) {
   for (const name of ["begin", "take", "rest", "beside", "link"]) {
     for (const button of findAll(`[data-hand=${name}]`, hand.element)) button.hidden = true;
   }
+  hand.find(".cz-by-hand-how").textContent = "In this file: go through the steps by their numbers, choose a rule or tap cells, "
+    + "and see what would be set. To play on, open the studio.";
   hand.turns = await turnsOf(kept, hand.stage.shelf);
   const first = hand.turns.findIndex(Boolean);
   if (first < 0) {

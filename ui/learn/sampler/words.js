@@ -9,7 +9,7 @@ export const RULES = {
   surest: "The surest first, with the sampler's own dice: this is what it does.",
   least: "What the sampler would set last comes first.",
   chance: "By dice alone, however sure the model is.",
-  hand: "Tap stone to set it, tap a set cell to send it back.",
+  hand: "Tap stone to set it or not, tap a set cell to send it back. It begins with the surest.",
 };
 
 /**

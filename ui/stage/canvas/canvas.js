@@ -56,11 +56,13 @@ export class Canvas {
     const since = moving && !calm() ? age : null;
     const differ = beside && stage.way === "difference" && run.cells === beside.cells ? apart(run, beside, stage.position) : null;
     const brush = hand.marked();
-    const marked = brush.length ? brush : stage.pointed.filter((cell) => cell < grid.rows * grid.columns);
+    const pointed = stage.pointed.cells.filter((cell) => cell < grid.rows * grid.columns);
+    const rings = stage.pointed.round && !brush.length ? pointed : [];
+    const marked = brush.length ? brush : rings.length ? [] : pointed;
     const { pixels, lines, bare } = this.sight;
     const both = { differ, grid, overlay, selected, since, hover: hand.hovered, sight: { pixels, lines, bare } };
     this.painter.draw({
-      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked,
+      ...both, run, k: stage.shown, tokens, draft: stage.draft, changed: byHand, locks: stage.sheet.locks, marked, rings,
       marks: run ? strength(run, stage.shown, since) : 0, ghost: hand.mover.ghost,
     });
     if (beside) {

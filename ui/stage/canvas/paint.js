@@ -14,10 +14,11 @@ import { dot, hatched, padlock, ring, shadeFromAbove, shadeFromLeft } from "./ti
  * What to draw: step k of a run, or without a run the block of `grid`. `since` is the time in ms since this step came
  * up, null for no motion; `marks` (0 to 1) is how strong the frames of its changes are, whatever the view; `tokens` are
  * those on the canvas and `draft` is what a hand changed of them, in the cells `changed`; `locks` holds -1 where
- * free; `hover`, `selected` and `marked` are cells to outline; `differ` are those that differ from the run beside.
+ * free; `hover`, `selected` and `marked` are cells to outline, `rings` those to ring; `differ` are those that differ from
+ * the run beside.
  * @typedef {{run: Run | null, k: number, grid: import("../run/cells.js").Grid, overlay: string, selected: number,
  *   hover: number, since: number | null, marks: number, tokens: Int32Array, draft: import("../kept/sheet.js").Draft | null,
- *   changed: Set<number>, locks: Int32Array | null, marked: number[], differ: Set<number> | null, sight?: Sight,
+ *   changed: Set<number>, locks: Int32Array | null, marked: number[], rings?: number[], differ: Set<number> | null, sight?: Sight,
  *   ghost?: Ghost | null}} View
  *
  * How the picture is looked at: in its own pixels, with lines between the cells, without the stone that a hand put there.
@@ -119,6 +120,7 @@ export class Painter {
     this.outline(view.marked, 0.75);
     if (view.hover >= 0 && view.hover !== view.selected && !view.marked.length) this.outline([view.hover], 0.55);
     if (view.selected >= 0) this.outline([view.selected], 1);
+    for (const cell of view.rings ?? []) this.circle(cell);
   }
 
   /**
@@ -289,6 +291,19 @@ export class Painter {
     this.ctx.globalAlpha = alpha;
     this.around((cell) => inside.has(cell), [[MARK.ink, w * 2], [MARK.halo, w]]);
     this.ctx.globalAlpha = 1;
+  }
+
+  /** A ring around a cell: round, so that it is not taken for the square of the inspected one. @param {number} cell */
+  circle(cell) {
+    const { ctx, cell: c } = this;
+    const [x, y] = this.at(cell);
+    const w = Math.max(Math.round(c * 0.08), 2);
+    for (const [colour, width] of /** @type {[string, number][]} */ ([[MARK.ink, w * 2], [MARK.halo, w]])) {
+      ctx.beginPath();
+      ctx.arc(x + c / 2, y + c / 2, c / 2, 0, 2 * Math.PI);
+      Object.assign(ctx, { strokeStyle: colour, lineWidth: width });
+      ctx.stroke();
+    }
   }
 
   /**

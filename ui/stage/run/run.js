@@ -171,7 +171,7 @@ export class Run {
     return this.kind === "heal" ? `healing pass ${pass}` : `step ${k}, polish pass ${pass} of ${this.polish}`;
   }
 
-  /** "step 7 of 12 + 2 polish · 141 of 256 tokens set · 5 edited · 0.9 s" @param {number} k @param {number} byHand */
+  /** "step 7 of 12 + 2 polish · 141 of 256 tokens set · 5 edited so far · 0.9 s" @param {number} k @param {number} byHand */
   describe(k, byHand = 0) {
     const frame = this.frames[k];
     const where = frame.phase === "start" ? (this.planned ? `start of ${course(this.planned, this.polish)}` : "start")
@@ -183,7 +183,8 @@ export class Run {
     const early = frame.phase === "unmask" && !frame.masked ? ", stopped before polishing" : ", stopped";
     const stopped = this.state === "stopped" && k === this.last ? (this.cut ? ", cut off by the reload" : early) : "";
     const hand = byHand ? ` · ${byHand} changed by hand` : "";
-    return `${where}${stopped} · ${set} · ${frame.editsSoFar} edited${time}${hand}`;
+    const edits = `${frame.editsSoFar} edited${frame.editsSoFar && k < this.last ? " so far" : ""}`; // beside what this step alone edits
+    return `${where}${stopped} · ${set} · ${edits}${time}${hand}`;
   }
 
   /**
@@ -196,8 +197,9 @@ export class Run {
     const short = full.replace(/ · [\d.]+ s(?= · |$)/, "").replace(" tokens set", " set").replace(" changed by hand", " by hand");
     // of a picture without a mask the count says nothing more
     const bare = masked || phase === "start" ? short.replace(` of ${this.cells} set`, " set") : short.replace(/ · \d+ of \d+ set/, "");
-    const least = bare.replace(/ \+ \d+ polish/, "").replace(/step \d+, polish pass/, "polish pass");
-    return [full, short, bare, least, ...(byHand ? [least.replace(/ · \d+ edited/, "")] : [])];
+    const few = bare.replace(/ \+ \d+ polish/, "").replace(/step \d+, polish pass/, "polish pass");
+    const least = few.replace(" so far", "");
+    return [full, short, bare, ...(few === least ? [] : [few]), least, ...(byHand ? [least.replace(/ · \d+ edited/, "")] : [])];
   }
 
   /** What this run is, for captions: the prompt stands apart. @param {boolean} whole the polish passes too */
