@@ -92,17 +92,6 @@ class Outlook:
             z = torch.cat([(self.weight[i] @ r[:, :, None])[..., 0] for i, r in parts])  # [L, m]
         return (z.float() - self._summary[0][:, None]).exp().sum(1).cpu()
 
-    def most_telling(self, groups: Groups) -> tuple[int, int]:
-        """(cell, token) where the likeliest token's neighbours hold the most probability: GCE's clearest case."""
-        best = self.likeliest  # [L]
-        neighbours = [groups.members(int(token)) for token in best]
-        width = max(map(len, neighbours))
-        own = self.mass(best[:, None])  # [L]
-        padded = torch.stack([torch.cat([n, n[:1].expand(width - len(n))]) for n in neighbours])  # [L, width]
-        extra = self.mass(padded) - own  # [L]; exact where all groups are of one size, as on a lattice
-        cell = int(extra.argmax())
-        return cell, int(best[cell])
-
     @torch.inference_mode()
     def logits(self, position: int) -> Tensor:
         """float32 [V] of one cell: operands in the head's own precision, sums in fp32, as the sampler has them."""
