@@ -4,7 +4,7 @@ import math
 
 import pytest
 from learn_hands import ALIKE, SIZES, apart, carved, cell_colour, chapter, lies_on_top, painted, window
-from studio_model import CONFIG, LEVELS, MASK
+from studio_model import LEVELS, MASK
 
 from ui.record.browser import CANVAS, arrived, dataset, scrub, settled
 
@@ -100,24 +100,6 @@ def test_a_chapter_has_an_address_of_its_own(visit, address):
     assert "chapter=step" in page.url
     page.goto(f"{address}/?chapter=nonsense")
     arrived(page).wait_for_function("() => document.body.dataset.task === 'create'")
-
-
-def test_formula_code_model_card_and_paper_are_one_click_away(studio):
-    panel = studio.locator(".cz-behind-panel")
-    for name in CHAPTERS:
-        chapter(studio, name)
-        studio.locator("[data-behind=formula]").click()
-        assert panel.locator("math[display=block]").first.bounding_box()["width"] > 20, name
-        studio.locator("[data-behind=code]").click()
-        panel.locator("code", has_text="def ").first.wait_for()
-    studio.locator("[data-behind=card]").click()
-    panel.locator("dd", has_text=CONFIG.card["name"]).first.wait_for()
-    assert lies_on_top(panel.locator("dt").first)
-    studio.locator("[data-behind=card]").press("Enter")
-    assert panel.is_hidden()
-    paper = studio.get_by_role("link", name="Paper")
-    assert paper.get_attribute("href") == "https://arxiv.org/abs/2606.29814"
-    assert "noopener" in paper.get_attribute("rel")
 
 
 def test_show_me_takes_the_stage_to_what_the_lesson_speaks_of(studio):

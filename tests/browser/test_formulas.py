@@ -1,7 +1,9 @@
-"""The formulas of Learn as they are drawn: nothing in them touches what it does not belong to."""
+"""What stands behind a chapter is one click away; in formulas as they are drawn nothing touches what is not its own."""
 
 import pytest
 from hands import make
+from learn_hands import chapter, lies_on_top
+from studio_model import CONFIG
 
 # Boxes of what is drawn of a node: its leaves, and where a formula holds more than fits it is scrolled.
 LEAVES = """(panel) => {
@@ -74,3 +76,21 @@ def test_no_part_of_a_formula_touches_another(visit, size):
         if formula.is_visible():
             formula.click()
     assert all(seen.values()), seen
+
+
+def test_formula_code_model_card_and_paper_are_one_click_away(studio):
+    panel = studio.locator(".cz-behind-panel")
+    for name in ("token", "forward", "step", "editing", "neighbours"):
+        chapter(studio, name)
+        studio.locator("[data-behind=formula]").click()
+        assert panel.locator("math[display=block]").first.bounding_box()["width"] > 20, name
+        studio.locator("[data-behind=code]").click()
+        panel.locator("code", has_text="def ").first.wait_for()
+    studio.locator("[data-behind=card]").click()
+    panel.locator("dd", has_text=CONFIG.card["name"]).first.wait_for()
+    assert lies_on_top(panel.locator("dt").first)
+    studio.locator("[data-behind=card]").press("Enter")
+    assert panel.is_hidden()
+    paper = studio.get_by_role("link", name="Paper")
+    assert paper.get_attribute("href") == "https://arxiv.org/abs/2606.29814"
+    assert "noopener" in paper.get_attribute("rel")
