@@ -96,3 +96,25 @@ def test_the_example_is_ringed_and_told_apart_from_the_inspected_cell(studio):
     assert corners == [True, False], "a square frame has a corner in ink, a ring has none"
     studio.evaluate("c => window.chisel.select(c)", cell)
     studio.locator(".ex-whose-other").wait_for(state="hidden")
+
+
+def test_what_is_chosen_while_the_tokens_of_a_picture_come_stays_chosen(studio):
+    carved(studio)
+    studio.evaluate("() => window.chisel.select(70)")
+
+    # the tokens to choose from come after the visitor has chosen the inspected cell
+    studio.evaluate("""() => {
+        const ask = window.fetch;
+        window.fetch = async (url, options) => {
+            const answer = await ask(url, options);
+            if (String(options?.body).includes("handful")) await new Promise((done) => setTimeout(done, 2000));
+            return answer;
+        };
+    }""")
+    chapter(studio, "neighbours")
+    studio.locator("[data-explore=cell]").click()
+    said = studio.locator(".cz-explore-say")
+    said.filter(has_text="At row 5, column 7, step ").wait_for()
+    studio.locator(".cz-from", has_text="Tokens of this picture").wait_for()
+    studio.wait_for_timeout(1000)
+    assert "At row 5, column 7, step " in said.inner_text()

@@ -92,6 +92,7 @@ export class Explorer {
 
   /** Tokens to choose from. */
   async handful() {
+    const { asked } = this;
     const told = await this.server.handful({ ...this.picture, page: this.page });
     if (told.error) return this.say(told.error);
     this.find(".cz-from").textContent = this.picture.run ? "Tokens of this picture" : "Tokens of the codebook";
@@ -101,10 +102,10 @@ export class Explorer {
       "data-token": id,
       onclick: () => this.explore({ token: id, place: null }),
     })));
-    // another picture begins with an example of its own
+    // another picture begins with an example of its own, unless the visitor chose one while its tokens came
     const fresh = this.of !== this.picture.run;
     this.of = this.picture.run;
-    if (fresh || this.token === null) await this.explore({ token: null, place: null });
+    if (this.asked === asked && (fresh || this.token === null)) await this.explore({ token: null, place: null });
   }
 
   /**
