@@ -168,7 +168,6 @@ CASES = {
     """,
     "evaluate prompts": """
         --world mars
-        --world world_256 --out DIR
         --world world_256 --atlas nowhere --out DIR
         --objects 0
         --objects 99999 --out DIR
@@ -252,7 +251,6 @@ CASES = {
         --out FILE
         --save-every 0
         --world mars
-        --world world_256 --out DIR
         --world world_256 --atlas nowhere --out DIR
     """,
     "tokenizer": """
