@@ -94,7 +94,7 @@ def test_steps_and_polish_are_counted_apart_wherever_they_are_told(studio):
     assert f"4 steps + {polish} polish" in studio.locator(".cz-thumb").first.get_attribute("aria-label")
     chapter(studio, "step")
     studio.locator(".os-step", has_text=f"Step 2 of 4 + {polish} polish").wait_for()
-    studio.locator(".os-guide", has_text="1 + 1.5 = 2.5 times as far").wait_for()
+    studio.locator(".os-guide", has_text="1 + 1.5 = 2.5 times").wait_for()
     chapter(studio, "sampler")
     begun = studio.locator(".cz-by-hand-with").inner_text()
     assert re.search(r"4 steps \+ \d polish$", begun), "as the form asks for"
